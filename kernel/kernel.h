@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel/state.h"
+
+namespace bascule::kernel {
+
+// Makes the link or brings it to these settings, owner alias included, but never sets it up: that is
+// LinkUp, which comes after the rules. A link that exists, is not ours and is wanted as bridge or tap is
+// Code::conflict.
+struct PutLink {
+    IfName name;
+    Link link;
+    bool operator==(const PutLink&) const = default;
+};
+struct LinkUp {
+    IfName name;
+    bool up = true;
+    bool operator==(const LinkUp&) const = default;
+};
+struct DropLink {  // one that is already gone is fine
+    IfName name;
+    bool operator==(const DropLink&) const = default;
+};
+struct PutAddress {
+    Address address;
+    bool operator==(const PutAddress&) const = default;
+};
+struct DropAddress {
+    Address address;
+    bool operator==(const DropAddress&) const = default;
+};
+struct PutRoute {
+    Route route;
+    bool operator==(const PutRoute&) const = default;
+};
+struct DropRoute {
+    Route route;
+    bool operator==(const DropRoute&) const = default;
+};
+struct SetSysctl {
+    std::string key, value;
+    bool operator==(const SetSysctl&) const = default;
+};
+
+using Op = std::variant<PutLink, LinkUp, DropLink, PutAddress, DropAddress, PutRoute, DropRoute, SetSysctl, RuleBatch>;
+std::string format(const Op& op);  // one line, for errors and `status`
+
+// The whole waist between us and Linux. Two implementations: kernel/linux and tests/support/fake_kernel,
+// held to the same conformance suite (tests/kernel/conformance.h).
+class Kernel {
+public:
+    virtual ~Kernel() = default;
+    virtual Result<State> observe(const Scope& scope) = 0;
+    virtual Result<void> apply(const Op& op) = 0;
+};
+
+}  // namespace bascule::kernel

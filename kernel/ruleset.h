@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// nftables as values: what our three tables hold, or should.
+//
+// Chains are immutable and named by their content: Chain::named(stem, rules) appends a hash of the rules
+// to the stem, so a changed chain is a new chain, "is it the same" is a comparison of names, and editing
+// a filter is: add the new chains, move the map elements, drop the old chains, in one transaction with
+// no moment in between. Base chains are no exception: two generations of one never exist outside the
+// transaction that swaps them.
+//
+// What differs from port to port or network to network are elements of sets and verdict maps, so that a
+// new port costs elements, not rules. Set definitions are fixed by the code and never change under a
+// name; a changed definition gets a new name.
+//
+// Rules, keys and data are nft text in its canonical spelling, exactly as `nft -j list` lets us rebuild
+// it: interface names bare in keys, addresses lower case, key fields joined by " . ".
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace bascule::kernel {
+
+enum class Family { inet, bridge, netdev };
+std::string_view name_of(Family family);  // "inet"
+
+// Where packets enter a base chain.
+struct Hook {
+    std::string type;  // "filter", "nat", "route"
+    std::string hook;  // "forward", "prerouting", "postrouting", …
+    int priority = 0;
+    std::string device;  // netdev family only, else empty
+    std::string policy = "accept";
+    auto operator<=>(const Hook&) const = default;
+};
+
+struct Chain {
+    std::optional<Hook> hook;        // none: reached by jump, goto or a verdict map only
+    std::vector<std::string> rules;  // each one nft rule, without "add rule …"
+    bool operator==(const Chain&) const = default;
+};
+
+// The name a chain of that stem and content has: "stem_1a2b3c4d5e6f7081".
+std::string chain_name(std::string_view stem, const Chain& chain);
+
+// A set or, with `data`, a map. Flags and types in nft's words.
+struct SetDef {
+    std::string key;        // "ifname . ether_addr . ipv4_addr"
+    std::string data;       // "verdict", or empty for a set
+    bool timeouts = false;  // elements may have one
+    bool intervals = false;
+    auto operator<=>(const SetDef&) const = default;
+};
+
+// An element. Its expiry is part of the wish but not of identity: the kernel counts down by itself.
+struct Element {
+    std::string data;  // verdict or value of a map ("jump class_…"), else empty
+    // When the kernel shall drop it, in CLOCK_BOOTTIME time; none: never.
+    std::optional<std::chrono::steady_clock::time_point> expires;
+    bool operator==(const Element&) const = default;
+};
+
+struct Table {
+    std::map<std::string, SetDef> sets;                              // by name, maps too
+    std::map<std::string, Chain> chains;                             // by content name
+    std::map<std::string, std::map<std::string, Element>> elements;  // set name -> key -> element
+    bool empty() const { return sets.empty() && chains.empty() && elements.empty(); }
+    bool operator==(const Table&) const = default;
+
+    // Adds a chain under its content name and returns that name, for jumps and elements.
+    std::string add_chain(std::string_view stem, Chain chain);
+};
+
+// Our tables, all called "bascule".
+using Ruleset = std::map<Family, Table>;
+
+// One transaction: everything in it or nothing. Order within: tables, sets, chains, rules, elements
+// removed, elements added, chains and sets dropped, empty tables dropped. A changed element is removed
+// and added inside the same transaction.
+struct RuleBatch {
+    Ruleset add;
+    struct Removal {
+        std::set<std::string> chains, sets;
+        std::map<std::string, std::set<std::string>> elements;
+        bool whole_table = false;
+        bool empty() const { return chains.empty() && sets.empty() && elements.empty() && !whole_table; }
+        bool operator==(const Removal&) const = default;
+    };
+    std::map<Family, Removal> remove;
+    bool empty() const { return add.empty() && remove.empty(); }
+    bool operator==(const RuleBatch&) const = default;
+};
+
+// nft script for one batch. `now` turns expiries into the "timeout" that nft wants.
+std::string render(const RuleBatch& batch, std::chrono::steady_clock::time_point now);
+// The ruleset as a readable nft file: what golden files hold and `nft -c` judges.
+std::string dump(const Ruleset& ruleset);
+
+}  // namespace bascule::kernel

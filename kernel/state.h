@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Theory of operation of kernel/
+//
+// Everything that Bascule wants of a host's kernel is one value, State: links, addresses, routes,
+// sysctls and rules. Compilers in the other folders turn what a user asked for (a Spec) into a State;
+// the kernel's actual state is observed (Kernel::observe); plan(actual, wanted) is the difference as a
+// list of Ops; Kernel::apply does one Op. There is no other way to change the host, and no undo: to take
+// something back, its owner's wish is withdrawn and the difference is planned again. That one mechanism
+// serves starting, stopping, failing half-way, crashing, restarting and upgrading.
+//
+// Several owners wish at the same time: a network ("network:<uuid>"), a guest's port
+// ("port:<name>"). The Ledger (ledger.h) keeps each owner's State and their union. One operation touches
+// one owner, and costs what that owner has: its Scope (the keys it had and will have) is observed and
+// planned, nothing else. A full pass, Scope::everything, happens at start and after foreign changes.
+//
+// What is ours is recognised on the host itself: links carry the alias "bascule:OWNER", rules live in
+// tables called "bascule". Nothing else is ever dropped. The exceptions are wishes about things that exist
+// without us (a foreign bridge that gets our tap, a sysctl): they are set, never removed.
+//
+// Worked example: `net-start default` puts {link virbr0 (bridge, stp), address 192.168.122.1/24, sysctl
+// ip_forward=1, chains forward and postrouting, elements virbr0 -> chain} under "network:1f…". The plan
+// on a bare host: PutLink, PutAddress, SetSysctl, RuleBatch, LinkUp. On a host that already has all of it
+// (the daemon was restarted): empty.
+//
+// Deliberately not here: bytes, sockets, threads, guests, XML. kernel/linux has the effects.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/names.h"
+#include "base/net.h"
+#include "kernel/ruleset.h"
+
+namespace bascule::kernel {
+
+enum class LinkKind {
+    bridge,
+    tap,      // persistent: lives until dropped, whoever has it open
+    foreign,  // made by somebody else: attached to a bridge or read, never made or dropped by us
+};
+
+struct BridgeSettings {
+    bool stp = false;
+    // Hundredths of a second, as the kernel has it. With STP the kernel keeps it within 200..3000
+    // (net/bridge/br_stp_if.c, br_stp_start), so compilers ask for that.
+    std::uint32_t forward_delay_cs = 0;
+    auto operator<=>(const BridgeSettings&) const = default;
+};
+
+struct Link {
+    LinkKind kind = LinkKind::foreign;
+    std::string owner;                     // the alias after "bascule:"; empty for foreign links
+    bool up = true;                        // administratively
+    std::optional<MacAddr> mac;            // none: as the kernel chose
+    std::optional<std::uint32_t> mtu;      // bytes; none: as it is
+    std::optional<IfName> master;          // the bridge it is a port of
+    std::optional<BridgeSettings> bridge;  // kind bridge only
+    // kind tap only; 1 is a single-queue device, more need IFF_MULTI_QUEUE. Fixed once made.
+    std::uint16_t queues = 1;
+    bool operator==(const Link&) const = default;
+};
+
+struct Address {
+    IfName link;
+    IpInterface address;
+    auto operator<=>(const Address&) const = default;
+};
+
+struct Route {
+    Prefix destination;
+    std::optional<Ip> gateway;
+    std::optional<IfName> link;
+    std::uint32_t metric = 0;
+    auto operator<=>(const Route&) const = default;
+};
+
+struct State {
+    std::map<IfName, Link> links;
+    std::set<Address> addresses;
+    std::set<Route> routes;                      // static routes we add; the kernel's own are not listed
+    std::map<std::string, std::string> sysctls;  // "net.ipv4.ip_forward" -> "1", see sysctl_path()
+    Ruleset rules;
+    bool operator==(const State&) const = default;
+};
+
+// Stable text, one fact a line; the rules as nft text. Golden files hold it.
+std::string dump(const State& state);
+
+// "net/ipv4/conf/virbr0/forwarding" below /proc/sys. State::sysctls are keyed by it: with '/' between the parts,
+// since device names may hold dots.
+std::string sysctl_key(std::string_view family_part, const IfName& link, std::string_view name);
+
+// The keys one operation is about. Observing a scope returns exactly those of its things that exist;
+// for foreign links only the facts that State can express.
+struct Scope {
+    bool everything = false;  // all that is ours; the other fields then add foreign things
+    std::set<IfName> links;   // with their addresses and routes
+    std::set<std::string> sysctls;
+    struct Rules {
+        std::set<std::string> chains, sets;
+        std::map<std::string, std::set<std::string>> elements;
+    };
+    std::map<Family, Rules> rules;
+
+    static Scope of(const State& state);
+    void add(const State& state);
+};
+// The part of a state that a scope names.
+State restrict(const State& state, const Scope& scope);
+
+}  // namespace bascule::kernel
