@@ -101,6 +101,17 @@ public:
     virtual Result<std::unique_ptr<Process>> adopt(int pid, const std::string& executable) = 0;
 };
 
+// A connected stream socket that never blocks.
+class Stream {
+public:
+    virtual ~Stream() = default;
+    virtual int fd() const = 0;  // for Loop::watch
+    // What is there now, at most `limit` bytes; empty: nothing yet. Code::unreachable: the peer has closed.
+    virtual Result<Bytes> read(std::size_t limit) = 0;
+    // Takes a prefix and says how long it was; 0: full, watch for writable.
+    virtual Result<std::size_t> write(ByteView bytes) = 0;
+};
+
 // Descriptors of devices that State describes: the link exists before, by PutLink.
 class Taps {
 public:
