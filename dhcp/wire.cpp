@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/wire.h"
+
+#include <fmt/format.h>
+
+#include "kernel/helper_channel.h"
+
+namespace bascule::dhcp::wire {
+
+namespace {
+
+using kernel::channel::FieldReader;
+using kernel::channel::Fields;
+using kernel::channel::Message;
+
+template <class... F>
+struct Overloaded : F... {
+    using F::operator()...;
+};
+
+// Message types. Numbers are for ever.
+enum Type : std::uint16_t {
+    kHello = 1,
+    kHeld = 2,
+    kHeldUpstreams = 3,
+    kLeases = 4,
+    kSynced = 5,
+    kBegin = 16,
+    kNetwork = 17,
+    kNetworkPart = 18,
+    kUpstreams = 19,
+    kCommit = 20,
+    kRevokeLease = 21,
+};
+
+// Tags are counted per message and per nested value; each pair of functions below owns its own.
+
+// What one message may carry of hosts: well below kMaxMessage, so that the envelope always fits.
+constexpr std::size_t kPartBytes = 32 * 1024;
+constexpr std::uint64_t kForever = ~0ULL;
+
+// ---- pieces
+
+Fields fields_of(const IpRange& range) { return std::move(Fields().ip(1, range.first).ip(2, range.last)); }
+
+IpRange range_from(FieldReader& in) {
+    IpRange range{in.ip(1), in.ip(2)};
+    if (in.ok() && (range.first.family() != range.last.family() || range.last < range.first)) {
+        in.refuse(2, "is not after the range's first address");
+    }
+    return range;
+}
+
+Fields fields_of(const Reservation& host) {
+    Fields out;
+    if (host.mac) {
+        out.mac(1, *host.mac);
+    }
+    if (!host.name.empty()) {
+        out.text(2, host.name);
+    }
+    if (host.address) {
+        out.ip(3, *host.address);
+    }
+    return out;
+}
+
+// An optional name that must be one when it is there.
+std::string dns_name_from(FieldReader& in, std::uint16_t tag) {
+    if (!in.has(tag)) {
+        return {};
+    }
+    std::string name = in.text(tag);
+    if (in.ok() && !is_dns_name(name)) {
+        in.refuse(tag, "is not a host name");
+    }
+    return name;
+}
+
+Reservation reservation_from(FieldReader& in) {
+    Reservation host;
+    if (in.has(1)) {
+        host.mac = in.mac(1);
+    }
+    host.name = dns_name_from(in, 2);
+    if (in.has(3)) {
+        host.address = in.ip(3);
+    }
+    return host;
+}
+
+Fields fields_of(const DnsHost& host) {
+    Fields out;
+    out.ip(1, host.address);
+    for (const std::string& name : host.names) {
+        out.text(2, name);
+    }
+    return out;
+}
+
+DnsHost dns_host_from(FieldReader& in) {
+    DnsHost host{in.ip(1), in.texts(2)};
+    for (const std::string& name : host.names) {
+        if (!is_dns_name(name)) {
+            in.refuse(2, "is not a DNS name");
+        }
+    }
+    return host;
+}
+
+// Every nested value of a tag through one of the readers above; the first fault is the outer reader's.
+template <class T>
+std::vector<T> list_from(FieldReader& in, std::uint16_t tag, T (*one)(FieldReader&)) {
+    std::vector<T> out;
+    for (const Fields& fields : in.nested(tag)) {
+        FieldReader inner(fields);
+        out.push_back(one(inner));
+        if (auto done = inner.finish("item"); !done) {
+            in.refuse(tag, done.error().message);
+            break;
+        }
+    }
+    return out;
+}
+
+Fields fields_of(const Subnet& subnet, bool with_hosts) {
+    Fields out;
+    out.ip(1, subnet.server.address).u8(2, static_cast<std::uint8_t>(subnet.server.length));
+    out.u64(3, static_cast<std::uint64_t>(subnet.lease.count()));
+    for (const IpRange& range : subnet.ranges) {
+        out.nested(4, fields_of(range));
+    }
+    for (const Reservation& host : subnet.hosts) {
+        if (with_hosts) {
+            out.nested(5, fields_of(host));
+        }
+    }
+    return out;
+}
+
+Subnet subnet_from(FieldReader& in) {
+    Subnet subnet;
+    subnet.server = {in.ip(1), in.u8(2)};
+    const std::uint64_t lease = in.u64(3);
+    subnet.ranges = list_from(in, 4, range_from);
+    subnet.hosts = list_from(in, 5, reservation_from);
+    if (in.ok() && subnet.server.length > subnet.server.address.bits()) {
+        in.refuse(2, "is no prefix length");
+    }
+    if (lease > 0xffffffff) {
+        in.refuse(3, "is longer than a lease can be");
+    }
+    subnet.lease = std::chrono::seconds(lease & 0xffffffff);
+    return subnet;
+}
+
+void put(Fields& out, std::uint16_t tag, const SocketLayout& sockets) {
+    Fields layout;
+    layout.flag(1, sockets.dhcp).flag(2, sockets.raw);
+    for (const std::uint16_t subnet : sockets.dns) {
+        layout.nested(3, std::move(Fields().u16(1, subnet)));
+    }
+    out.nested(tag, layout);
+}
+
+std::uint16_t index_from(FieldReader& in) { return in.u16(1); }
+
+SocketLayout layout_from(FieldReader& in, std::uint16_t tag) {
+    const auto layouts = in.nested(tag);
+    if (layouts.size() != 1) {
+        in.refuse(tag, "must be there once");
+        return {};
+    }
+    FieldReader inner(layouts.front());
+    SocketLayout sockets{inner.flag(1), inner.flag(2), list_from(inner, 3, index_from)};
+    if (auto done = inner.finish("sockets"); !done) {
+        in.refuse(tag, done.error().message);
+    } else if (sockets.count() > kMaxDescriptors) {
+        in.refuse(tag, "says more descriptors than one message can carry");
+    }
+    return sockets;
+}
+
+// A made-up value for a name that was refused: the reader's error stops it from ever being used.
+IfName bridge_from(FieldReader& in, std::uint16_t tag) {
+    const auto name = IfName::parse(in.text(tag));
+    if (!name) {
+        in.refuse(tag, "is not the name of an interface");
+    }
+    return name.value_or(*IfName::parse("none"));
+}
+
+Fields fields_of(const Lease& lease) {
+    Fields out;
+    out.uuid(1, lease.network).mac(2, lease.port).ip(3, lease.address);
+    out.u8(4, static_cast<std::uint8_t>(lease.prefix_length));
+    out.u64(5,
+            lease.expires == kNever ? kForever : static_cast<std::uint64_t>(lease.expires.time_since_epoch().count()));
+    if (!lease.hostname.empty()) {
+        out.text(6, lease.hostname);
+    }
+    if (!lease.client_id.empty()) {
+        out.bytes(7, std::as_bytes(std::span(lease.client_id)));
+    }
+    return out;
+}
+
+Lease lease_from(FieldReader& in) {
+    Lease lease;
+    lease.network = in.uuid(1);
+    lease.port = in.mac(2);
+    lease.address = in.ip(3);
+    lease.prefix_length = in.u8(4);
+    const std::uint64_t expires = in.u64(5);
+    lease.hostname = dns_name_from(in, 6);
+    if (in.has(7)) {
+        for (const std::byte b : in.bytes(7)) {
+            lease.client_id.push_back(std::to_integer<std::uint8_t>(b));
+        }
+    }
+    if (in.ok() && lease.prefix_length > lease.address.bits()) {
+        in.refuse(4, "is no prefix length");
+    }
+    if (expires != kForever && expires >> 40 != 0) {
+        in.refuse(5, "is too far away");
+    }
+    if (lease.client_id.size() > 255) {
+        in.refuse(7, "is longer than a client identifier can be");
+    }
+    lease.expires =
+        expires == kForever ? kNever : std::chrono::sys_seconds(std::chrono::seconds(expires >> 40 ? 0 : expires));
+    return lease;
+}
+
+Fields fields_of(const LeaseEvent& event) {
+    return std::move(Fields().u8(1, static_cast<std::uint8_t>(event.kind)).nested(2, fields_of(event.lease)));
+}
+
+LeaseEvent event_from(FieldReader& in) {
+    LeaseEvent event;
+    const std::uint8_t kind = in.u8(1);
+    if (kind < 1 || kind > 4) {
+        in.refuse(1, "is no kind of event");
+    }
+    auto leases = list_from(in, 2, lease_from);
+    if (leases.size() != 1) {
+        in.refuse(2, "must be there once");
+        return event;
+    }
+    return {static_cast<LeaseEventKind>(kind), std::move(leases.front())};
+}
+
+Fields fields_of(const Resolver& resolver) { return std::move(Fields().ip(1, resolver.address).u16(2, resolver.port)); }
+
+Resolver resolver_from(FieldReader& in) {
+    Resolver resolver{in.ip(1), in.u16(2)};
+    if (in.ok() && (resolver.port == 0 || resolver.address.is_unspecified() || resolver.address.is_multicast())) {
+        in.refuse(1, "is not the address and port of a resolver");
+    }
+    return resolver;
+}
+
+Fields fields_of(const Trouble& trouble) { return std::move(Fields().uuid(1, trouble.network).text(2, trouble.what)); }
+
+Trouble trouble_from(FieldReader& in) { return {in.uuid(1), in.text(2)}; }
+
+// ---- messages
+
+Message message_of(const Network& network, bool with_hosts) {
+    const Spec& spec = network.spec;
+    Fields out;
+    out.uuid(1, spec.uuid).text(2, spec.network).text(3, spec.bridge.str());
+    for (const Subnet& subnet : spec.subnets) {
+        out.nested(4, fields_of(subnet, with_hosts));
+    }
+    if (!spec.domain.empty()) {
+        out.text(5, spec.domain);
+    }
+    out.flag(6, spec.domain_local);
+    if (spec.mtu) {
+        out.u32(7, *spec.mtu);
+    }
+    out.flag(8, spec.gateway).flag(9, spec.forward_dns).flag(10, spec.serve_dns);
+    for (const DnsHost& host : spec.dns_hosts) {
+        if (with_hosts) {
+            out.nested(11, fields_of(host));
+        }
+    }
+    put(out, 12, network.sockets);
+    return {.type = kNetwork, .fields = std::move(out)};
+}
+
+Network network_from(FieldReader& in) {
+    Network out{.spec = {.uuid = in.uuid(1), .network = in.text(2), .bridge = bridge_from(in, 3)}, .sockets = {}};
+    Spec& spec = out.spec;
+    spec.subnets = list_from(in, 4, subnet_from);
+    spec.domain = dns_name_from(in, 5);
+    spec.domain_local = in.flag(6);
+    if (in.has(7)) {
+        spec.mtu = in.u32(7);
+    }
+    spec.gateway = in.flag(8);
+    spec.forward_dns = in.flag(9);
+    spec.serve_dns = in.flag(10);
+    spec.dns_hosts = list_from(in, 11, dns_host_from);
+    out.sockets = layout_from(in, 12);
+    for (const std::uint16_t subnet : out.sockets.dns) {
+        if (subnet >= spec.subnets.size()) {
+            in.refuse(12, "names a subnet that is not there");
+        }
+    }
+    return out;
+}
+
+Message message_of(const NetworkPart& part) {
+    Fields out;
+    out.uuid(1, part.network).u16(2, part.subnet);
+    for (const Reservation& host : part.hosts) {
+        out.nested(3, fields_of(host));
+    }
+    for (const DnsHost& host : part.dns_hosts) {
+        out.nested(4, fields_of(host));
+    }
+    return {.type = kNetworkPart, .fields = std::move(out)};
+}
+
+NetworkPart part_from(FieldReader& in) {
+    return {in.uuid(1), in.u16(2), list_from(in, 3, reservation_from), list_from(in, 4, dns_host_from)};
+}
+
+Message message_of(const Upstreams& upstreams) {
+    Fields out;
+    for (const Resolver& server : upstreams.servers) {
+        out.nested(1, fields_of(server));
+    }
+    out.u16(2, upstreams.v4_sockets).u16(3, upstreams.v6_sockets);
+    return {.type = kUpstreams, .fields = std::move(out)};
+}
+
+Upstreams upstreams_from(FieldReader& in) {
+    Upstreams out{list_from(in, 1, resolver_from), in.u16(2), in.u16(3)};
+    if (std::size_t{out.v4_sockets} + out.v6_sockets > kMaxDescriptors) {
+        in.refuse(2, "says more descriptors than one message can carry");
+    }
+    return out;
+}
+
+Message message_of(const Hello& hello) {
+    return {.type = kHello, .fields = std::move(Fields().u32(1, hello.pid).u64(2, hello.generation))};
+}
+
+Message message_of(const Held& held) {
+    Fields out;
+    out.uuid(1, held.network).text(2, held.bridge.str());
+    put(out, 3, held.sockets);
+    return {.type = kHeld, .fields = std::move(out)};
+}
+
+Message message_of(const HeldUpstreams& held) {
+    return {.type = kHeldUpstreams, .fields = std::move(Fields().u16(1, held.v4_sockets).u16(2, held.v6_sockets))};
+}
+
+HeldUpstreams held_upstreams_from(FieldReader& in) {
+    const HeldUpstreams out{in.u16(1), in.u16(2)};
+    if (std::size_t{out.v4_sockets} + out.v6_sockets > kMaxDescriptors) {
+        in.refuse(1, "says more descriptors than one message can carry");
+    }
+    return out;
+}
+
+Message message_of(const Leases& leases) {
+    Fields out;
+    out.flag(1, leases.reset);
+    for (const LeaseEvent& event : leases.events) {
+        out.nested(2, fields_of(event));
+    }
+    return {.type = kLeases, .fields = std::move(out)};
+}
+
+Message message_of(const Synced& synced) {
+    Fields out;
+    out.u64(1, synced.generation);
+    for (const Trouble& trouble : synced.troubles) {
+        out.nested(2, fields_of(trouble));
+    }
+    return {.type = kSynced, .fields = std::move(out)};
+}
+
+template <class Out, class T>
+Result<Out> finished(FieldReader& in, std::string_view what, T value) {
+    TRY_OK(in.finish(what));
+    return Out(std::move(value));
+}
+
+// Cuts a list of hosts into NetworkParts that each fit a message.
+template <class Host>
+void append_parts(std::vector<NetworkPart>& parts, const NetworkPart& head, const std::vector<Host>& hosts,
+                  std::vector<Host> NetworkPart::* list) {
+    std::size_t bytes = kPartBytes;
+    for (const Host& host : hosts) {
+        bytes += fields_of(host).encoded_size() + 6;
+        if (bytes > kPartBytes) {
+            parts.push_back(head);
+            bytes = 0;
+        }
+        (parts.back().*list).push_back(host);
+    }
+}
+
+}  // namespace
+
+Result<Bytes> encode(const ToService& message) {
+    return kernel::channel::encode(std::visit(
+        Overloaded{
+            [](const Begin& m) { return Message{.type = kBegin, .fields = std::move(Fields().u64(1, m.generation))}; },
+            [](const Network& m) { return message_of(m, true); }, [](const NetworkPart& m) { return message_of(m); },
+            [](const Upstreams& m) { return message_of(m); },
+            [](const Commit& m) {
+                return Message{.type = kCommit, .fields = std::move(Fields().u64(1, m.generation))};
+            },
+            [](const RevokeLease& m) {
+                return Message{.type = kRevokeLease, .fields = std::move(Fields().uuid(1, m.network).mac(2, m.port))};
+            }},
+        message));
+}
+
+Result<Bytes> encode(const ToDaemon& message) {
+    return kernel::channel::encode(std::visit([](const auto& m) { return message_of(m); }, message));
+}
+
+Result<std::vector<Bytes>> encode_network(const Network& network) {
+    std::vector<NetworkPart> parts;
+    for (std::size_t i = 0; i < network.spec.subnets.size(); ++i) {
+        const NetworkPart head{network.spec.uuid, static_cast<std::uint16_t>(i), {}, {}};
+        append_parts(parts, head, network.spec.subnets[i].hosts, &NetworkPart::hosts);
+    }
+    append_parts(parts, NetworkPart{network.spec.uuid, 0, {}, {}}, network.spec.dns_hosts, &NetworkPart::dns_hosts);
+    std::vector<Bytes> out;
+    TRY(out.emplace_back(), kernel::channel::encode(message_of(network, false)));
+    for (const NetworkPart& part : parts) {
+        TRY(out.emplace_back(), encode(ToService(part)));
+    }
+    return out;
+}
+
+Result<ToService> decode_to_service(ByteView datagram) {
+    TRY(const Message message, kernel::channel::decode(datagram));
+    FieldReader in(message.fields);
+    switch (message.type) {
+        case kBegin: return finished<ToService>(in, "Begin", Begin{in.u64(1)});
+        case kNetwork: return finished<ToService>(in, "Network", network_from(in));
+        case kNetworkPart: return finished<ToService>(in, "NetworkPart", part_from(in));
+        case kUpstreams: return finished<ToService>(in, "Upstreams", upstreams_from(in));
+        case kCommit: return finished<ToService>(in, "Commit", Commit{in.u64(1)});
+        case kRevokeLease: return finished<ToService>(in, "RevokeLease", RevokeLease{in.uuid(1), in.mac(2)});
+        default: return fail(Code::malformed, fmt::format("message type {} is not for the service", message.type));
+    }
+}
+
+Result<ToDaemon> decode_to_daemon(ByteView datagram) {
+    TRY(const Message message, kernel::channel::decode(datagram));
+    FieldReader in(message.fields);
+    switch (message.type) {
+        case kHello: return finished<ToDaemon>(in, "Hello", Hello{in.u32(1), in.u64(2)});
+        case kHeld: return finished<ToDaemon>(in, "Held", Held{in.uuid(1), bridge_from(in, 2), layout_from(in, 3)});
+        case kHeldUpstreams: return finished<ToDaemon>(in, "HeldUpstreams", held_upstreams_from(in));
+        case kLeases: return finished<ToDaemon>(in, "Leases", Leases{in.flag(1), list_from(in, 2, event_from)});
+        case kSynced: return finished<ToDaemon>(in, "Synced", Synced{in.u64(1), list_from(in, 2, trouble_from)});
+        default: return fail(Code::malformed, fmt::format("message type {} is not for the daemon", message.type));
+    }
+}
+
+std::size_t descriptors(const ToService& message) {
+    if (const auto* network = std::get_if<Network>(&message)) {
+        return network->sockets.count();
+    }
+    if (const auto* upstreams = std::get_if<Upstreams>(&message)) {
+        return std::size_t{upstreams->v4_sockets} + upstreams->v6_sockets;
+    }
+    return 0;
+}
+
+std::size_t descriptors(const ToDaemon& message) {
+    if (const auto* held = std::get_if<Held>(&message)) {
+        return held->sockets.count();
+    }
+    if (const auto* upstreams = std::get_if<HeldUpstreams>(&message)) {
+        return std::size_t{upstreams->v4_sockets} + upstreams->v6_sockets;
+    }
+    return 0;
+}
+
+}  // namespace bascule::dhcp::wire

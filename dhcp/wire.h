@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What basculed and bascule-netsvc say to each other, on top of kernel/helper_channel.h.
+//
+// The daemon pushes everything that is to be served, whole and as often as it likes:
+//
+//   Begin{7}  Network{default}+fds  NetworkPart{default, hosts…}  Network{lab}  Upstreams+fds  Commit{7}
+//
+// and nothing happens until Commit. A network that is not in the push is no longer served (its leases stay on
+// disk). A Network without descriptors keeps the sockets the service already has; with descriptors it replaces
+// all of them. The same holds for Upstreams. The answer to Commit is Synced with the same generation.
+//
+// A daemon that has just connected first hears what the service is doing already, and gets a copy of every
+// descriptor back, so that it can hand them to a successor when this service dies:
+//
+//   Hello{pid, generation}  Held{default}+fds  HeldUpstreams+fds  Leases{reset, …}  Leases{…}  Synced{generation}
+//
+// From then on Leases reports every change, before the client that caused it gets its acknowledgement. When the
+// daemon reads too slowly to be told everything, reports are dropped and a fresh dump (Leases with reset set)
+// follows as soon as it reads again; the end of any dump is a Synced.
+//
+// The sockets, all opened by the daemon, since the service may not open any:
+//   dhcp       AF_INET, UDP, bound to 0.0.0.0:67 and to the bridge (SO_BINDTODEVICE, before bind), SO_REUSEADDR,
+//              SO_BROADCAST, IP_PKTINFO
+//   raw        AF_PACKET, SOCK_RAW, protocol 0 (so that it never receives), bound to the bridge's ifindex
+//   dns        UDP, bound to one server address, port 53, and to the bridge; IPv6 ones with IP(V6)_FREEBIND, since
+//              a fresh IPv6 address is tentative
+//   upstreams  UDP, not bound to anything: the kernel picks each one's random port at its first query
+// All are close-on-exec and non-blocking.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "dhcp/spec.h"
+
+namespace bascule::dhcp::wire {
+
+// Which descriptors come with a message, in this order: dhcp, raw, then one for each entry of dns.
+struct SocketLayout {
+    bool dhcp = false, raw = false;
+    std::vector<std::uint16_t> dns;  // index into Spec::subnets of each DNS socket
+
+    std::size_t count() const { return (dhcp ? 1U : 0U) + (raw ? 1U : 0U) + dns.size(); }
+    bool operator==(const SocketLayout&) const = default;
+};
+// SCM_RIGHTS carries 253 at most (SCM_MAX_FD); a message of ours never has more.
+inline constexpr std::size_t kMaxDescriptors = 253;
+
+// ---- daemon to service
+
+struct Begin {
+    std::uint64_t generation = 0;
+    bool operator==(const Begin&) const = default;
+};
+
+struct Network {
+    Spec spec;
+    SocketLayout sockets;
+    bool operator==(const Network&) const = default;
+};
+
+// More of a Network already named in this push: what did not fit its message.
+struct NetworkPart {
+    Uuid network;
+    std::uint16_t subnet = 0;  // index: where hosts belong
+    std::vector<Reservation> hosts;
+    std::vector<DnsHost> dns_hosts;
+    bool operator==(const NetworkPart&) const = default;
+};
+
+struct Resolver {
+    Ip address;
+    std::uint16_t port = 53;
+    bool operator==(const Resolver&) const = default;
+};
+
+// Where queries for names that are not ours go; asked in order. Descriptors: v4_sockets for IPv4, then
+// v6_sockets for IPv6; both 0 keep those held.
+struct Upstreams {
+    std::vector<Resolver> servers;
+    std::uint16_t v4_sockets = 0, v6_sockets = 0;
+    bool operator==(const Upstreams&) const = default;
+};
+
+struct Commit {
+    std::uint64_t generation = 0;
+    bool operator==(const Commit&) const = default;
+};
+
+// The port is gone: its lease ends now, but the address stays remembered for it.
+struct RevokeLease {
+    Uuid network;
+    MacAddr port;
+    bool operator==(const RevokeLease&) const = default;
+};
+
+using ToService = std::variant<Begin, Network, NetworkPart, Upstreams, Commit, RevokeLease>;
+
+// ---- service to daemon
+
+struct Hello {
+    std::uint32_t pid = 0;
+    std::uint64_t generation = 0;  // of the last Commit; 0: none yet
+    bool operator==(const Hello&) const = default;
+};
+
+struct Held {
+    Uuid network;
+    IfName bridge;
+    SocketLayout sockets;
+    bool operator==(const Held&) const = default;
+};
+
+struct HeldUpstreams {
+    std::uint16_t v4_sockets = 0, v6_sockets = 0;
+    bool operator==(const HeldUpstreams&) const = default;
+};
+
+enum class LeaseEventKind : std::uint8_t { added = 1, renewed = 2, released = 3, expired = 4 };
+
+struct LeaseEvent {
+    LeaseEventKind kind = LeaseEventKind::added;
+    Lease lease;
+    bool operator==(const LeaseEvent&) const = default;
+};
+
+struct Leases {
+    bool reset = false;  // first of a full dump: forget every lease heard of before
+    std::vector<LeaseEvent> events;
+    bool operator==(const Leases&) const = default;
+};
+// Fits kMaxMessage whatever the leases hold.
+inline constexpr std::size_t kMaxLeasesPerMessage = 100;
+
+// What the service could not do with a network: its lease file cannot be opened, a socket is missing.
+struct Trouble {
+    Uuid network;
+    std::string what;
+    bool operator==(const Trouble&) const = default;
+};
+
+struct Synced {
+    std::uint64_t generation = 0;
+    std::vector<Trouble> troubles;
+    bool operator==(const Synced&) const = default;
+};
+
+using ToDaemon = std::variant<Hello, Held, HeldUpstreams, Leases, Synced>;
+
+// ---- bytes
+
+// One datagram. Code::invalid_argument when it is too big for one.
+Result<Bytes> encode(const ToService& message);
+Result<Bytes> encode(const ToDaemon& message);
+
+// A Network as datagrams: the first carries the descriptors, NetworkParts follow when there are many hosts.
+Result<std::vector<Bytes>> encode_network(const Network& network);
+
+// Code::malformed for anything that is not a message of this direction with values in bounds.
+Result<ToService> decode_to_service(ByteView datagram);
+Result<ToDaemon> decode_to_daemon(ByteView datagram);
+
+// How many descriptors belong to a message. A datagram with another number is refused as a whole.
+std::size_t descriptors(const ToService& message);
+std::size_t descriptors(const ToDaemon& message);
+
+}  // namespace bascule::dhcp::wire
