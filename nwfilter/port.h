@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Theory of operation of nwfilter/
+//
+// A filter is a tree of rules with variables; a port gives them values. From the peer's language to the
+// kernel it goes in four pure steps:
+//
+//   flatten   follows references and gives an ordered list of rules with the values of inner parameters;
+//   compile   makes of it one policy (kernel/policy.h) a direction: root rules and chains interleaved by
+//             priority, attributes as conditions, variables as look-ups in tables that each port fills;
+//   fold      joins what provably is one check;
+//   render    writes policy and rows as chains, sets and elements of `table bridge bascule`.
+//
+// Classes. Two ports whose trees compile to the same policy get the same chains, since chains are named by
+// their content; what differs are elements of sets keyed by interface name. So nothing registers classes:
+// each port's wish holds the base chains, its class's chains and its own elements, and the ledger holds equal
+// things once. A rule whose variables cannot be a look-up (masks, ranges, one-octet fields) has the
+// values in place; such ports share chains only when the values are the same.
+//
+// Worked example, `clean-traffic` for vnet0 with IP 10.0.0.5: base chain prerouting looks iifname up in map
+// nwf_from and jumps to class chain nwf_out_HASH, whose rules ask `iifname . ether saddr @nwf_mac_MAC` and so
+// on. The port itself is the elements `vnet0 : jump nwf_out_HASH`, `vnet0 . 52:54:…` and
+// `vnet0 . 10.0.0.5`. A second port with clean-traffic is four more elements.
+//
+// Invariants, each with a test:
+//  - verdicts of the class policy with a port's rows equal those of the policy with its values in place;
+//  - a rule in force never means more than was written: what cannot be enforced is refused on attach;
+//  - without a value for IP no address is allowed until one is learned: the rules are there, the set empty;
+//  - a VLAN tag never helps: drops look behind one tag, accepts do not, a second tag is dropped where IP
+//    or ARP is checked;
+//  - every drop has a counter whose comment names filter and rule.
+//
+// Deliberately not here yet: the IP family (tcp, udp, … as elements), vlan, stp, iterators. They are new rows in
+// protocols.cpp, a second policy layer, and branches in variables.cpp.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/names.h"
+#include "base/net.h"
+#include "base/result.h"
+#include "kernel/ruleset.h"
+#include "nwfilter/spec.h"
+
+namespace bascule::nwfilter {
+
+struct Port {
+    IfName ifname;
+    MacAddr mac;
+    std::string filter;
+    Parameters parameters;  // MAC is filled in from `mac` unless given
+};
+
+// The filter of that name, or null.
+using Lookup = std::function<const Filter*(const std::string& name)>;
+
+// A set that holds the port's addresses, and what its key looks like for one.
+struct LearnedSet {
+    std::string set;
+    std::string before, after;  // key = before + address + after
+    bool operator==(const LearnedSet&) const = default;
+};
+
+struct Attachment {
+    kernel::Ruleset rules;  // base chains, class chains, sets, and this port's elements
+    bool learns_ip = false;
+    std::set<std::string> filters;    // all names in its tree: which ports does an edited filter reach
+    std::vector<LearnedSet> learned;  // where a learned address goes
+};
+
+// What it takes to have the port filtered. Codes: no_nwfilter (a name in the tree is not defined),
+// invalid_argument (a missing or malformed parameter), unsupported_config.
+Result<Attachment> attach(const Port& port, const Lookup& lookup);
+
+// The elements that allow one learned address: merge them into the port's wish. Empty when the filter does
+// not depend on IP or IP was given.
+kernel::Ruleset learned(const Attachment& attachment, const Ip& address,
+                        std::optional<std::chrono::steady_clock::time_point> expires);
+
+// All names in the filter's tree, its own included. Names that are not defined are left out; a loop is
+// Code::invalid_argument with its path. For define: a new filter must not close a loop.
+Result<std::set<std::string>> reach(const Filter& filter, const Lookup& lookup);
+
+// The rule that a counter stands for, from the comment that `nft list` shows with it.
+struct RuleOrigin {
+    std::string filter;
+    unsigned rule = 0;  // from 1, in the filter's own order; 0: none of a filter
+    bool operator==(const RuleOrigin&) const = default;
+};
+std::optional<RuleOrigin> origin_of(std::string_view comment);
+
+}  // namespace bascule::nwfilter
