@@ -12,7 +12,8 @@ namespace bascule::kernel {
 
 // Makes the link or brings it to these settings, owner alias included, but never sets it up: that is
 // LinkUp, which comes after the rules. A link that exists, is not ours and is wanted as bridge or tap is
-// Code::conflict.
+// Code::conflict. A foreign link must exist; nothing but its master is touched, and without one it is
+// taken out of its bridge.
 struct PutLink {
     IfName name;
     Link link;
@@ -27,7 +28,7 @@ struct DropLink {  // one that is already gone is fine
     IfName name;
     bool operator==(const DropLink&) const = default;
 };
-struct PutAddress {
+struct PutAddress {  // one that is already there is fine; so are gone ones below
     Address address;
     bool operator==(const PutAddress&) const = default;
 };
@@ -35,7 +36,7 @@ struct DropAddress {
     Address address;
     bool operator==(const DropAddress&) const = default;
 };
-struct PutRoute {
+struct PutRoute {  // likewise
     Route route;
     bool operator==(const PutRoute&) const = default;
 };

@@ -13,6 +13,13 @@
 //
 // Rules, keys and data are nft text in its canonical spelling, exactly as `nft -j list` lets us rebuild
 // it: interface names bare in keys, addresses lower case, key fields joined by " . ".
+//
+// An observed chain need not carry the text of its rules: the name stands for it. It has as many entries
+// as the kernel has rules, so that a chain that somebody flushed or added to is noticed (and written
+// anew: render() flushes what it adds).
+//
+// A table that a batch leaves with neither chains nor sets is dropped by whoever applies the batch, in the
+// same transaction: only he sees the whole table. plan() never asks for it, and no State holds an empty table.
 #pragma once
 
 #include <chrono>
@@ -78,15 +85,19 @@ struct Table {
 // Our tables, all called "bascule".
 using Ruleset = std::map<Family, Table>;
 
-// One transaction: everything in it or nothing. Order within: tables, sets, chains, rules, elements
-// removed, elements added, chains and sets dropped, empty tables dropped. A changed element is removed
-// and added inside the same transaction.
+// One transaction: everything in it or nothing. Order within: whole tables dropped, tables, chains, sets,
+// rules, elements removed, elements added, chains flushed and dropped, sets dropped. (Chains come
+// before sets since nft 1.0.6 resolves verdicts of interval maps when it meets the map.) A changed element
+// is removed and added inside the same transaction.
 struct RuleBatch {
     Ruleset add;
+    // Definitions of the sets whose elements are added or removed, also where the sets exist already: keys can
+    // only be written by somebody who knows their types.
+    std::map<Family, std::map<std::string, SetDef>> types;
     struct Removal {
         std::set<std::string> chains, sets;
         std::map<std::string, std::set<std::string>> elements;
-        bool whole_table = false;
+        bool whole_table = false;  // with all in it, known or not, before anything is added; absent is fine
         bool empty() const { return chains.empty() && sets.empty() && elements.empty() && !whole_table; }
         bool operator==(const Removal&) const = default;
     };
@@ -95,8 +106,12 @@ struct RuleBatch {
     bool operator==(const RuleBatch&) const = default;
 };
 
-// nft script for one batch. `now` turns expiries into the "timeout" that nft wants.
+// nft script for one batch. `now` turns expiries into the "timeout" that nft wants; elements that have expired by
+// then are left out.
 std::string render(const RuleBatch& batch, std::chrono::steady_clock::time_point now);
+// A key or a map's value as nft reads it: the parts of type ifname quoted (`"vnet0" . 52:54:00:00:00:01`).
+// `type` is SetDef::key or SetDef::data.
+std::string quoted(std::string_view type, std::string_view text);
 // The ruleset as a readable nft file: what golden files hold and `nft -c` judges.
 std::string dump(const Ruleset& ruleset);
 

@@ -57,8 +57,8 @@ struct Link {
     bool up = true;                        // administratively
     std::optional<MacAddr> mac;            // none: as the kernel chose
     std::optional<std::uint32_t> mtu;      // bytes; none: as it is
-    std::optional<IfName> master;          // the bridge it is a port of
-    std::optional<BridgeSettings> bridge;  // kind bridge only
+    std::optional<IfName> master;          // the bridge it is a port of; none in a wish: as it is
+    std::optional<BridgeSettings> bridge;  // kind bridge only; none: as they are
     // kind tap only; 1 is a single-queue device, more need IFF_MULTI_QUEUE. Fixed once made.
     std::uint16_t queues = 1;
     bool operator==(const Link&) const = default;
@@ -82,7 +82,7 @@ struct State {
     std::map<IfName, Link> links;
     std::set<Address> addresses;
     std::set<Route> routes;                      // static routes we add; the kernel's own are not listed
-    std::map<std::string, std::string> sysctls;  // "net.ipv4.ip_forward" -> "1", see sysctl_path()
+    std::map<std::string, std::string> sysctls;  // "net/ipv4/ip_forward" -> "1", see sysctl_key()
     Ruleset rules;
     bool operator==(const State&) const = default;
 };
@@ -99,6 +99,7 @@ std::string sysctl_key(std::string_view family_part, const IfName& link, std::st
 struct Scope {
     bool everything = false;  // all that is ours; the other fields then add foreign things
     std::set<IfName> links;   // with their addresses and routes
+    std::set<Route> routes;   // those that name no link
     std::set<std::string> sysctls;
     struct Rules {
         std::set<std::string> chains, sets;
@@ -106,6 +107,8 @@ struct Scope {
     };
     std::map<Family, Rules> rules;
 
+    // All that the state names, and the masters of its foreign links: whether one is to be taken out of its
+    // bridge depends on whose the bridge is.
     static Scope of(const State& state);
     void add(const State& state);
 };
