@@ -89,6 +89,9 @@ struct State {
 
 // Stable text, one fact a line; the rules as nft text. Golden files hold it.
 std::string dump(const State& state);
+std::string_view name_of(LinkKind kind);     // "bridge"
+std::string format(const Address& address);  // "192.168.122.1/24 on virbr0"
+std::string format(const Route& route);      // "10.0.0.0/8 via 192.168.122.2 on virbr0 metric 5"
 
 // "net/ipv4/conf/virbr0/forwarding" below /proc/sys. State::sysctls are keyed by it: with '/' between the parts,
 // since device names may hold dots.
