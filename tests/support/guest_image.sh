@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds the small Linux guest that ./run and the tests boot, and prints where it is:
+#   kernel=/…/vmlinuz
+#   initrd=/…/initrd.gz
+# It is Debian's kernel, a few of its modules, busybox and the files of guest/. Nothing is installed, no root is
+# needed. Images are kept in the cache folder (see kernel_package.sh) under a name made of the kernel's version and
+# a hash of everything else that went in, so a changed script builds a new one and old ones stay usable meanwhile.
+#
+# What the guest does is told on its kernel command line; guest/init describes it.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# Loaded in this order by the guest, with what they depend on before them.
+modules=(virtio_pci virtio_net virtio_console virtio_rng af_packet e1000 e1000e 8021q igbvf)
+
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || { echo "guest image: '$tool' is missing (packages: packaging/packages-run.txt)" >&2; exit 1; }
+    done
+}
+
+# unpack DEB FOLDER: only the parts of the kernel package that a guest can use (the whole is 300 MB).
+unpack() {
+    mkdir -p "$2"
+    dpkg --fsys-tarfile "$1" | tar -x -C "$2" --wildcards \
+        './boot/vmlinuz-*' './lib/modules/*/modules.*' './lib/modules/*/kernel/drivers/virtio/*' \
+        './lib/modules/*/kernel/drivers/net/*' './lib/modules/*/kernel/drivers/char/*' \
+        './lib/modules/*/kernel/drivers/ptp/*' './lib/modules/*/kernel/drivers/pps/*' \
+        './lib/modules/*/kernel/drivers/i2c/*' './lib/modules/*/kernel/net/*'
+}
+
+# initrd KERNEL_TREE VERSION FOLDER: the guest's file system as a folder.
+lay_out() {
+    local tree=$1 version=$2 root=$3 module line number=100
+    mkdir -p "$root"/{bin,etc,lib/modules}
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    install -m 755 "$here/guest/init" "$root/init"
+    install -m 755 "$here/guest/lease" "$root/bin/lease"
+    gcc -O2 -static -Wall -Wextra -Werror -s -o "$root/bin/frame" "$here/guest/frame.c"
+    depmod -b "$tree" "$version" 2>/dev/null
+    for module in "${modules[@]}"; do
+        modprobe -d "$tree" -S "$version" --show-depends "$module"
+    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/modules.list"
+    while read -r line; do
+        cp "$line" "$root/lib/modules/$((number++))-$(basename "$line")"
+    done <"$root/modules.list"
+    rm "$root/modules.list"
+}
+
+main() {
+    need busybox gcc cpio gzip depmod modprobe flock dpkg
+    local deb cache name hash folder work tree version
+    deb=$("$here/kernel_package.sh")
+    cache=$(dirname "$deb")
+    hash=$({ cat "${BASH_SOURCE[0]}" "$here"/guest/*; cat "$(command -v busybox)"; } | sha256sum | cut -c1-12)
+    name=$(basename "$deb" .deb)
+    folder=$cache/guest-${name#linux-image-}-$hash
+    exec 8>"$cache/guest_image.lock"
+    flock 8
+    if [[ ! -e $folder/initrd.gz ]]; then
+        work=$(mktemp -d "$cache/build.XXXXXX")
+        # shellcheck disable=SC2064
+        trap "rm -rf '$work'" EXIT
+        chmod 755 "$work"
+        echo "guest image: building from $(basename "$deb")" >&2
+        unpack "$deb" "$work/tree"
+        version=$(basename "$work"/tree/lib/modules/*)
+        lay_out "$work/tree" "$version" "$work/root"
+        mkdir "$work/image"
+        chmod 755 "$work/image"
+        cp "$work/tree/boot/vmlinuz-$version" "$work/image/vmlinuz"
+        # Owner, order and times fixed: the same input gives the same bytes.
+        find "$work/root" -exec touch -h -d @0 {} +
+        (cd "$work/root" && find . -print0 | sort -z | cpio --null --quiet -o -H newc -R 0:0 --reproducible) |
+            gzip -9n >"$work/image/initrd.gz"
+        chmod 644 "$work"/image/*
+        rm -rf "$folder"
+        mv "$work/image" "$folder"
+    fi
+    echo "kernel=$folder/vmlinuz"
+    echo "initrd=$folder/initrd.gz"
+}
+main
