@@ -12,7 +12,7 @@ namespace bascule::vmm {
 
 // A machine type of QEMU. `canonical` is set for an alias ("q35" is "pc-q35-7.2").
 struct MachineType {
-    std::string name, canonical;
+    std::string name{}, canonical{};
     unsigned max_cpus = 255;
     bool operator==(const MachineType&) const = default;
 };
@@ -23,7 +23,7 @@ std::vector<MachineType> parse_machines(std::string_view text);
 
 // The processors of the host, from the text of /proc/cpuinfo.
 struct CpuInfo {
-    std::string vendor, model;                     // "AMD", "AMD EPYC …"
+    std::string vendor{}, model{};                 // "AMD", "AMD EPYC …"
     unsigned cpus = 1;                             // online
     unsigned sockets = 1, cores = 1, threads = 1;  // cores a socket, threads a core
     unsigned mhz = 0;
@@ -35,13 +35,13 @@ CpuInfo parse_cpuinfo(std::string_view text);
 std::uint64_t parse_memory_kib(std::string_view text);
 
 struct HostFacts {
-    Uuid uuid;
+    Uuid uuid{};
     std::string arch = "x86_64";
     CpuInfo cpu;
     std::uint64_t memory_kib = 0;
     bool kvm = false;  // /dev/kvm can be opened
     std::string emulator = "/usr/bin/qemu-system-x86_64";
-    std::vector<MachineType> machines;
+    std::vector<MachineType> machines{};
 };
 
 // What clients ask for first: <capabilities>.

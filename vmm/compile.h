@@ -25,9 +25,9 @@ struct Slot {
 };
 
 struct Launch {
-    std::string program;
-    std::vector<std::string> args;
-    std::vector<Slot> slots;
+    std::string program{};  // absolute
+    std::vector<std::string> args{};
+    std::vector<Slot> slots{};
     bool operator==(const Launch&) const = default;
 };
 

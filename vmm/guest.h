@@ -63,14 +63,14 @@ struct Status {
 // What Guest::start needs beyond the spec.
 struct StartPlan {
     Spec spec;  // complete; interfaces' `live` filled by whoever made the taps
-    Launch launch;
-    int id = 1;                 // libvirt's id of the running guest
-    std::vector<UniqueFd> fds;  // one a slot of launch.slots, in that order: closed here once the child has them
-    std::string monitor;        // path of the socket that slot `monitor` listens on
-    UniqueFd log;               // QEMU's standard output and error
-    std::function<std::string()> last_words;  // what the log got since; may be empty
-    std::optional<std::uint32_t> uid, gid;
-    std::vector<std::uint32_t> groups;
+    Launch launch{};
+    int id = 1;                   // libvirt's id of the running guest
+    std::vector<UniqueFd> fds{};  // one a slot of launch.slots, in that order: closed here once the child has them
+    std::string monitor{};        // path of the socket that slot `monitor` listens on
+    UniqueFd log{};               // QEMU's standard output and error
+    std::function<std::string()> last_words{};  // what the log got since; may be empty
+    std::optional<std::uint32_t> uid{}, gid{};
+    std::vector<std::uint32_t> groups{};
     bool paused = false;  // leave it paused (virsh start --paused)
     bool persistent = true;
     std::chrono::milliseconds timeout{30'000};  // of the whole start
@@ -95,10 +95,10 @@ public:
 
     // Each may be left empty.
     struct Callbacks {
-        std::function<void(Status)> changed;      // running to paused or back, or on the way down
-        std::function<void()> rebooted;           // the guest reset itself
-        std::function<void(Ended)> ended;         // once; the process is gone
-        std::function<void(Error)> monitor_lost;  // the process lives, QMP does not
+        std::function<void(Status)> changed{};      // running to paused or back, or on the way down
+        std::function<void()> rebooted{};           // the guest reset itself
+        std::function<void(Ended)> ended{};         // once; the process is gone
+        std::function<void(Error)> monitor_lost{};  // the process lives, QMP does not
     };
 
     Guest(Deps deps, Callbacks callbacks);

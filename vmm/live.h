@@ -14,9 +14,9 @@ struct Live {
     Spec spec;  // with its live members
     int id = 0;
     int pid = 0;
-    std::string executable;  // what /proc/PID/exe must show
-    std::string monitor;     // path of the QMP socket
-    bool persistent = true;  // false: made by create, gone when it stops
+    std::string executable{};  // what /proc/PID/exe must show
+    std::string monitor{};     // path of the QMP socket
+    bool persistent = true;    // false: made by create, gone when it stops
     bool operator==(const Live&) const = default;
 };
 

@@ -42,6 +42,8 @@
 
 namespace bascule::vmm {
 
+// Members have initialisers, `{}` too, so that a designated initialiser may leave any of them out.
+
 enum class Accelerator { kvm, tcg };  // type='kvm', type='qemu'
 
 enum class Chipset { q35, i440fx };
@@ -63,8 +65,8 @@ struct CpuTopology {
 
 struct Cpu {
     CpuMode mode = CpuMode::absent;
-    bool migratable = true;               // host-passthrough only
-    std::optional<CpuTopology> topology;  // its total is the number of vCPUs
+    bool migratable = true;                 // host-passthrough only
+    std::optional<CpuTopology> topology{};  // its total is the number of vCPUs
     bool operator==(const Cpu&) const = default;
 };
 
@@ -73,8 +75,8 @@ enum class BootDevice { hd, network, cdrom, fd };
 
 struct Os {
     std::string machine = "q35";  // as written: q35, pc, pc-q35-7.2, pc-i440fx-7.2 …
-    std::vector<BootDevice> boot;
-    std::string kernel, initrd, cmdline;  // paths on the host; empty: none
+    std::vector<BootDevice> boot{};
+    std::string kernel{}, initrd{}, cmdline{};  // paths on the host; empty: none
     Chipset chipset() const;
     bool operator==(const Os&) const = default;
 };
@@ -93,37 +95,37 @@ enum class NicBackend { automatic, qemu, vhost };  // <driver name=>
 
 // A reference to an nwfilter. A name may repeat: its values form a list, in order.
 struct FilterRef {
-    std::string filter;
-    std::vector<std::pair<std::string, std::string>> parameters;
+    std::string filter{};
+    std::vector<std::pair<std::string, std::string>> parameters{};
     bool operator==(const FilterRef&) const = default;
 };
 
 // What a NIC has only while the guest runs.
 struct NicLive {
-    IfName target;       // the tap
-    std::string bridge;  // the bridge that it is on
-    bool vhost = false;  // whether the kernel's vhost-net serves it
+    IfName target;         // the tap
+    std::string bridge{};  // the bridge that it is on
+    bool vhost = false;    // whether the kernel's vhost-net serves it
     bool operator==(const NicLive&) const = default;
 };
 
 struct Interface {
     enum class Type { network, bridge };
     Type type = Type::network;
-    std::string source;          // the network's or the bridge's name
-    std::optional<MacAddr> mac;  // always there after complete()
+    std::string source{};          // the network's or the bridge's name
+    std::optional<MacAddr> mac{};  // always there after complete()
     NicModel model = NicModel::rtl8139;
     NicBackend backend = NicBackend::automatic;
-    std::optional<unsigned> queues;  // virtio only; 1..256
-    std::optional<IfName> target;    // a name the user wants for the tap; none: the daemon's choice
+    std::optional<unsigned> queues{};  // virtio only; 1..256
+    std::optional<IfName> target{};    // a name the user wants for the tap; none: the daemon's choice
     bool link_up = true;
-    std::optional<bool> link_state;  // as written, for format(); link_up is what it means
-    std::optional<std::uint32_t> mtu;
-    std::optional<FilterRef> filter;
-    std::optional<unsigned> boot_order;  // 1 is first
-    bool rom = true;                     // <rom enabled='no'/> clears it
-    std::string alias;                   // the user's own ("ua-…"), else empty
-    std::optional<PciAddress> address;   // always there after complete()
-    std::optional<NicLive> live;
+    std::optional<bool> link_state{};  // as written, for format(); link_up is what it means
+    std::optional<std::uint32_t> mtu{};
+    std::optional<FilterRef> filter{};
+    std::optional<unsigned> boot_order{};  // 1 is first
+    bool rom = true;                       // <rom enabled='no'/> clears it
+    std::string alias{};                   // the user's own ("ua-…"), else empty
+    std::optional<PciAddress> address{};   // always there after complete()
+    std::optional<NicLive> live{};
     bool operator==(const Interface&) const = default;
 
     unsigned queue_count() const { return queues.value_or(1); }
@@ -131,47 +133,49 @@ struct Interface {
 
 // A serial port on a pseudo-terminal. The first one is the guest's console too.
 struct Serial {
-    unsigned port = 0;  // 0..3
-    std::string alias;  // the user's own, else empty
-    std::string tty;    // running guest: /dev/pts/N
+    unsigned port = 0;    // 0..3
+    std::string alias{};  // the user's own, else empty
+    std::string tty{};    // running guest: /dev/pts/N
     bool operator==(const Serial&) const = default;
 };
 
 // A virtio device with nothing but a place.
 struct PlainDevice {
-    std::string alias;
-    std::optional<PciAddress> address;
+    std::string alias{};
+    std::optional<PciAddress> address{};
     bool operator==(const PlainDevice&) const = default;
 };
 
 struct Spec {
     ObjectName name;
     Accelerator accelerator = Accelerator::kvm;
-    Uuid uuid;  // nil: none yet (complete() makes one)
-    std::string title, description;
-    std::vector<std::string> metadata;  // each child of <metadata>, verbatim
+    Uuid uuid{};  // nil: none yet (complete() makes one)
+    std::string title{}, description{};
+    std::vector<std::string> metadata{};  // each child of <metadata>, verbatim
     std::uint64_t memory_kib = 0, current_memory_kib = 0;
     unsigned vcpus = 1;
-    Os os;
-    Features features;
-    Cpu cpu;
+    Os os{};
+    Features features{};
+    Cpu cpu{};
     Clock clock = Clock::utc;
     Lifecycle on_reboot = Lifecycle::restart;  // on_poweroff is always destroy
     Lifecycle on_crash = Lifecycle::destroy;   // kept as written: no device reports a crash yet
     std::string emulator = "/usr/bin/qemu-system-x86_64";
     bool usb_none = false;  // <controller type='usb' model='none'/> was written; there is no USB either way
-    std::vector<Interface> interfaces;
-    std::vector<Serial> serials;
+    std::vector<Interface> interfaces{};
+    std::vector<Serial> serials{};
     bool ps2_mouse = false, ps2_keyboard = false;  // written out; the machines have both either way
     bool audio_none = false;
-    std::optional<PlainDevice> balloon;  // none: model='none'
-    std::vector<PlainDevice> rngs;       // virtio, fed from /dev/urandom
+    std::optional<PlainDevice> balloon{};  // none: model='none'
+    std::vector<PlainDevice> rngs{};       // virtio, fed from /dev/urandom
     bool operator==(const Spec&) const = default;
 };
 
 // The names devices go by in QEMU, in the XML of a running guest and in errors: "net0", "serial0".
 std::string nic_alias(const Spec& spec, std::size_t index);
 std::string serial_alias(const Spec& spec, std::size_t index);
+std::string balloon_alias(const Spec& spec);
+std::string rng_alias(const Spec& spec, std::size_t index);
 
 // Taps whose names the daemon makes begin with this, as libvirt's do: such a name in a document came from
 // a running guest's description and is not a wish.

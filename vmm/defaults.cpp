@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/defaults.h"
+
+#include <set>
+
+#include <fmt/format.h>
+
+#include "vmm/addresses.h"
+
+namespace bascule::vmm {
+
+Result<void> complete(Spec& spec, const Fresh& fresh) {
+    if (spec.uuid.is_nil()) {
+        spec.uuid = fresh.uuid();
+    }
+    std::set<MacAddr> taken;
+    for (const Interface& nic : spec.interfaces) {
+        if (nic.mac && !taken.insert(*nic.mac).second) {
+            return fail(Code::invalid_xml, fmt::format("two <interface> have the MAC address {}", format(*nic.mac)));
+        }
+    }
+    for (Interface& nic : spec.interfaces) {
+        while (!nic.mac) {
+            const MacAddr mac = fresh.mac();
+            if (taken.insert(mac).second) {
+                nic.mac = mac;
+            }
+        }
+    }
+    return assign_addresses(spec);
+}
+
+}  // namespace bascule::vmm

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The pieces of the <domain> reader, by subject: only for vmm/xml*.cpp.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/xml_read.h"
+#include "vmm/spec.h"
+
+namespace bascule::vmm::parts {
+
+using xml::Fault;
+using xml::Node;
+using xml::Reader;
+using xml::to_error;
+
+// xml_devices.cpp: all of <devices> into the spec.
+Result<void> read_devices(const Node& node, Spec& spec);
+// xml_interface.cpp
+Result<Interface> read_interface(const Node& node);
+
+// <alias name=>: the user's own begin with "ua-"; any other was given by a daemon and is passed over.
+Result<std::string> read_alias(const Node& node);
+// <address type='pci'>; none when it says no more than that.
+Result<std::optional<PciAddress>> read_pci_address(const Node& node);
+
+// Refuses elements that libvirt knows and we do not realise yet, whatever they hold.
+template <std::size_t N>
+void refuse_children(Reader& r, const std::string_view (&names)[N]) {
+    for (const std::string_view name : names) {
+        r.not_supported_child(name);
+    }
+}
+template <std::size_t N>
+void refuse_attributes(Reader& r, const std::string_view (&names)[N]) {
+    for (const std::string_view name : names) {
+        r.not_supported_attr(name);
+    }
+}
+
+// An attribute of which we realise only some of libvirt's values: "'user' is; use …".
+template <class E, std::size_t N>
+std::optional<E> one_of(Reader& r, std::string_view attr, const EnumNames<E, N>& names) {
+    const auto text = r.opt(attr, xml::kText);
+    if (!text) {
+        return std::nullopt;
+    }
+    const auto value = names.parse(*text);
+    if (!value) {
+        r.report(Fault::Kind::not_supported, attr, "'" + *text + "'; use " + names.choices(), *text);
+    }
+    return value;
+}
+
+// An attribute that may only have the one value which changes nothing.
+inline void only(Reader& r, std::string_view attr, std::string_view value) {
+    const auto text = r.opt(attr, xml::kText);
+    if (text && *text != value) {
+        r.report(Fault::Kind::not_supported, attr, "'" + *text + "'; use '" + std::string(value) + "'", *text);
+    }
+}
+
+inline constexpr xml::Value<std::string> kAbsolutePath{
+    "an absolute path", [](std::string_view t) {
+        return t.starts_with('/') && t.size() < 4096 ? std::optional(std::string(t)) : std::nullopt;
+    }};
+
+}  // namespace bascule::vmm::parts
