@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kernel/kernel.h"
 #include "kernel/ledger.h"
@@ -15,6 +17,8 @@ Result<std::size_t> reconcile(Kernel& kernel, const Ledger& ledger, const Scope&
 // Puts the owner's wish and makes it so. On failure the owner's former wish is restored (withdrawn when it
 // had none), the kernel is brought back to it, and the first error is returned.
 Result<void> commit(Kernel& kernel, Ledger& ledger, const std::string& owner, State wish);
+// The same for several owners at once: one observation, one plan and so one transaction of rules, all or none.
+Result<void> commit_all(Kernel& kernel, Ledger& ledger, std::vector<std::pair<std::string, State>> wishes);
 // Takes the owner's wish back. The ledger forgets it even when the kernel refuses something.
 Result<void> withdraw(Kernel& kernel, Ledger& ledger, const std::string& owner);
 

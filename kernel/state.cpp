@@ -112,6 +112,21 @@ Scope Scope::of(const State& state) {
     return scope;
 }
 
+void Scope::add(const Scope& other) {
+    everything = everything || other.everything;
+    links.insert(other.links.begin(), other.links.end());
+    routes.insert(other.routes.begin(), other.routes.end());
+    sysctls.insert(other.sysctls.begin(), other.sysctls.end());
+    for (const auto& [family, more] : other.rules) {
+        Rules& to = rules[family];
+        to.chains.insert(more.chains.begin(), more.chains.end());
+        to.sets.insert(more.sets.begin(), more.sets.end());
+        for (const auto& [set, keys] : more.elements) {
+            to.elements[set].insert(keys.begin(), keys.end());
+        }
+    }
+}
+
 void Scope::add(const State& state) {
     for (const auto& [name, link] : state.links) {
         links.insert(name);

@@ -114,6 +114,7 @@ struct Scope {
     // bridge depends on whose the bridge is.
     static Scope of(const State& state);
     void add(const State& state);
+    void add(const Scope& other);
 };
 // The part of a state that a scope names.
 State restrict(const State& state, const Scope& scope);

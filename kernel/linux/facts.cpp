@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kernel/linux/facts.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <sstream>
+
+#include <fmt/format.h>
+
+namespace bascule::kernel::os {
+
+namespace {
+
+struct CloseSocket {
+    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+};
+
+using OnMessage = std::function<void(const nlmsghdr*)>;
+
+int call(const nlmsghdr* message, void* on_message) {
+    (*static_cast<OnMessage*>(on_message))(message);
+    return MNL_CB_OK;
+}
+
+// Sends one request and hands every message of the answer to `on`. `prepare` completes the request.
+Result<void> ask(std::uint16_t type, std::uint16_t flags, const std::function<void(nlmsghdr*)>& prepare, OnMessage on) {
+    const std::unique_ptr<mnl_socket, CloseSocket> socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+    if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
+        return fail_errno("netlink socket");
+    }
+    std::vector<char> buffer(32768);
+    nlmsghdr* const request = mnl_nlmsg_put_header(buffer.data());
+    request->nlmsg_type = type;
+    request->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+    request->nlmsg_seq = 1;
+    prepare(request);
+    if (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0) {
+        return fail_errno("netlink request");
+    }
+    for (;;) {
+        const ssize_t got = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+        if (got < 0) {
+            return fail_errno("netlink answer");
+        }
+        const int state =
+            mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), 1, mnl_socket_get_portid(socket.get()), call, &on);
+        if (state < 0) {
+            return fail_errno("netlink answer");
+        }
+        if (state == MNL_CB_STOP || (flags & NLM_F_DUMP) == 0) {
+            return {};
+        }
+    }
+}
+
+// The attribute of that type, or null.
+const nlattr* find(const nlmsghdr* message, std::size_t header, std::uint16_t type) {
+    for (const nlattr* attr = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, header));
+         mnl_attr_ok(attr, static_cast<int>(static_cast<const char*>(mnl_nlmsg_get_payload_tail(message)) -
+                                            reinterpret_cast<const char*>(attr)));
+         attr = mnl_attr_next(attr)) {
+        if (mnl_attr_get_type(attr) == type) {
+            return attr;
+        }
+    }
+    return nullptr;
+}
+
+std::optional<RouteTo> to_route(const nlmsghdr* message) {
+    const auto* const header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+    const bool v4 = header->rtm_family == AF_INET;
+    if (header->rtm_table != RT_TABLE_MAIN || header->rtm_type != RTN_UNICAST ||
+        (!v4 && header->rtm_family != AF_INET6)) {
+        return std::nullopt;
+    }
+    Ip address = v4 ? Ip() : Ip::v6({});
+    if (const nlattr* const to = find(message, sizeof *header, RTA_DST)) {
+        if (mnl_attr_get_payload_len(to) != (v4 ? 4 : 16)) {
+            return std::nullopt;
+        }
+        std::array<std::uint8_t, 16> octets{};
+        std::memcpy(octets.data(), mnl_attr_get_payload(to), v4 ? 4 : 16);
+        address = v4 ? Ip::v4({octets[0], octets[1], octets[2], octets[3]}) : Ip::v6(octets);
+    }
+    RouteTo route{Prefix::of(address, header->rtm_dst_len), {}};
+    if (const nlattr* const out = find(message, sizeof *header, RTA_OIF)) {
+        std::array<char, IF_NAMESIZE> name{};
+        if (::if_indextoname(mnl_attr_get_u32(out), name.data()) != nullptr) {
+            route.device = name.data();
+        }
+    }
+    return route;
+}
+
+}  // namespace
+
+Result<std::set<IfName>> link_names() {
+    std::set<IfName> names;
+    TRY_OK(ask(
+        RTM_GETLINK, NLM_F_DUMP, [](nlmsghdr* request) { mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)); },
+        [&](const nlmsghdr* message) {
+            if (const nlattr* const name = find(message, sizeof(ifinfomsg), IFLA_IFNAME)) {
+                if (auto parsed = IfName::parse(mnl_attr_get_str(name))) {
+                    names.insert(std::move(*parsed));
+                }
+            }
+        }));
+    return names;
+}
+
+Result<std::vector<RouteTo>> route_destinations() {
+    std::vector<RouteTo> routes;
+    for (const auto family : {AF_INET, AF_INET6}) {
+        TRY_OK(ask(
+            RTM_GETROUTE, NLM_F_DUMP,
+            [&](nlmsghdr* request) {
+                auto* const header = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+                header->rtm_family = static_cast<unsigned char>(family);
+            },
+            [&](const nlmsghdr* message) {
+                if (auto route = to_route(message)) {
+                    routes.push_back(std::move(*route));
+                }
+            }));
+    }
+    return routes;
+}
+
+Result<LinkCounters> link_counters(const IfName& name) {
+    std::optional<LinkCounters> counters;
+    auto asked = ask(
+        RTM_GETLINK, 0,
+        [&](nlmsghdr* request) {
+            mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg));
+            mnl_attr_put_strz(request, IFLA_IFNAME, name.str().c_str());
+        },
+        [&](const nlmsghdr* message) {
+            const nlattr* const attr = find(message, sizeof(ifinfomsg), IFLA_STATS64);
+            if (attr == nullptr) {
+                return;
+            }
+            rtnl_link_stats64 stats{};
+            std::memcpy(&stats, mnl_attr_get_payload(attr),
+                        std::min<std::size_t>(sizeof stats, mnl_attr_get_payload_len(attr)));
+            counters = LinkCounters{stats.rx_bytes, stats.rx_packets, stats.rx_errors, stats.rx_dropped,
+                                    stats.tx_bytes, stats.tx_packets, stats.tx_errors, stats.tx_dropped};
+        });
+    if (!asked) {
+        return std::unexpected(std::move(asked.error()).in("device " + name.str()));
+    }
+    if (!counters) {
+        return fail(Code::internal, "device " + name.str() + ": the kernel shows no counters");
+    }
+    return *counters;
+}
+
+std::uint64_t process_time_ns(int pid) {
+    const std::string text = read_text(fmt::format("/proc/{}/stat", pid));
+    // The command's name may hold anything, ')' included: the fields follow the last one (proc(5)).
+    const auto end = text.rfind(')');
+    if (end == std::string::npos) {
+        return 0;
+    }
+    std::istringstream fields(text.substr(end + 1));
+    std::string skipped;
+    for (int field = 3; field < 14; ++field) {
+        fields >> skipped;
+    }
+    std::uint64_t user = 0, system = 0;
+    fields >> user >> system;
+    const auto ticks = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    return (user + system) * (1'000'000'000U / ticks);
+}
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("localhost");
+}
+
+Uuid host_uuid() {
+    for (const char* const path : {"/sys/class/dmi/id/product_uuid", "/etc/machine-id"}) {
+        std::string text = read_text(path, 64);
+        while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') {
+            text.pop_back();
+        }
+        if (const auto uuid = Uuid::parse(text); uuid && !uuid->is_nil()) {
+            return *uuid;
+        }
+    }
+    return {};
+}
+
+std::string read_text(const std::string& path, std::size_t limit) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text;
+    std::array<char, 16384> chunk{};
+    while (fd && text.size() < limit) {
+        const ssize_t got = ::read(fd.get(), chunk.data(), std::min(chunk.size(), limit - text.size()));
+        if (got <= 0) {
+            break;
+        }
+        text.append(chunk.data(), static_cast<std::size_t>(got));
+    }
+    return text;
+}
+
+bool kvm_usable() { return static_cast<bool>(UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC))); }
+
+std::vector<Ip> name_servers(std::string_view resolv_conf) {
+    std::vector<Ip> servers;
+    std::istringstream lines{std::string(resolv_conf)};
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string keyword, address;
+        if (words >> keyword >> address && keyword == "nameserver") {
+            if (const auto ip = parse_ip(address.substr(0, address.find('%')))) {
+                servers.push_back(*ip);
+            }
+        }
+    }
+    return servers;
+}
+
+Result<UniqueFd> open_terminal(const std::string& path) {
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) {
+        return fail_errno("console " + path);
+    }
+    return fd;
+}
+
+Result<Account> account(const std::string& user) {
+    passwd entry{};
+    passwd* found = nullptr;
+    std::vector<char> buffer(16384);
+    if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+        return fail(Code::invalid_argument, fmt::format("there is no user '{}'", user));
+    }
+    return Account{found->pw_uid, found->pw_gid};
+}
+
+Result<std::uint32_t> group_id(const std::string& name) {
+    group entry{};
+    group* found = nullptr;
+    std::vector<char> buffer(65536);
+    if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+        return fail(Code::invalid_argument, fmt::format("there is no group '{}'", name));
+    }
+    return found->gr_gid;
+}
+
+}  // namespace bascule::kernel::os
