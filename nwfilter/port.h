@@ -58,10 +58,11 @@ struct Port {
 // The filter of that name, or null.
 using Lookup = std::function<const Filter*(const std::string& name)>;
 
-// A set that holds the port's addresses, and what its key looks like for one.
+// A set that holds the port's addresses.
 struct LearnedSet {
     std::string set;
-    std::string before, after;  // key = before + address + after
+    std::string key;  // of one element, with "$IP" where the address goes
+    IpFamily family = IpFamily::v4;
     bool operator==(const LearnedSet&) const = default;
 };
 

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The table of attributes: which element has it, what type it is, which packet field it speaks of. Reading,
+// formatting and compiling walk this table; a new attribute is a new row.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kernel/policy.h"
+#include "nwfilter/spec.h"
+
+namespace bascule::nwfilter {
+
+enum class Type : std::uint8_t {
+    mac,
+    mac_mask,  // contiguous ones
+    ipv4,
+    ipv4_mask,  // kept as the number of ones
+    ipv6,
+    ipv6_mask,
+    number,
+    boolean,
+    comment,
+};
+
+enum class Role : std::uint8_t {
+    value,
+    mask,       // of the row before it
+    range_end,  // of the row before it
+    same_ip,    // gratuitous: sender and target address are equal
+    comment,    // says nothing about packets
+};
+
+// Spellings of numbers that have names; the first of a number is the one written.
+struct NumberName {
+    std::string_view name;
+    std::uint32_t number;
+};
+
+struct AttributeRow {
+    std::string_view name;
+    unsigned protocols;  // bit 1 << Protocol of each element that has it
+    Type type;
+    Role role = Role::value;
+    // The field that it speaks of, and the one it speaks of on the way out when the rule is `inout`:
+    // such a rule is written from the network's side, so that source and target change places for frames
+    // that the guest sends (as the peer's ebtables rules do).
+    kernel::policy::Field field{}, reversed{};
+    std::uint32_t min = 0, max = 0;  // of numbers
+    std::span<const NumberName> names = {};
+};
+
+std::span<const AttributeRow> attribute_rows();
+const AttributeRow& row(std::uint8_t index);
+// The element's attribute of that name; 0xff: it has none.
+std::uint8_t find_row(Protocol protocol, std::string_view name);
+
+// What is wanted of a value, for errors: "an IPv4 address".
+std::string expected(const AttributeRow& row);
+// One value of the row's type. Neither a variable nor trimmed.
+std::optional<Value> parse_value(const AttributeRow& row, std::string_view text);
+std::string format_value(const AttributeRow& row, const Value& value);
+
+std::string_view name_of(Protocol protocol);  // the element; empty for `any`
+std::optional<Protocol> protocol_of(std::string_view element);
+// The Ethernet type of the protocol's frames; 0 for `mac` and `any`.
+std::uint16_t ethertype_of(Protocol protocol);
+
+// Elements of the peer's language that are not realised here.
+bool is_unsupported_protocol(std::string_view element);
+
+// The protocol whose chain it is: "arp-mac" is arp, "root" is any; none: not a chain's name. `unsupported` is set
+// for the peer's chains that are not realised here.
+std::optional<Protocol> chain_protocol(std::string_view chain, bool* unsupported = nullptr);
+int default_priority(Protocol chain);
+
+}  // namespace bascule::nwfilter

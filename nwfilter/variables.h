@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Which values a rule's variables have for a port.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "nwfilter/flatten.h"
+#include "nwfilter/port.h"
+#include "nwfilter/protocols.h"
+
+namespace bascule::nwfilter {
+
+// What a variable stands for in one rule of one port.
+struct Bound {
+    const Attribute* attribute = nullptr;
+    std::string name;
+    bool from_port = false;  // else from a <filterref> of the tree: the same for every port
+    bool learned = false;    // IP without a value: `values` is empty until one is learned
+    std::vector<Value> values;
+};
+
+// The port's parameters with what they are completed with: MAC from the interface.
+class PortValues {
+public:
+    // Refuses values of CTRL_IP_LEARNING that are not any, dhcp or none.
+    static Result<PortValues> of(const Port& port);
+
+    // The variables of one rule, in the attributes' order. They advance together (all are on the peer's
+    // iterator 0), so their lists must be of one length; an address to be learned goes with single values.
+    Result<std::vector<Bound>> bind(const FlatRule& rule, const Flat& flat) const;
+
+private:
+    Result<Bound> bind(const Attribute& attribute, const FlatRule& rule, const Parameters& scope) const;
+
+    Parameters parameters_;
+    bool learning_ = true;
+};
+
+}  // namespace bascule::nwfilter

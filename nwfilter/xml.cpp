@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "nwfilter/xml.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/enum_names.h"
+#include "base/xml_read.h"
+#include "nwfilter/protocols.h"
+
+namespace bascule::nwfilter {
+
+namespace {
+
+using Kind = xml::Fault::Kind;
+
+constexpr EnumNames<Action, 5> kActions{{{{"drop", Action::drop},
+                                          {"accept", Action::accept},
+                                          {"reject", Action::reject},
+                                          {"return", Action::return_},
+                                          {"continue", Action::continue_}}}};
+constexpr EnumNames<Direction, 3> kDirections{
+    {{{"in", Direction::in}, {"out", Direction::out}, {"inout", Direction::inout}}}};
+// The peer takes any other word for "on" and says nothing; here it is an error.
+constexpr EnumNames<bool, 4> kStateMatch{{{{"false", false}, {"true", true}, {"0", false}, {"1", true}}}};
+
+constexpr xml::Value<int> kPriority{"a number from -1000 to 1000", xml::parse_number<int, -1000, 1000>};
+constexpr xml::Value<Uuid> kUuid{"a UUID", Uuid::parse};
+constexpr xml::Value<IfName> kDevice{"the name of a network device", IfName::parse};
+
+constexpr std::string_view kNameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+constexpr std::size_t kMaxChain = 12;
+
+bool is_variable_name(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && text.find_first_not_of(kNameBytes) == std::string_view::npos;
+}
+
+constexpr xml::Value<std::string> kFilterName{
+    "a filter's name (no '/', at most 200 bytes)", [](std::string_view t) -> std::optional<std::string> {
+        return ObjectName::parse(t) ? std::optional(std::string(t)) : std::nullopt;
+    }};
+constexpr xml::Value<std::string> kVariableName{
+    "a variable's name: letters, digits and '_'", [](std::string_view t) -> std::optional<std::string> {
+        return is_variable_name(t) ? std::optional(std::string(t)) : std::nullopt;
+    }};
+constexpr xml::Value<std::string> kParameterValue{
+    "a value of 1 to 256 bytes", [](std::string_view t) -> std::optional<std::string> {
+        return !t.empty() && t.size() <= 256 ? std::optional(std::string(t)) : std::nullopt;
+    }};
+
+// One attribute's text: a literal of the row's type or "$NAME".
+std::optional<Value> read_value(xml::Reader& r, const AttributeRow& attribute, const std::string& text) {
+    if (!text.starts_with('$') || attribute.type == Type::comment) {
+        auto value = parse_value(attribute, text);
+        if (!value) {
+            r.report(Kind::malformed, attribute.name, expected(attribute) + " or a $VARIABLE", text);
+        }
+        return value;
+    }
+    const std::string_view name = std::string_view(text).substr(1);
+    if (const auto bracket = name.find('['); bracket != std::string_view::npos && name.ends_with(']')) {
+        r.report(Kind::not_supported, attribute.name, "one element or an iterator of a list, " + text, text);
+        return std::nullopt;
+    }
+    if (!is_variable_name(name)) {
+        r.report(Kind::malformed, attribute.name, "a variable's name: letters, digits and '_'", text);
+        return std::nullopt;
+    }
+    return Variable{std::string(name)};
+}
+
+// Adds what one protocol element says. Several elements of a kind add up: that is how attributes with
+// and without match='no' mix.
+Result<void> read_element(const xml::Node& node, Rule& rule) {
+    xml::Reader r(node);
+    const bool negated = !r.get("match", xml::kYesNo, true);
+    const auto rows = attribute_rows();
+    for (std::uint8_t i = 0; i < rows.size(); ++i) {
+        if ((rows[i].protocols & 1U << static_cast<unsigned>(rule.protocol)) == 0) {
+            continue;
+        }
+        const auto text = r.opt(rows[i].name, xml::kText);
+        if (!text) {
+            continue;
+        }
+        if (std::ranges::find(rule.attributes, i, &Attribute::row) != rule.attributes.end()) {
+            r.report(Kind::inconsistent, rows[i].name, "an attribute may be given once a rule", *text);
+        }
+        if (auto value = read_value(r, rows[i], *text)) {
+            // Masks and ends of ranges have no sign of their own; a comment has none at all.
+            const bool sign = negated && (rows[i].role == Role::value || rows[i].role == Role::same_ip);
+            rule.attributes.push_back({i, sign, std::move(*value)});
+        }
+    }
+    return r.finish();
+}
+
+const Attribute* find(const Rule& rule, std::string_view name) {
+    for (const Attribute& attribute : rule.attributes) {
+        if (row(attribute.row).name == name) {
+            return &attribute;
+        }
+    }
+    return nullptr;
+}
+
+std::optional<std::uint32_t> number_of(const Attribute* attribute) {
+    const Number* const number = attribute == nullptr ? nullptr : std::get_if<Number>(&attribute->value);
+    return number == nullptr ? std::nullopt : std::optional(number->value);
+}
+
+// What attributes need of each other. The peer drops those that lack their partner, and the rule then
+// matches more than was written.
+void check_partners(xml::Reader& r, const Rule& rule) {
+    const Attribute* const protocol = find(rule, "protocol");
+    const auto transport = protocol != nullptr && !protocol->negated ? number_of(protocol) : std::nullopt;
+    for (const Attribute& attribute : rule.attributes) {
+        const AttributeRow& at = row(attribute.row);
+        if (at.role == Role::mask || at.role == Role::range_end) {
+            const auto base = std::ranges::find(rule.attributes, attribute.row - 1, &Attribute::row);
+            if (base == rule.attributes.end()) {
+                r.report(Kind::inconsistent, at.name, fmt::format("needs {}", row(attribute.row - 1).name), "none");
+                return;
+            }
+            const auto first = number_of(&*base), last = number_of(&attribute);
+            if (at.role == Role::range_end && first && last && *last < *first) {
+                r.report(Kind::inconsistent, at.name, fmt::format("is before {}", row(attribute.row - 1).name),
+                         std::to_string(*last));
+                return;
+            }
+        }
+        if (at.field == kernel::policy::Field::src_port || at.field == kernel::policy::Field::dst_port) {
+            const bool has_ports = transport == 6U || transport == 17U || transport == 33U || transport == 132U;
+            if (at.role != Role::comment && at.role != Role::mask && !has_ports) {
+                r.report(Kind::inconsistent, at.name, "ports need protocol 'tcp', 'udp', 'sctp' or 33 (dccp)",
+                         protocol == nullptr ? "none" : format_value(row(protocol->row), protocol->value));
+                return;
+            }
+        }
+        if ((at.field == kernel::policy::Field::icmp6_type || at.field == kernel::policy::Field::icmp6_code) &&
+            transport != 58U) {
+            r.report(Kind::inconsistent, at.name, "ICMPv6 types and codes need protocol 'icmpv6'",
+                     protocol == nullptr ? "none" : format_value(row(protocol->row), protocol->value));
+            return;
+        }
+    }
+}
+
+Result<Rule> parse_rule(const xml::Node& node) {
+    xml::Reader r(node);
+    Rule rule;
+    const auto action = r.opt("action", kActions);
+    if (!action) {
+        r.report(Kind::missing, "action", kActions.choices(), {});
+    }
+    const auto direction = r.opt("direction", kDirections);
+    if (!direction) {
+        r.report(Kind::missing, "direction", kDirections.choices(), {});
+    }
+    rule.action = action.value_or(Action::drop);
+    rule.direction = direction.value_or(Direction::inout);
+    rule.priority = r.get("priority", kPriority, 500);
+    rule.state_match = r.get("statematch", kStateMatch, true);
+    for (const xml::Node& element : node.children) {
+        const auto protocol = element.ns.empty() ? protocol_of(element.name) : std::nullopt;
+        if (is_unsupported_protocol(element.name)) {
+            r.not_supported_child(element.name);
+            continue;
+        }
+        if (!protocol) {
+            continue;  // finish() refuses it
+        }
+        if (rule.protocol != Protocol::any && rule.protocol != *protocol) {
+            r.report_error(xml::to_error({Kind::inconsistent,
+                                          element.line,
+                                          element.name,
+                                          {},
+                                          "a rule holds one protocol",
+                                          fmt::format("{} beside {}", element.name, name_of(rule.protocol))}));
+            break;
+        }
+        rule.protocol = *protocol;
+        if (auto read = read_element(element, rule); !read) {
+            r.report_error(std::move(read).error());
+        }
+    }
+    for (const std::string_view known : {"mac", "arp", "rarp", "ip", "ipv6"}) {
+        r.ignore_child(known);  // read above
+    }
+    std::ranges::sort(rule.attributes, {}, &Attribute::row);
+    for (Attribute& attribute : rule.attributes) {
+        if (const Role role = row(attribute.row).role; role == Role::mask || role == Role::range_end) {
+            const auto base = std::ranges::find(rule.attributes, attribute.row - 1, &Attribute::row);
+            attribute.negated = base != rule.attributes.end() && base->negated;
+        }
+    }
+    check_partners(r, rule);
+    TRY_OK(r.finish());
+    return rule;
+}
+
+// The chain and its priority.
+void read_chain(xml::Reader& r, Filter& filter) {
+    filter.chain = r.get("chain", xml::kText, "root");
+    const auto priority = r.opt("priority", kPriority);
+    bool unsupported = false;
+    const auto protocol = chain_protocol(filter.chain, &unsupported);
+    constexpr std::string_view kMore = ".:-";
+    const bool spelt = std::ranges::all_of(
+        filter.chain, [&](char c) { return kNameBytes.find(c) != kNameBytes.npos || kMore.find(c) != kMore.npos; });
+    if (!protocol || !spelt || filter.chain.size() > kMaxChain) {
+        r.report(
+            Kind::malformed, "chain",
+            "'root' or a name of at most 12 letters, digits and '_.:-' that starts with mac, arp, rarp, ipv4 or ipv6",
+            filter.chain);
+        return;
+    }
+    if (unsupported) {
+        r.report(Kind::not_supported, "chain", "chain " + filter.chain, {});
+    }
+    filter.priority = priority.value_or(default_priority(*protocol));
+}
+
+Result<Filter> parse_filter(const xml::Node& node) {
+    if (node.name != "filter") {
+        return fail(Code::invalid_xml, fmt::format("line {}: expected <filter>, got <{}>", node.line, node.name));
+    }
+    xml::Reader r(node);
+    Filter filter;
+    filter.name = r.req("name", kFilterName).value_or("");
+    read_chain(r, filter);
+    filter.uuid = r.child_text("uuid", kUuid).value_or(Uuid{});
+    r.ignore_child("filterref");
+    r.ignore_child("rule");
+    for (const xml::Node& child : node.children) {
+        if (!r.ok()) {
+            break;
+        }
+        if (child.ns.empty() && child.name == "rule") {
+            TRY(Rule rule, parse_rule(child));
+            filter.entries.emplace_back(std::move(rule));
+        } else if (child.ns.empty() && child.name == "filterref") {
+            TRY(Reference reference, parse_reference(child));
+            filter.entries.emplace_back(std::move(reference));
+        }
+    }
+    TRY_OK(r.finish());
+    return filter;
+}
+
+// One element for each run of attributes of the same sign.
+void format_elements(xml::Writer& out, const Rule& rule) {
+    const std::string_view element = name_of(rule.protocol);
+    xml::Writer::Attrs attrs;
+    std::optional<bool> sign;
+    for (const Attribute& attribute : rule.attributes) {
+        if (sign && *sign != attribute.negated) {
+            out.empty(element, attrs);
+            attrs.clear();
+        }
+        if (attrs.empty() && attribute.negated) {
+            attrs.emplace_back("match", "no");
+        }
+        sign = attribute.negated;
+        const AttributeRow& at = row(attribute.row);
+        attrs.emplace_back(at.name, format_value(at, attribute.value));
+    }
+    out.empty(element, attrs);
+}
+
+void format_rule(xml::Writer& out, const Rule& rule) {
+    xml::Writer::Attrs attrs{{"action", std::string(kActions.name(rule.action))},
+                             {"direction", std::string(kDirections.name(rule.direction))},
+                             {"priority", std::to_string(rule.priority)}};
+    if (!rule.state_match) {
+        attrs.emplace_back("statematch", "false");
+    }
+    if (rule.protocol == Protocol::any) {
+        out.empty("rule", attrs);
+        return;
+    }
+    out.open("rule", attrs);
+    format_elements(out, rule);
+    out.close();
+}
+
+}  // namespace
+
+Result<Filter> parse(std::string_view text) {
+    TRY(const xml::Node node, xml::parse(text));
+    return parse_filter(node);
+}
+
+std::string format(const Filter& filter) {
+    xml::Writer out;
+    xml::Writer::Attrs attrs{{"name", filter.name}, {"chain", filter.chain}};
+    if (filter.priority != default_priority(chain_protocol(filter.chain).value_or(Protocol::any))) {
+        attrs.emplace_back("priority", std::to_string(filter.priority));
+    }
+    out.open("filter", attrs);
+    out.leaf("uuid", format(filter.uuid));
+    for (const auto& entry : filter.entries) {
+        if (const auto* const rule = std::get_if<Rule>(&entry)) {
+            format_rule(out, *rule);
+        } else {
+            format_reference(out, std::get<Reference>(entry));
+        }
+    }
+    return out.take();
+}
+
+Result<Reference> parse_reference(const xml::Node& node) {
+    xml::Reader r(node);
+    Reference reference;
+    reference.filter = r.req("filter", kFilterName).value_or("");
+    for (const xml::Node* const child : r.children("parameter")) {
+        xml::Reader p(*child);
+        const auto name = p.req("name", kVariableName);
+        const auto value = p.req("value", kParameterValue);
+        TRY_OK(p.finish());
+        reference.parameters[*name].push_back(*value);
+    }
+    TRY_OK(r.finish());
+    return reference;
+}
+
+void format_reference(xml::Writer& out, const Reference& reference) {
+    if (reference.parameters.empty()) {
+        out.empty("filterref", {{"filter", reference.filter}});
+        return;
+    }
+    out.open("filterref", {{"filter", reference.filter}});
+    for (const auto& [name, values] : reference.parameters) {
+        for (const std::string& value : values) {
+            out.empty("parameter", {{"name", name}, {"value", value}});
+        }
+    }
+    out.close();
+}
+
+Result<Binding> parse_binding(std::string_view text) {
+    TRY(const xml::Node root, xml::parse(text));
+    if (root.name != "filterbinding") {
+        return fail(Code::invalid_xml,
+                    fmt::format("line {}: expected <filterbinding>, got <{}>", root.line, root.name));
+    }
+    xml::Reader r(root);
+    const xml::Node none;
+    const auto read_child = [&](std::string_view name, const auto& value, std::string_view attr) {
+        const xml::Node* const child = r.req_child(name);
+        xml::Reader c(child == nullptr ? none : *child);
+        auto out = c.req(attr, value);
+        if (auto done = c.finish(); !done && child != nullptr) {
+            r.report_error(std::move(done).error());
+        }
+        return out;
+    };
+    const auto port = read_child("portdev", kDevice, "name");
+    const auto mac = read_child("mac", xml::kMac, "address");
+    const xml::Node* const owner = r.req_child("owner");
+    xml::Reader o(owner == nullptr ? none : *owner);
+    const auto owner_name = o.child_text("name", kFilterName);
+    const auto owner_uuid = o.child_text("uuid", kUuid);
+    if (!owner_name || !owner_uuid) {
+        o.report(Kind::missing, {}, "<name> and <uuid>", {});
+    }
+    if (auto done = o.finish(); !done && owner != nullptr) {
+        r.report_error(std::move(done).error());
+    }
+    std::string link;
+    if (r.child("linkdev") != nullptr) {
+        const auto device = read_child("linkdev", kDevice, "name");
+        link = device ? device->str() : "";
+    }
+    r.req_child("filterref");
+    const auto filter = r.parse_child("filterref", parse_reference);
+    TRY_OK(r.finish());
+    return Binding{*owner_name, *owner_uuid, *port, link, *mac, *filter};
+}
+
+std::string format(const Binding& binding) {
+    xml::Writer out;
+    out.open("filterbinding");
+    out.open("owner");
+    out.leaf("name", binding.owner_name);
+    out.leaf("uuid", format(binding.owner_uuid));
+    out.close();
+    out.empty("portdev", {{"name", binding.port.str()}});
+    if (!binding.link_device.empty()) {
+        out.empty("linkdev", {{"name", binding.link_device}});
+    }
+    out.empty("mac", {{"address", format(binding.mac)}});
+    format_reference(out, binding.filter);
+    return out.take();
+}
+
+}  // namespace bascule::nwfilter
