@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Which procedure is answered by what. See rpc/session.h for the whole picture and an example.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "rpc/frame.h"
+#include "rpc/procedure.h"
+#include "rpc/stream.h"
+#include "rpc/xdr.h"
+
+namespace bascule::rpc {
+
+class Session;
+
+// What a handler is told besides the arguments. The session is valid while the handler runs; keep
+// session.weak_from_this() for later.
+struct Call {
+    Session& session;
+    const ProcedureInfo& procedure;
+    std::uint32_t serial = 0;
+    std::vector<UniqueFd> fds{};  // that came with the call
+};
+
+// The duty to answer one call. Move-only; the answer may come in any later turn of the loop, and when the session is
+// gone by then it goes nowhere. Dropped without an answer it answers "internal error", so no client waits forever.
+class Answer {
+public:
+    Answer() = default;
+    Answer(std::weak_ptr<Session> session, const Header& call, const ProcedureInfo& procedure)
+        : session_(std::move(session)), call_(call), procedure_(&procedure) {}
+    Answer(Answer&& other) noexcept
+        : session_(std::move(other.session_)),
+          call_(other.call_),
+          procedure_(std::exchange(other.procedure_, nullptr)) {}
+    Answer& operator=(Answer&& other) noexcept;
+    ~Answer();
+
+    explicit operator bool() const { return procedure_ != nullptr; }  // still to be answered
+
+    // nullopt: the result does not fit its limits; the client gets an error saying so.
+    void ok(std::optional<Bytes> result, std::vector<UniqueFd> fds = {});
+    Stream open(std::optional<Bytes> result, std::unique_ptr<StreamHandler> handler);
+    // In the name of the procedure's driver, or of another error_domain.
+    void fail(const Error& error, std::optional<std::int32_t> domain = {});
+
+private:
+    // Nobody is there (any more), or answered before: null.
+    std::shared_ptr<Session> take();
+
+    std::weak_ptr<Session> session_;
+    Header call_;
+    const ProcedureInfo* procedure_ = nullptr;  // null once answered
+};
+
+// The same, typed.
+template <class P>
+class Responder {
+public:
+    using Ret = typename P::Ret;
+
+    Responder() = default;
+    explicit Responder(Answer answer) : answer_(std::move(answer)) {}
+    explicit operator bool() const { return static_cast<bool>(answer_); }
+
+    void ok(const Ret& ret = {}, std::vector<UniqueFd> fds = {}) { answer_.ok(encode(ret), std::move(fds)); }
+    void fail(const Error& error, std::optional<std::int32_t> domain = {}) { answer_.fail(error, domain); }
+    void answer(const Result<Ret>& result) {
+        if (result) {
+            ok(*result);
+        } else {
+            fail(result.error());
+        }
+    }
+    void answer(const Result<void>& result)
+        requires std::is_same_v<Ret, Nothing>
+    {
+        if (result) {
+            ok();
+        } else {
+            fail(result.error());
+        }
+    }
+    // Answers ok and opens the stream. The handle is dead when that was not possible (the client is gone, or has the
+    // most streams it may have: it got an error).
+    Stream open(const Ret& ret, std::unique_ptr<StreamHandler> handler)
+        requires P::opens_stream
+    {
+        return answer_.open(encode(ret), std::move(handler));
+    }
+
+private:
+    Answer answer_;
+};
+
+class Handlers {
+public:
+    // Knows already, and add() may replace: auth-list (none is needed), connect-close, connect-supports-feature, and
+    // the close-callback pair, none of which needs more than the session.
+    Handlers();
+
+    // Either form, P being a tag of a proto header and Args, Ret its structs (Result<void> where Ret is Nothing):
+    //   Result<Ret>(Call&, const Args&)              answers at once
+    //   void(Call&, const Args&, Responder<P>)       answers when it likes
+    template <class P, class F>
+    void add(F handler) {
+        using Args = typename P::Args;
+        put(P::program, P::number, [handler = std::move(handler)](Call& call, ByteView payload, Answer answer) mutable {
+            const Result<Args> args = decode<Args>(payload);
+            if (!admit(call, args ? nullptr : &args.error(), answer)) {
+                return;
+            }
+            Responder<P> responder(std::move(answer));
+            if constexpr (std::is_invocable_v<F&, Call&, const Args&, Responder<P>>) {
+                handler(call, *args, std::move(responder));
+            } else {
+                responder.answer(handler(call, *args));
+            }
+        });
+    }
+
+private:
+    friend class Session;
+    using Thunk = std::move_only_function<void(Call&, ByteView, Answer)>;
+
+    void put(std::uint32_t program, std::int32_t number, Thunk thunk);
+    // Arguments that decode, a connection that is open, a caller who may: or the answer is given here.
+    static bool admit(Call& call, const Error* undecodable, Answer& answer);
+    Thunk* find(const ProcedureInfo& procedure);  // null where nothing was added
+
+    std::vector<Thunk> thunks_;  // in the order of procedures()
+};
+
+}  // namespace bascule::rpc

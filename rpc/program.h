@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The programs that share the socket. Apart from rpc/constants.h so that the proto headers, which every handler
+// includes, do not drag in a thousand constants.
+#pragma once
+
+#include <cstdint>
+
+namespace bascule::rpc::program {
+
+inline constexpr std::uint32_t remote = 0x20008086;
+inline constexpr std::uint32_t qemu = 0x20008087;
+inline constexpr std::uint32_t lxc = 0x00068000;
+inline constexpr std::uint32_t keepalive = 0x6b656570;
+inline constexpr std::uint32_t bascule = 0x62617363;  // our own calls
+
+}  // namespace bascule::rpc::program
