@@ -71,27 +71,27 @@ struct IpAddress {
 
 struct Spec {
     ObjectName name;
-    Uuid uuid;  // nil until completed
-    std::string title, description;
-    std::vector<std::string> metadata;  // the elements below <metadata>, verbatim
-    bool guest_ipv6 = false;            // <network ipv6='yes'>; bridged IPv6 between guests always passes here
+    Uuid uuid{};  // nil until completed
+    std::string title{}, description{};
+    std::vector<std::string> metadata{};  // the elements below <metadata>, verbatim
+    bool guest_ipv6 = false;              // <network ipv6='yes'>; bridged IPv6 between guests always passes here
 
     nat::Mode mode = nat::Mode::isolated;
-    std::optional<IfName> forward_device;
-    std::optional<PortRange> nat_ports;
+    std::optional<IfName> forward_device{};
+    std::optional<PortRange> nat_ports{};
 
-    std::optional<IfName> bridge;  // none, or with one "%d" in it, until completed
+    std::optional<IfName> bridge{};  // none, or with one "%d" in it, until completed
     bool stp = true;
     std::uint32_t delay_seconds = 0;
-    std::optional<std::uint32_t> mtu;
-    std::optional<MacAddr> mac;  // of the bridge; none until completed
+    std::optional<std::uint32_t> mtu{};
+    std::optional<MacAddr> mac{};  // of the bridge; none until completed
 
-    std::string domain;                // empty: none
-    std::optional<bool> domain_local;  // localOnly, when written
-    std::optional<bool> dns_enable;    // when written
-    std::vector<dhcp::DnsHost> dns_hosts;
+    std::string domain{};                // empty: none
+    std::optional<bool> domain_local{};  // localOnly, when written
+    std::optional<bool> dns_enable{};    // when written
+    std::vector<dhcp::DnsHost> dns_hosts{};
 
-    std::vector<IpAddress> addresses;
+    std::vector<IpAddress> addresses{};
 
     bool has_family(IpFamily family) const;
     bool operator==(const Spec&) const = default;

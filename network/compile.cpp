@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "network/compile.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "nat/compile.h"
+#include "switch/compile.h"
+
+namespace bascule::network {
+
+namespace {
+
+nat::Spec rules_of(const Spec& spec) {
+    nat::Spec rules{.bridge = *spec.bridge, .mode = spec.mode, .subnets = {}, .device = spec.forward_device};
+    for (const IpAddress& ip : spec.addresses) {
+        const Prefix subnet = ip.address.prefix();
+        if (std::ranges::find(rules.subnets, subnet) == rules.subnets.end()) {
+            rules.subnets.push_back(subnet);
+        }
+    }
+    if (spec.nat_ports) {
+        rules.ports = *spec.nat_ports;
+    }
+    return rules;
+}
+
+// The bridge is a router's interface: it must not learn addresses or routes from what guests advertise,
+// and has no IPv6 at all where the network has none (a link-local address would be reachable from guests).
+void add_bridge_sysctls(const Spec& spec, kernel::State& state) {
+    const auto set = [&](std::string_view name, std::string_view value) {
+        state.sysctls[fmt::format("net/ipv6/conf/{}/{}", spec.bridge->str(), name)] = value;
+    };
+    set("accept_ra", "0");
+    set("autoconf", "0");
+    set("disable_ipv6", spec.has_family(IpFamily::v6) ? "0" : "1");
+}
+
+std::optional<dhcp::Spec> service_of(const Spec& spec) {
+    const bool serve_dns = spec.dns_enable.value_or(true);
+    const bool serve_dhcp = std::ranges::any_of(spec.addresses, &IpAddress::serves_dhcp);
+    if (spec.addresses.empty() || (!serve_dns && !serve_dhcp)) {
+        return std::nullopt;
+    }
+    const bool isolated = spec.mode == nat::Mode::isolated;
+    dhcp::Spec service{.uuid = spec.uuid,
+                       .network = spec.name.str(),
+                       .bridge = *spec.bridge,
+                       .subnets = {},
+                       .domain = spec.domain,
+                       .domain_local = spec.domain_local.value_or(false),
+                       .mtu = spec.mtu,
+                       .gateway = !isolated,
+                       .forward_dns = !isolated,
+                       .serve_dns = serve_dns,
+                       .dns_hosts = spec.dns_hosts};
+    for (const IpAddress& ip : spec.addresses) {
+        dhcp::Subnet subnet{.server = ip.address, .ranges = {}, .hosts = ip.hosts};
+        for (const DhcpRange& range : ip.ranges) {
+            subnet.ranges.push_back(range.addresses);
+            if (range.lease) {  // parse() has seen to it that they all say the same
+                subnet.lease = range.lease->length();
+            }
+        }
+        service.subnets.push_back(std::move(subnet));
+    }
+    return service;
+}
+
+}  // namespace
+
+std::string owner_of(const Spec& spec) { return "network:" + format(spec.uuid); }
+
+Compiled compile(const Spec& spec) {
+    const vswitch::Bridge bridge{
+        .name = *spec.bridge, .stp = spec.stp, .delay_seconds = spec.delay_seconds, .mac = spec.mac, .mtu = spec.mtu};
+    Compiled out;
+    out.state = vswitch::compile_bridge(bridge, owner_of(spec));
+    for (const IpAddress& ip : spec.addresses) {
+        out.state.addresses.insert(kernel::Address{.link = *spec.bridge, .address = ip.address});
+    }
+    kernel::State forwarding = nat::compile(rules_of(spec));
+    out.state.sysctls.merge(forwarding.sysctls);
+    out.state.rules = std::move(forwarding.rules);
+    add_bridge_sysctls(spec, out.state);
+    out.service = service_of(spec);
+    return out;
+}
+
+}  // namespace bascule::network
