@@ -14,7 +14,8 @@ namespace bascule::kernel {
 class Ledger {
 public:
     // Replaces the owner's wish. Code::conflict names the thing and the other owner; the ledger is then
-    // unchanged. Returns the scope of everything the owner had or has now.
+    // unchanged. Returns the scope of everything the owner had or has now. A wish brings the definitions of the
+    // sets that its elements are in. Costs what the owner has, not what the others have.
     Result<Scope> put(const std::string& owner, State wish);
     // The scope of all that the owner had; empty when it had nothing.
     Scope withdraw(const std::string& owner);
@@ -27,10 +28,18 @@ public:
     const std::map<std::string, State>& wishes() const { return wishes_; }
 
 private:
+    Result<void> check_conflicts(const std::string& owner, const State& wish) const;
+    void unite(const State& wish);
+    void divide(const State& wish);  // the owner is already out of wishes_
+
     std::map<std::string, State> wishes_;
     State united_;
-    // How many owners hold a thing; keys are readable ("link virbr0", "chain bridge class_…").
-    std::map<std::string, unsigned> holders_;
+    // How many owners hold a thing, and how many of them an element that expires. Keys are readable
+    // ("link virbr0", "chain bridge class_…").
+    struct Holders {
+        unsigned all = 0, timed = 0;
+    };
+    std::map<std::string, Holders> holders_;
 };
 
 }  // namespace bascule::kernel

@@ -194,7 +194,7 @@ private:
         return fmt::format(" timeout {}s{}ms", seconds, left.count() % 1000);
     }
 
-    // All flushed before any goes: chains may refer to each other.
+    // Rules first, since they refer to chains and sets; then sets, since elements of maps refer to chains.
     void drop(Family family, const RuleBatch::Removal& removal) {
         if (removal.whole_table) {
             return;
@@ -203,13 +203,10 @@ private:
             line("flush chain {} bascule {}", family, chain);
         }
         for (const std::string& set : removal.sets) {
-            line("flush set {} bascule {}", family, set);  // "set" does for maps, too
+            line("delete set {} bascule {}", family, set);  // maps, too
         }
         for (const std::string& chain : removal.chains) {
             line("delete chain {} bascule {}", family, chain);
-        }
-        for (const std::string& set : removal.sets) {
-            line("delete set {} bascule {}", family, set);
         }
     }
 

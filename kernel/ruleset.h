@@ -86,7 +86,7 @@ struct Table {
 using Ruleset = std::map<Family, Table>;
 
 // One transaction: everything in it or nothing. Order within: whole tables dropped, tables, chains, sets,
-// rules, elements removed, elements added, chains flushed and dropped, sets dropped. (Chains come
+// rules, elements removed, elements added, chains flushed, sets dropped, chains dropped. (Chains come
 // before sets since nft 1.0.6 resolves verdicts of interval maps when it meets the map.) A changed element
 // is removed and added inside the same transaction.
 struct RuleBatch {
