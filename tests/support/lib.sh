@@ -1,122 +1,116 @@
-#SPDX - License - Identifier : GPL - 2.0 - or -later
-#shellcheck shell = bash disable = SC2034, SC2119, SC2120
-#What./ run and the script tests share : a daemon in a private root, an outside, guests, waiting.Source it inside
-#the namespaces that in_namespace.sh makes; nothing here is for the host itself.
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2034,SC2119,SC2120
+# What ./run and the script tests share: a daemon in a private root, an outside, guests, waiting. Source it inside
+# the namespaces that in_namespace.sh makes; nothing here is for the host itself.
 #
-#BASCULE_TOP the project's folder              BASCULE_BUILD   where basculed and its helper were built
-#root the daemon's root folder (set before daemon_start; tests get it from $BASCULE_TEST_DIR/root)
-set - euo pipefail : "${BASCULE_TOP:=$(cd " $(dirname "${BASH_SOURCE[0]}") /../
-                                                                                .." && pwd)}"
-    : "${BASCULE_BUILD:=$BASCULE_TOP/build/dev}" : "${root:=${BASCULE_TEST_DIR:+$BASCULE_TEST_DIR/root}}"
-#Addresses of RFC 5737, which nothing real has.
-                                                   outside_host = 203.0.113.1 outside_address = 203.0.113.2
+#   BASCULE_TOP     the project's folder              BASCULE_BUILD   where basculed and its helper were built
+#   root            the daemon's root folder (set before daemon_start; tests get it from $BASCULE_TEST_DIR/root)
+set -euo pipefail
+: "${BASCULE_TOP:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}"
+: "${BASCULE_BUILD:=$BASCULE_TOP/build/dev}"
+: "${root:=${BASCULE_TEST_DIR:+$BASCULE_TEST_DIR/root}}"
+# Addresses of RFC 5737, which nothing real has.
+outside_host=203.0.113.1
+outside_address=203.0.113.2
 
-    fail(){echo "FAILED: $*" > &2 exit 1} skip() {
-#the reason names what is missing;
-    tests / skips.txt says which reasons are acceptable echo "SKIPPED: $*" exit 77
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+skip() { # the reason names what is missing; tests/skips.txt says which reasons are acceptable
+    echo "SKIPPED: $*"
+    exit 77
 }
 
-#wait_until SECONDS WHAT COMMAND… : until the command succeeds; WHAT is for the failure message.
+# wait_until SECONDS WHAT COMMAND…: until the command succeeds; WHAT is for the failure message.
 wait_until() {
-    local deadline = $((SECONDS + $1)) what = $2 shift 2 until "$@" > / dev / null 2 > &1;
-    do
-        ((SECONDS < deadline)) || {
-            echo "gave up waiting for $what" > &2;
-            return 1;
-        }
-    sleep 0.05 done
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < deadline)) || { echo "gave up waiting for $what" >&2; return 1; }
+        sleep 0.05
+    done
 }
 
-needs_daemon(){[[-x $BASCULE_BUILD / basculed && -x $BASCULE_BUILD / bascule - netsvc]] || skip
-               "needs basculed and bascule-netsvc in $BASCULE_BUILD"}
+needs_daemon() {
+    [[ -x $BASCULE_BUILD/basculed && -x $BASCULE_BUILD/bascule-netsvc ]] || skip "needs basculed and bascule-netsvc in $BASCULE_BUILD"
+}
+
 # ── the daemon ──────────────────────────────────────────────────────────────────────────────────────────────
 
-libvirt_uri() {
-    echo "qemu+unix:///system?socket=$root/run/bascule/libvirt-sock";
-}
-v() {
-    virsh - q -
-        c
-        "$(libvirt_uri)"
-        "$@";
-}
+libvirt_uri() { echo "qemu+unix:///system?socket=$root/run/bascule/libvirt-sock"; }
+v() { virsh -q -c "$(libvirt_uri)" "$@"; }
 
-#daemon_start[OPTION…] : returns once it answers.Its process id is $daemon, its log $root / basculed.log.
-#setsid : a Ctrl - C at the terminal is for the script, which then stops things in order.
+# daemon_start [OPTION…]: returns once it answers. Its process id is $daemon, its log $root/basculed.log.
+# setsid: a Ctrl-C at the terminal is for the script, which then stops things in order.
 daemon_start() {
-    mkdir - p "$root" chmod 755 "$root" #QEMU runs as a user of its own and reads kernels below it setsid
-            "$BASCULE_BUILD/basculed" --root
-            "$root"
-            "$@" >>
-        "$root/basculed.log" 2 > & 1 & daemon = $ !wait_until 30 "basculed to answer" daemon_answers || {
-        tail - n 40 "$root/basculed.log" > &2;
-        return 1;
-    }
+    mkdir -p "$root"
+    chmod 755 "$root" # QEMU runs as a user of its own and reads kernels below it
+    setsid "$BASCULE_BUILD/basculed" --root "$root" "$@" >>"$root/basculed.log" 2>&1 &
+    daemon=$!
+    wait_until 30 "basculed to answer" daemon_answers || { tail -n 40 "$root/basculed.log" >&2; return 1; }
 }
-daemon_answers(){kill - 0 "$daemon" 2 > / dev / null || {deadline = 0;
-return 1;
+daemon_answers() {
+    kill -0 "$daemon" 2>/dev/null || { deadline=0; return 1; }
+    v uri
 }
-v uri
+# daemon_stop [SIGNAL]: the daemon ends; guests and the network helper live on, as they must.
+daemon_stop() {
+    [[ -n ${daemon:-} ]] || return 0
+    kill -"${1:-TERM}" "$daemon" 2>/dev/null || true
+    wait_until 20 "basculed to end" daemon_gone || kill -KILL "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    daemon=
 }
-#daemon_stop[SIGNAL] : the daemon ends; guests and the network helper live on, as they must.
-daemon_stop(){[[-n ${daemon : -}]] ||
-                  return 0 kill -
-                             "${1:-TERM}"
-                             "$daemon" 2 >
-                         / dev / null ||
-                  true wait_until 20 "basculed to end" daemon_gone ||
-                  kill - KILL "$daemon" wait "$daemon" 2 > / dev / null || true daemon = } daemon_gone() {
-    !kill - 0 "$daemon" 2 > / dev / null || [[$(ps - o stat = -p "$daemon") == Z * ]];
-}
+daemon_gone() { ! kill -0 "$daemon" 2>/dev/null || [[ $(ps -o stat= -p "$daemon") == Z* ]]; }
 
-#By program name; sees only the process namespace that it runs in.
-processes() { pgrep - x "$1" || true; }
-processes_gone() { [[-z $(pgrep - x - d ' ' "$1")]]; }
+# By program name; sees only the process namespace that it runs in.
+processes() { pgrep -x "$1" || true; }
+processes_gone() { [[ -z $(pgrep -x -d ' ' "$1") ]]; }
 
-#Everything that a daemon leaves running when it stops : guests, networks, the helper.
+# Everything that a daemon leaves running when it stops: guests, networks, the helper.
 tear_down() {
-    local name if[[-n ${daemon : -}]]; then
-        for name in $(v list --name 2>/dev/null);
-    do
-        v destroy "$name" > / dev / null || true; done
-        for name in $(v net-list --name 2>/dev/null);
-    do
-        v net - destroy "$name" > / dev / null || true; done
+    local name
+    if [[ -n ${daemon:-} ]]; then
+        for name in $(v list --name 2>/dev/null); do v destroy "$name" >/dev/null || true; done
+        for name in $(v net-list --name 2>/dev/null); do v net-destroy "$name" >/dev/null || true; done
     fi
     daemon_stop
     local helper
-    for helper in $(processes bascule-netsvc);
-    do
-        kill "$helper" 2 > / dev / null || true;
-    done wait_until 10 "bascule-netsvc to end" processes_gone bascule - netsvc
+    for helper in $(processes bascule-netsvc); do kill "$helper" 2>/dev/null || true; done
+    wait_until 10 "bascule-netsvc to end" processes_gone bascule-netsvc
 }
 
-#What of ours is still in the kernel and among the processes of these namespaces, one a line.
+# What of ours is still in the kernel and among the processes of these namespaces, one a line.
 left_behind() {
     ip -j -d link show | jq -r '.[] | select((.ifalias // "") | startswith("bascule:")) | "link \(.ifname) (\(.ifalias))"'
     nft -j list tables | jq -r '.nftables[].table? | select(.name? == "bascule") | "table \(.family) \(.name)"'
     local program
-    for program in basculed bascule-netsvc qemu-system-x86;
-    do
-#the kernel keeps 15 characters of a name pgrep - l - x "$program" | sed 's/^/process /' || true done
+    for program in basculed bascule-netsvc qemu-system-x86; do # the kernel keeps 15 characters of a name
+        pgrep -l -x "$program" | sed 's/^/process /' || true
+    done
 }
 
 # ── a world around it ───────────────────────────────────────────────────────────────────────────────────────
 
-#place NAME : a process that only holds a network namespace; its id is in ${place[NAME] }.No name in / run / netns,
-#so nothing is left when it ends.
-declare - A place place(){unshare-- net sleep infinity &
-                              place[$1] = $ !wait_until 5 "namespace $1" in_own_namespace "${place[$1]}" at
-                                                          "$1" ip link set lo up} in_own_namespace() {
-    [[$(readlink "/proc/$1/ns/net") != $(readlink / proc / self / ns / net)]];
+# place NAME: a process that only holds a network namespace; its id is in ${place[NAME]}. No name in /run/netns,
+# so nothing is left when it ends.
+declare -A place
+place() {
+    unshare --net sleep infinity &
+    place[$1]=$!
+    wait_until 5 "namespace $1" in_own_namespace "${place[$1]}"
+    at "$1" ip link set lo up
 }
+in_own_namespace() { [[ $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]]; }
 at() { # PLACE COMMAND…
     local name=$1
     shift
     nsenter --net="/proc/${place[$name]}/ns/net" "$@"
 }
-#The world beyond the host : reachable from here, and without any route to guests' subnets, so that only
-#translated packets are answered.
+
+# The world beyond the host: reachable from here, and without any route to guests' subnets, so that only
+# translated packets are answered.
 make_outside() {
     place outside
     ip link add outside0 type veth peer name eth0 netns "${place[outside]}"
@@ -129,7 +123,7 @@ make_outside() {
 
 # ── guests ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-#Puts kernel and initrd of the test guest where the daemon's QEMU may read them: $guest_kernel, $guest_initrd.
+# Puts kernel and initrd of the test guest where the daemon's QEMU may read them: $guest_kernel, $guest_initrd.
 prepare_guest_image() {
     local kernel initrd where
     where=$("$BASCULE_TOP/tests/support/guest_image.sh") || fail "no guest image"
@@ -142,7 +136,7 @@ prepare_guest_image() {
     guest_initrd=$root/guest-image/initrd.gz
 }
 
-#guest_xml NAME MAC STEPS[NETWORK[FILTER]] : a small guest; STEPS as guest / init has them.
+# guest_xml NAME MAC STEPS [NETWORK [FILTER]]: a small guest; STEPS as guest/init has them.
 guest_xml() {
     local type=qemu filter=
     [[ -z ${5:-} ]] || filter="<filterref filter='$5'/>"
@@ -173,15 +167,15 @@ guest_xml() {
 XML
 }
 
-#console_log GUEST FILE : copies the guest's console to FILE from now on, through `virsh console`, which wants a
-#terminal : script(1) gives it one.The process is $console.
+# console_log GUEST FILE: copies the guest's console to FILE from now on, through `virsh console`, which wants a
+# terminal: script(1) gives it one. The process is $console.
 console_log() {
     : >"$2"
     script -q -f -c "virsh -q -c '$(libvirt_uri)' console $1 --force" "$2" < <(exec sleep infinity) >/dev/null 2>&1 &
     console=$!
 }
 
-#marker FILE WORDS… : the first line of the guest that starts with "BASCULE WORDS", without carriage return.
+# marker FILE WORDS…: the first line of the guest that starts with "BASCULE WORDS", without carriage return.
 marker() {
     local file=$1
     shift
@@ -193,16 +187,13 @@ wait_marker() { # SECONDS FILE WORDS…
     wait_until "$seconds" "the guest to say 'BASCULE ${*:2}'" marker "$@" && marker "$@"
 }
 
-#drops PATTERN : packets counted by dropping rules of table bridge bascule whose comment matches the pattern, a
-#line each : "N COMMENT".
+# drops PATTERN: packets counted by dropping rules of table bridge bascule whose comment matches the pattern, a
+# line each: "N COMMENT".
 drops() {
     nft -j list table bridge bascule 2>/dev/null | jq -r --arg pattern "$1" '
         .nftables[].rule? | select(. != null and ((.comment // "") | test($pattern)))
         | select([.expr[] | has("drop")] | any)
         | "\([.expr[].counter?.packets // 0] | add) \(.comment)"'
 }
-dropped() {
-    drops "$1" | awk '{ sum += $1 } END { print sum + 0 }';
-}
-#PATTERN->sum dropped_at_least() { (($(dropped "$1") >= $2)); }
-#PATTERN COUNT
+dropped() { drops "$1" | awk '{ sum += $1 } END { print sum + 0 }'; } # PATTERN -> sum
+dropped_at_least() { (($(dropped "$1") >= $2)); }                    # PATTERN COUNT
