@@ -69,4 +69,12 @@ struct Lease {
 };
 inline constexpr std::chrono::sys_seconds kNever = std::chrono::sys_seconds::max();
 
+// What happened to a lease. A moved client is two events: released (the old address), added (the new one).
+enum class LeaseEventKind : std::uint8_t { added = 1, renewed = 2, released = 3, expired = 4 };
+struct LeaseEvent {
+    LeaseEventKind kind = LeaseEventKind::added;
+    Lease lease{};
+    bool operator==(const LeaseEvent&) const = default;
+};
+
 }  // namespace bascule::dhcp

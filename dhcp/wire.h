@@ -120,13 +120,8 @@ struct HeldUpstreams {
     bool operator==(const HeldUpstreams&) const = default;
 };
 
-enum class LeaseEventKind : std::uint8_t { added = 1, renewed = 2, released = 3, expired = 4 };
-
-struct LeaseEvent {
-    LeaseEventKind kind = LeaseEventKind::added;
-    Lease lease;
-    bool operator==(const LeaseEvent&) const = default;
-};
+using dhcp::LeaseEvent;
+using dhcp::LeaseEventKind;
 
 struct Leases {
     bool reset = false;  // first of a full dump: forget every lease heard of before

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/frame.h"
+
+namespace bascule::dhcp {
+
+namespace {
+
+constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
+constexpr std::uint8_t kUdp = 17;
+constexpr std::size_t kEthernetHead = 14, kIpHead = 20, kUdpHead = 8;
+
+// The ones' complement sum of RFC 1071, not yet folded; an odd last byte is the high half of a word.
+std::uint32_t sum(ByteView bytes, std::uint32_t start) {
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        start += std::to_integer<std::uint32_t>(bytes[i]) << (i % 2 == 0 ? 8 : 0);
+    }
+    return start;
+}
+
+std::uint16_t folded(std::uint32_t sum) {
+    while (sum >> 16 != 0) {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    return static_cast<std::uint16_t>(~sum);
+}
+
+}  // namespace
+
+Bytes udp_frame(const UdpFrame& head, ByteView payload) {
+    ByteWriter out;
+    out.bytes(std::as_bytes(std::span(head.to_mac.octets)));
+    out.bytes(std::as_bytes(std::span(head.from_mac.octets)));
+    out.u16(kEtherTypeIpv4);
+
+    out.u8(0x45);
+    out.u8(0x10);  // low delay, as every DHCP server marks it
+    out.u16(static_cast<std::uint16_t>(kIpHead + kUdpHead + payload.size()));
+    out.u16(0);       // identification: never fragmented
+    out.u16(0x4000);  // don't fragment
+    out.u8(64);
+    out.u8(kUdp);
+    out.u16(0);
+    out.u32(head.from.v4_value());
+    out.u32(head.to.v4_value());
+    out.put_u16(kEthernetHead + 10, folded(sum(out.view().subspan(kEthernetHead, kIpHead), 0)));
+
+    const auto length = static_cast<std::uint16_t>(kUdpHead + payload.size());
+    out.u16(head.from_port);
+    out.u16(head.to_port);
+    out.u16(length);
+    out.u16(0);
+    out.bytes(payload);
+    // The pseudo header (RFC 768): both addresses, protocol and length.
+    const std::uint32_t pseudo = sum(out.view().subspan(kEthernetHead + 12, 8), std::uint32_t{kUdp} + length);
+    const std::uint16_t check = folded(sum(out.view().subspan(kEthernetHead + kIpHead), pseudo));
+    out.put_u16(kEthernetHead + kIpHead + 6, check == 0 ? 0xffff : check);  // 0 would mean: none
+    return out.take();
+}
+
+}  // namespace bascule::dhcp

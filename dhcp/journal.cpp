@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/journal.h"
+
+#include <array>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+namespace bascule::dhcp::journal {
+
+namespace {
+
+constexpr std::string_view kFormat = "bascule-leases";
+constexpr unsigned kVersion = 1;
+
+constexpr std::array<std::uint32_t, 256> kCrcTable = [] {
+    std::array<std::uint32_t, 256> table{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+        std::uint32_t c = i;
+        for (int bit = 0; bit < 8; ++bit) {
+            c = (c & 1U) != 0 ? c >> 1 ^ 0x82f63b78U : c >> 1;
+        }
+        table[i] = c;
+    }
+    return table;
+}();
+
+std::string sealed(std::string_view body) { return fmt::format("{:08x} {}\n", crc32c(body), body); }
+
+// The next word, up to a space or the end. Empty when there is none.
+std::string_view word(std::string_view& line) {
+    const auto end = std::min(line.find(' '), line.size());
+    const std::string_view out = line.substr(0, end);
+    line.remove_prefix(std::min(end + 1, line.size()));
+    return out;
+}
+
+template <class Number>
+std::optional<Number> number(std::string_view text, int base = 10) {
+    Number value{};
+    const auto [stop, ec] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    return ec == std::errc() && stop == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+std::optional<std::vector<std::uint8_t>> from_hex(std::string_view text) {
+    std::vector<std::uint8_t> out;
+    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+        const auto octet = number<std::uint8_t>(text.substr(i, 2), 16);
+        if (!octet) {
+            return std::nullopt;
+        }
+        out.push_back(*octet);
+    }
+    return text.size() % 2 == 0 && out.size() <= 255 ? std::optional(out) : std::nullopt;
+}
+
+bool is_label(std::string_view text) { return is_dns_name(text) && text.size() <= 63 && !text.contains('.'); }
+
+// "192.168.122.57/24"
+std::optional<IpInterface> parse_address(std::string_view text) {
+    const auto slash = std::min(text.find('/'), text.size());
+    const auto address = parse_ip(text.substr(0, slash));
+    const auto length = number<unsigned>(text.substr(std::min(slash + 1, text.size())));
+    return address && length && *length <= address->bits() ? std::optional(IpInterface{*address, *length})
+                                                           : std::nullopt;
+}
+
+std::optional<std::chrono::sys_seconds> parse_end(std::string_view text) {
+    if (text == "never") {
+        return kNever;
+    }
+    const auto seconds = number<std::uint64_t>(text);
+    return seconds && *seconds >> 40 == 0 ? std::optional(std::chrono::sys_seconds(std::chrono::seconds(*seconds)))
+                                          : std::nullopt;
+}
+
+std::optional<Lease> parse_lease(const Uuid& network, std::string_view line) {
+    const auto port = parse_mac(word(line));
+    const auto address = parse_address(word(line));
+    const auto expires = parse_end(word(line));
+    const std::string_view name = word(line);
+    const std::string_view id_text = word(line);
+    const auto client_id = from_hex(id_text == "-" ? std::string_view() : id_text);
+    if (!port || !address || !expires || !client_id || name.empty() || id_text.empty() || !line.empty() ||
+        (name != "-" && !is_label(name))) {
+        return std::nullopt;
+    }
+    return Lease{.network = network,
+                 .port = *port,
+                 .address = address->address,
+                 .prefix_length = address->length,
+                 .expires = *expires,
+                 .hostname = std::string(name == "-" ? std::string_view() : name),
+                 .client_id = *client_id};
+}
+
+// What the file says, line by line.
+class Reading {
+public:
+    explicit Reading(const Uuid& network) : network_(network) {}
+
+    bool take(std::string_view body) {
+        const std::string_view kind = word(body);
+        if (kind == "+") {
+            auto lease = parse_lease(network_, body);
+            if (lease) {
+                put(*std::move(lease));
+            }
+            return lease.has_value();
+        }
+        const auto port = parse_mac(body);
+        if (kind != "-" || !port) {
+            return false;
+        }
+        if (const auto found = ports_.find(*port); found != ports_.end()) {
+            records_.at(found->second).active = false;
+        }
+        return true;
+    }
+
+    std::vector<Record> records() {
+        std::vector<Record> out;
+        out.reserve(records_.size());
+        for (auto& [address, record] : records_) {
+            out.push_back(std::move(record));
+        }
+        return out;
+    }
+
+private:
+    void put(Lease lease) {
+        if (const auto mine = ports_.find(lease.port); mine != ports_.end()) {
+            records_.erase(mine->second);
+        }
+        if (const auto other = records_.find(lease.address); other != records_.end()) {
+            ports_.erase(other->second.lease.port);
+        }
+        ports_[lease.port] = lease.address;
+        const Ip address = lease.address;
+        records_[address] = {std::move(lease), true};
+    }
+
+    Uuid network_;
+    std::map<Ip, Record> records_;
+    std::unordered_map<MacAddr, Ip> ports_;
+};
+
+// The line without its checksum, when that is right.
+std::optional<std::string_view> unsealed(std::string_view line) {
+    if (line.size() < 10 || line.size() > kLongestLine || line[8] != ' ') {
+        return std::nullopt;
+    }
+    const auto crc = number<std::uint32_t>(line.substr(0, 8), 16);
+    const std::string_view body = line.substr(9);
+    return crc && *crc == crc32c(body) ? std::optional(body) : std::nullopt;
+}
+
+Result<void> check_header(const Uuid& network, std::string_view body) {
+    word(body);
+    const std::string_view version = word(body);
+    if (number<unsigned>(version) != kVersion) {
+        return fail(Code::unsupported_config,
+                    fmt::format("lease file of format {}, this program knows {}", version, kVersion));
+    }
+    if (Uuid::parse(body) != network) {
+        return fail(Code::conflict, fmt::format("lease file of network {}, not of {}", body, format(network)));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::uint32_t crc32c(std::string_view bytes) {
+    std::uint32_t c = 0xffffffffU;
+    for (const char byte : bytes) {
+        c = c >> 8 ^ kCrcTable[(c ^ static_cast<std::uint8_t>(byte)) & 0xffU];
+    }
+    return ~c;
+}
+
+std::string header(const Uuid& network) { return sealed(fmt::format("{} {} {}", kFormat, kVersion, format(network))); }
+
+std::string granted(const Lease& lease) {
+    std::string body = fmt::format("+ {} {}/{} ", format(lease.port), format(lease.address), lease.prefix_length);
+    body += lease.expires == kNever ? "never" : fmt::format("{}", lease.expires.time_since_epoch().count());
+    body += ' ';
+    body += lease.hostname.empty() ? "-" : lease.hostname;
+    body += lease.client_id.empty() ? " -" : " ";
+    for (const std::uint8_t octet : lease.client_id) {
+        body += fmt::format("{:02x}", octet);
+    }
+    return sealed(body);
+}
+
+std::string ended(const MacAddr& port) { return sealed("- " + format(port)); }
+
+std::string line_for(const LeaseEvent& event) {
+    switch (event.kind) {
+        case LeaseEventKind::added:
+        case LeaseEventKind::renewed: return granted(event.lease);
+        case LeaseEventKind::released: return ended(event.lease.port);
+        case LeaseEventKind::expired: break;
+    }
+    return {};
+}
+
+std::string snapshot(const Uuid& network, const LeaseTable& table, const Now& now) {
+    std::string out = header(network);
+    for (const auto& [address, binding] : table.all()) {
+        out += granted(as_of(binding, now));
+        if (!binding.active) {
+            out += ended(binding.lease.port);
+        }
+    }
+    return out;
+}
+
+Result<Replay> replay(const Uuid& network, std::string_view file) {
+    Replay out;
+    Reading reading(network);
+    std::size_t pending = 0;  // bad lines since the last good one: damage if a good one follows, else the torn tail
+    for (std::size_t at = 0; at < file.size();) {
+        const auto end = file.find('\n', at);
+        const auto body = end == std::string_view::npos ? std::nullopt : unsealed(file.substr(at, end - at));
+        bool good = false;
+        if (body && body->starts_with(kFormat)) {
+            TRY_OK(check_header(network, *body));
+            good = true;
+        } else if (body) {
+            good = reading.take(*body);
+        }
+        at = end == std::string_view::npos ? file.size() : end + 1;
+        if (good) {
+            out.damaged += std::exchange(pending, 0);
+            out.good_bytes = at;
+            ++out.lines;
+        } else {
+            ++pending;
+        }
+    }
+    out.torn = pending > 0;
+    out.records = reading.records();
+    return out;
+}
+
+}  // namespace bascule::dhcp::journal

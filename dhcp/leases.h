@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The leases of one network, indexed by all that anybody asks for.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/net.h"
+#include "dhcp/spec.h"
+
+namespace bascule::dhcp {
+
+// Time runs twice: leases end by a clock that neither jumps nor stops in suspend (CLOCK_BOOTTIME), and are stored
+// and shown in wall-clock time.
+using Time = std::chrono::steady_clock::time_point;
+inline constexpr Time kEndOfTime = Time::max();
+
+struct Now {
+    Time time;
+    std::chrono::sys_seconds wall;
+};
+
+// What a port has (active), or had last and gets back when it can (affinity).
+struct Binding {
+    Lease lease;
+    Time ends = kEndOfTime;
+    bool active = false;
+};
+
+// Invariants: a port has one binding, an address one port, an active binding's host name one port. So there are
+// never more bindings than addresses.
+class LeaseTable {
+public:
+    const Binding* by_port(const MacAddr& port) const;
+    const Binding* by_address(const Ip& address) const;
+    const Binding* by_name(const std::string& hostname) const;  // active ones only
+
+    // Makes this the port's binding, forgetting what it had before and who had the address before. The caller
+    // has checked that nobody else holds it. A name that another port holds is left out.
+    const Binding& bind(Lease lease, Time ends);
+    // A binding as it was stored, active or not; what contradicts it goes.
+    void restore(Lease lease, Time ends, bool active);
+    // The lease is over, the address stays remembered. None when there was no active one.
+    std::optional<Lease> end(const MacAddr& port);
+    void forget(const MacAddr& port);
+    void clear_name(const MacAddr& port);
+
+    // Ends all that is due by then.
+    std::vector<Lease> expire(Time now);
+    Time next_end() const { return ends_.empty() ? kEndOfTime : ends_.begin()->first; }
+
+    // In the order of addresses, so that a long walk can be interrupted and resumed after an address.
+    const std::map<Ip, Binding>& all() const { return bindings_; }
+    std::size_t size() const { return bindings_.size(); }
+    std::size_t active() const { return active_; }
+
+private:
+    void activate(Binding& binding);
+    void deactivate(Binding& binding);
+
+    std::map<Ip, Binding> bindings_;
+    std::unordered_map<MacAddr, Ip> ports_;
+    std::unordered_map<std::string, Ip> names_;
+    std::set<std::pair<Time, Ip>> ends_;  // active ones that end
+    std::size_t active_ = 0;
+};
+
+// The lease with `expires` worked out again from the clock that does not jump.
+Lease as_of(const Binding& binding, const Now& now);
+
+}  // namespace bascule::dhcp

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A DHCPv4 message as a value (RFC 2131 section 2, RFC 2132, RFC 3396). Decoded whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/net.h"
+#include "base/result.h"
+#include "dhcp/options.h"
+
+namespace bascule::dhcp {
+
+enum class MessageType : std::uint8_t {
+    discover = 1,
+    offer = 2,
+    request = 3,
+    decline = 4,
+    ack = 5,
+    nak = 6,
+    release = 7,
+    inform = 8,
+};
+std::string_view name(MessageType type);  // "DISCOVER"
+
+struct Message {
+    bool reply = false;  // op: BOOTREPLY
+    MessageType type = MessageType::discover;
+    std::uint8_t hops = 0;
+    std::uint32_t xid = 0;
+    std::uint16_t secs = 0;
+    bool broadcast = false;  // the client cannot take unicast before it has its address
+    Ip ciaddr, yiaddr, siaddr, giaddr;
+    MacAddr chaddr;
+    Options options;  // without message type, overload, pad and end
+    bool operator==(const Message&) const = default;
+};
+
+// Code::malformed says what was wrong. BOOTP (no message type) and hardware other than Ethernet are refused too.
+Result<Message> decode(ByteView datagram);
+
+// RFC 2131 section 2: a client takes 576 bytes of IP datagram unless it says otherwise in option 57. What is
+// left for us is without the IP and UDP headers.
+inline constexpr std::size_t kHeaders = 28;
+inline constexpr std::size_t kDefaultSize = 576 - kHeaders;
+inline constexpr std::size_t kLargestSize = 1500 - kHeaders;
+std::size_t size_limit(const Message& request);
+
+// At most `limit` (at least kDefaultSize) bytes: options that do not fit are left out, so put the important ones
+// first. At least the 300 bytes of BOOTP, below which some clients drop a reply.
+Bytes encode(const Message& message, std::size_t limit = kDefaultSize);
+
+}  // namespace bascule::dhcp

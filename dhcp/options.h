@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// DHCP options (RFC 2132): the table of those we know, and the list of a message.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/net.h"
+#include "base/result.h"
+
+namespace bascule::dhcp {
+
+enum class Opt : std::uint8_t {
+    pad = 0,
+    subnet_mask = 1,
+    router = 3,
+    dns = 6,
+    hostname = 12,
+    domain = 15,
+    mtu = 26,
+    broadcast = 28,
+    requested_ip = 50,
+    lease_time = 51,
+    overload = 52,
+    message_type = 53,
+    server_id = 54,
+    parameters = 55,
+    message = 56,
+    max_size = 57,
+    renewal = 58,
+    rebinding = 59,
+    client_id = 61,
+    fqdn = 81,
+    relay_info = 82,
+    end = 255,
+};
+
+// Every option's value as one piece: what came in several (RFC 3396) has been joined. Kept in the order of
+// first appearance, which is also the order of encoding, most important first.
+class Options {
+public:
+    struct Option {
+        Opt code = Opt::pad;
+        Bytes value;
+        bool operator==(const Option&) const = default;
+    };
+
+    // Appends to the option's value when it is there already (RFC 3396 section 7).
+    void append(Opt code, ByteView value);
+    void put(Opt code, ByteView value);  // at most once per code
+    void put_u8(Opt code, std::uint8_t value);
+    void put_u16(Opt code, std::uint16_t value);
+    void put_u32(Opt code, std::uint32_t value);
+    void put_ip(Opt code, const Ip& value);  // IPv4
+    void put_text(Opt code, std::string_view value);
+
+    bool has(Opt code) const { return find(code) != nullptr; }
+    // None when absent. Lengths were checked by check(), so that a present option always has its value.
+    std::optional<std::uint8_t> u8(Opt code) const;
+    std::optional<std::uint16_t> u16(Opt code) const;
+    std::optional<std::uint32_t> u32(Opt code) const;
+    std::optional<Ip> ip(Opt code) const;
+    ByteView bytes(Opt code) const;  // empty when absent
+    std::string text(Opt code) const;
+
+    // Code::malformed, naming the option, when a value's length does not fit what the table says of it.
+    Result<void> check() const;
+
+    const std::vector<Option>& all() const { return options_; }
+    bool operator==(const Options&) const = default;
+
+private:
+    const Option* find(Opt code) const;
+    std::optional<std::uint32_t> number(Opt code, std::size_t width) const;
+
+    std::vector<Option> options_;
+};
+
+// "requested address (50)"; "option 99" for one that is not in the table.
+std::string option_name(Opt code);
+
+// The host name a client asks for in option 12 or 81 (RFC 4702), as one clean DNS label in lower case: the part
+// before the first dot, anything that cannot stand in a label replaced by '-', none at its ends. Empty when
+// nothing usable is left, and for names that would turn other guests' traffic to this one (localhost, wpad,
+// isatap, gateway).
+std::string wanted_hostname(const Options& options);
+std::string to_label(std::string_view text);
+
+}  // namespace bascule::dhcp

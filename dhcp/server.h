@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Theory of operation
+// ===================
+//
+// dhcp/ is the protocol core of bascule-netsvc: DHCPv4 (RFC 2131, 2132, 3396, 6842) and DNS as values and state
+// machines. Bytes and the time go in; bytes, and wishes about what to write and send, come out. No socket, file or
+// clock is touched here: dhcp/netsvc does that. So every branch is a line in a table of tests, and a fuzz target
+// needs no stubs.
+//
+//   options, message      bytes <-> Message; a message is decoded whole before anything acts on it
+//   pool                  which addresses of the ranges are to be had, as bitmaps
+//   leases                the bindings, indexed by port, address, name and end
+//   holds                 offers and quarantined addresses: not stored
+//   journal               the lease file as text: lines with checksums, replay that cannot fail on content
+//   server                the state machine: Message, Now -> Outcome
+//   frame                 a reply as an Ethernet frame, for clients that have no address yet
+//   dns_message, zone, forwarder   names of guests answered here, the rest passed on
+//   wire                  what the daemon and the service say to each other
+//
+// The port is the identity. A lease belongs to the MAC address of the port that the client sits behind, for which
+// chaddr stands (the network's filters see to it that a guest cannot show another's). The client identifier is
+// stored and echoed, but does not tell clients apart: cloned images share one (RFC 4361 identifiers are made of the
+// machine id), and one guest changes it between firmware and operating system.
+//
+// What a server knows of an address is one of: leased (active binding), remembered (binding of a port that is gone
+// for now; given to others last), offered, quarantined, reserved, ours. Its claim in the pool's bitmaps is computed
+// by one function (claim_on) from these and refreshed after each change, never counted up and down.
+//
+// Example. Port 52:54:00:00:00:01, never seen: DISCOVER hashes the MAC into the pool, finds .57 free, holds it for
+// half a minute and offers it. Nothing is written: a flood of DISCOVERs costs no disk and at most 1024 holds, and
+// when everything left is held, the longest chain of offers loses to a real REQUEST. REQUEST (selecting) checks .57
+// again and gives Outcome{ACK, link unicast, events: added .57}. The caller makes the event durable, tells the
+// daemon, and only then sends the reply. RELEASE ends the lease, but .57 stays remembered for the port.
+//
+// Deviations from RFC 2131, all deliberate:
+//   * we are the only authority on the network: a REQUEST for another server, an unknown INIT-REBOOT or a renewal
+//     we know nothing of is answered, with ACK when the address is ours and free (so a lost lease file heals), else
+//     NAK. Silence would only make the client wait;
+//   * a REQUEST with neither requested address nor ciaddr (seen in the field) gets what a DISCOVER would;
+//   * RELEASE needs no server identifier.
+//
+// Not done here: relays (messages with giaddr are dropped), BOOTP, rapid commit, boot options, DHCPv6.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "dhcp/holds.h"
+#include "dhcp/journal.h"
+#include "dhcp/leases.h"
+#include "dhcp/message.h"
+#include "dhcp/pool.h"
+#include "dhcp/spec.h"
+
+namespace bascule::dhcp {
+
+// How a reply reaches a client (RFC 2131 section 4.1).
+enum class Destination : std::uint8_t {
+    broadcast,  // 255.255.255.255:68
+    link,       // to chaddr and yiaddr: the client has no address that it would answer ARP for
+    unicast,    // to ciaddr
+};
+
+// What the server wants done.
+struct Outcome {
+    std::optional<Message> reply;
+    Destination destination = Destination::broadcast;
+    Ip from;                         // our address that the reply comes from
+    std::vector<LeaseEvent> events;  // to be on disk and told before the reply leaves
+    std::string_view branch;         // "selecting", "init-reboot", "renewing", …: the RFC's names
+    std::string_view why;            // "reservation", "pool exhausted", …: for the log
+};
+
+class Server {
+public:
+    explicit Server(Spec spec);
+
+    // Takes effect at once; leases are kept. A client whose address it may no longer have hears NAK when it renews.
+    void configure(Spec spec);
+    // Leases as they were stored. Those that have run out are remembered only.
+    void restore(const std::vector<journal::Record>& records, const Now& now);
+
+    // `unicast`: sent to our address, not broadcast.
+    Outcome handle(const Message& request, bool unicast, const Now& now);
+    // Ends what is due. To be called at next_tick(), or any time.
+    std::vector<LeaseEvent> tick(const Now& now);
+    Time next_tick() const;
+    // The port is gone.
+    std::optional<LeaseEvent> revoke(const MacAddr& port);
+
+    const Spec& spec() const { return spec_; }
+    const LeaseTable& leases() const { return leases_; }
+
+private:
+    struct Client;  // the request with what we know of its sender
+    struct Choice {
+        std::optional<Ip> address;
+        std::string_view why;
+    };
+
+    const Subnet* subnet_of(const Ip& address) const;
+    bool is_ours(const Ip& server_id) const;
+    bool is_guests(const Ip& address) const;
+    const Reservation* reservation_for(const MacAddr& port, const std::string& hostname) const;
+    bool held_by_other(const MacAddr& port, const Ip& address) const;
+    bool usable(const Client& client, const Ip& address) const;
+    bool acceptable(const Client& client, const Ip& address) const;
+    Choice choose(const Client& client) const;
+    Claim claim_on(const Ip& address) const;
+    void refresh(const Ip& address);
+    void refresh(const std::vector<Ip>& addresses);
+    bool name_is_free(const MacAddr& port, const std::string& name) const;
+    std::string name_for(const Client& client) const;
+    void clear_forbidden_names();
+
+    void discover(const Client& client, Outcome& out, const Now& now);
+    void request(const Client& client, bool unicast, Outcome& out, const Now& now);
+    void bind(const Client& client, const Ip& address, Outcome& out, const Now& now);
+    void decline(const Client& client, Outcome& out, const Now& now);
+    void release(const Client& client, Outcome& out);
+    void inform(const Client& client, Outcome& out) const;
+    void refuse(const Client& client, Outcome& out, std::string_view why) const;
+    void end_lease(const MacAddr& port, std::vector<LeaseEvent>& events);
+    Message answer(const Client& client, MessageType type, const Subnet& subnet) const;
+    void add_lease_times(Message& reply, std::chrono::seconds lease) const;
+    void add_parameters(const Client& client, Message& reply, const Subnet& subnet, const std::string& name) const;
+
+    Spec spec_;
+    std::unordered_map<MacAddr, const Reservation*> by_mac_;
+    std::unordered_map<std::string, const Reservation*> by_name_;  // those without a MAC
+    std::unordered_map<Ip, const Reservation*> by_address_;
+    std::unordered_map<std::string, std::optional<MacAddr>> reserved_names_;  // label -> whose; none: nobody's
+    std::unordered_set<Ip> not_guests_;                                       // network, broadcast, our own
+    AddressPool pool_;
+    LeaseTable leases_;
+    Offers offers_;
+    Quarantine quarantine_;
+};
+
+// What a client asks of the lease's length and what the subnet allows; 0: for ever.
+std::chrono::seconds lease_time(const Subnet& subnet, const Message& request);
+
+}  // namespace bascule::dhcp
