@@ -54,8 +54,7 @@
 //    hold back; a client that lets events pile up to queue_max is dropped.
 //  * Bytes that are no packets end the connection; a packet that makes no sense gets an error reply or nothing, exactly
 //    as the peer's daemon answers it (the table is in session.cpp).
-//  * Nothing calls a handler from inside another: an answer given inside a handler is queued, and further calls wait
-//    for the loop in receive() (or of the answer that made room) to come round.
+//  * Handlers run only inside receive() and next_output(), never from inside an answer, an event or another handler.
 //
 // Not done here: authentication other than none, and the server's own pings (asked_keepalive() says who wants them).
 #pragma once
@@ -110,7 +109,8 @@ public:
         ByteView bytes;  // empty: nothing to write. Valid until the session is touched
         int fd = -1;     // to be sent along with these bytes (then it is one byte); stays the session's until sent()
     };
-    Chunk next_output() const;
+    // Also goes on with packets that had to wait, so call it after each wake.
+    Chunk next_output();
     void sent(std::size_t n);
     std::size_t queued() const { return queued_; }
     // Time to close: the client said so and has its answer, or what it sent cannot be followed.
@@ -142,7 +142,6 @@ private:
         std::size_t size() const { return bytes.size() + fds.size(); }
     };
     struct OpenStream {
-        std::uint64_t id = 0;
         Header header;  // of everything sent: the call's, type stream
         std::unique_ptr<StreamHandler> handler;
         bool paused = false, finishing = false, ended = false;
@@ -157,23 +156,22 @@ private:
     void take(Frame frame);
     void take_call(Frame frame);
     void take_stream(const Frame& frame);
-    bool take_keepalive(const Header& header);
     bool begin_open(const Frame& frame, Answer& answer);
     void drop(std::string why);
 
     // answers
     void refuse(const Header& call, std::string message);
     void send_error(const Header& call, const proto::Error& error);
-    void send_reply(const Header& call, std::optional<Bytes> result, std::vector<UniqueFd> fds);
+    bool send_reply(const Header& call, std::optional<Bytes> result, std::vector<UniqueFd> fds);
     void answered(const Header& call, bool ok);
     void queue_event(std::uint32_t program, std::int32_t number, std::optional<Bytes> payload);
-    void queue(const Header& header, ByteView payload, std::vector<UniqueFd> fds = {}, bool with_fds = false);
+    void queue(const Header& header, ByteView payload, std::vector<UniqueFd> fds = {});
+    void wake();
 
     // streams
-    Stream open_stream(const Header& call, std::unique_ptr<StreamHandler> handler);
+    Stream send_reply_and_open(const Header& call, std::optional<Bytes> result, std::unique_ptr<StreamHandler> handler);
     OpenStream* find_stream(std::uint64_t id);
-    Streams::iterator find_stream(const Header& header);
-    const OpenStream* find_stream(const Header& header) const;
+    const Streams::value_type* find_stream(const Header& header) const;  // null: none
     void close_stream(std::uint64_t id);
     void tell_writable();
 
@@ -187,7 +185,7 @@ private:
     Phase phase_ = Phase::fresh;
     bool opening_ = false;  // connect-open is being answered
     bool asked_read_only_ = false, asked_keepalive_ = false;
-    bool pumping_ = false, throttled_ = false, broken_ = false;
+    bool pumping_ = false, waiting_ = false, throttled_ = false, broken_ = false;
     std::string why_;
     std::size_t in_flight_ = 0;
     std::int32_t next_callback_id_ = 0;

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "rpc/frame.h"
+
+#include <fmt/format.h>
+
+#include <cassert>
+
+namespace bascule::rpc {
+
+namespace {
+
+bool has_fds(std::uint32_t type) {
+    return type == static_cast<std::uint32_t>(MessageType::call_with_fds) ||
+           type == static_cast<std::uint32_t>(MessageType::reply_with_fds);
+}
+
+Header read_header(ByteReader& in) {
+    Header out;
+    out.program = in.u32();
+    out.version = in.u32();
+    out.procedure = static_cast<std::int32_t>(in.u32());
+    out.type = static_cast<MessageType>(in.u32());
+    out.serial = in.u32();
+    out.status = static_cast<Status>(in.u32());
+    return out;
+}
+
+constexpr std::size_t kKeptCapacity = 1 << 20;  // of a buffer that one large message made grow
+
+}  // namespace
+
+Bytes encode_packet(const Header& header, ByteView payload, std::optional<std::uint32_t> fd_count) {
+    const std::size_t length = kHeaderBytes + (fd_count ? 4 : 0) + payload.size();
+    assert(length <= kMaxPacket);
+    ByteWriter out;
+    out.u32(static_cast<std::uint32_t>(length));
+    out.u32(header.program);
+    out.u32(header.version);
+    out.u32(static_cast<std::uint32_t>(header.procedure));
+    out.u32(static_cast<std::uint32_t>(header.type));
+    out.u32(header.serial);
+    out.u32(static_cast<std::uint32_t>(header.status));
+    if (fd_count) {
+        out.u32(*fd_count);
+    }
+    out.bytes(payload);
+    return out.take();
+}
+
+void FrameReader::append(ByteView bytes, std::vector<UniqueFd> fds) {
+    if (at_ == buffer_.size()) {
+        buffer_.clear();
+        at_ = 0;
+        if (buffer_.capacity() > kKeptCapacity) {
+            buffer_.shrink_to_fit();
+        }
+    } else if (at_ >= buffer_.size() / 2) {
+        buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(at_));
+        at_ = 0;
+    }
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    for (UniqueFd& fd : fds) {
+        fds_.push_back(std::move(fd));
+    }
+}
+
+// What the bytes at hand say about the next packet; nullopt while they are too few to say.
+Result<std::optional<FrameReader::Shape>> FrameReader::shape() const {
+    ByteReader in(ByteView(buffer_).subspan(at_));
+    if (in.left() < 4) {
+        return std::nullopt;
+    }
+    Shape out;
+    out.length = in.u32();
+    if (out.length < kHeaderBytes || out.length > kMaxPacket) {
+        return fail(Code::malformed,
+                    fmt::format("a packet of {} bytes; a packet has {} to {}", out.length, kHeaderBytes, kMaxPacket));
+    }
+    if (buffered() < out.length) {
+        return std::nullopt;
+    }
+    out.has_count = has_fds(static_cast<std::uint32_t>(read_header(in).type));
+    if (out.has_count) {
+        const std::size_t count = in.u32();
+        if (out.length < kHeaderBytes + 4 || count > kMaxFds) {
+            return fail(Code::malformed, fmt::format("a packet with descriptors has a count of at most {}", kMaxFds));
+        }
+        out.fds = count;
+    }
+    if (buffered() < out.length + out.fds) {
+        return std::nullopt;
+    }
+    if (fds_.size() < out.fds) {
+        return fail(Code::malformed,
+                    fmt::format("a packet announced {} descriptors, {} came with it", out.fds, fds_.size()));
+    }
+    return out;
+}
+
+Result<std::optional<Header>> FrameReader::peek() {
+    // A descriptor comes with a byte behind its packet; with no byte left there is no packet for it.
+    if (fds_.size() > 4 * kMaxFds || (buffered() == 0 && !fds_.empty())) {
+        return fail(Code::malformed, "descriptors that no packet announced");
+    }
+    TRY(const auto found, shape());
+    if (!found) {
+        return std::nullopt;
+    }
+    next_ = *found;
+    ByteReader in(ByteView(buffer_).subspan(at_ + 4));
+    return read_header(in);
+}
+
+Frame FrameReader::take() {
+    assert(next_.length >= kHeaderBytes && next_.length + next_.fds <= buffered());
+    Frame out;
+    ByteReader in(ByteView(buffer_).subspan(at_, next_.length));
+    in.skip(4);
+    out.header = read_header(in);
+    if (next_.has_count) {
+        in.skip(4);
+    }
+    out.payload = in.rest();
+    for (std::size_t i = 0; i < next_.fds; ++i) {
+        out.fds.push_back(std::move(fds_.front()));
+        fds_.pop_front();
+    }
+    at_ += next_.length + next_.fds;
+    next_ = {};
+    return out;
+}
+
+}  // namespace bascule::rpc

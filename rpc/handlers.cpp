@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "rpc/handlers.h"
+
+#include <fmt/format.h>
+
+#include <cassert>
+
+#include "rpc/constants.h"
+#include "rpc/proto_connect.h"
+#include "rpc/session.h"
+
+namespace bascule::rpc {
+
+// --- Answer
+
+Answer& Answer::operator=(Answer&& other) noexcept {
+    if (this != &other) {
+        Answer dropped(std::move(*this));  // answers, if it has to
+        session_ = std::move(other.session_);
+        call_ = other.call_;
+        procedure_ = std::exchange(other.procedure_, nullptr);
+    }
+    return *this;
+}
+
+Answer::~Answer() {
+    if (procedure_ != nullptr) {
+        fail({Code::internal, "the request was dropped without an answer"});
+    }
+}
+
+std::shared_ptr<Session> Answer::take() {
+    if (procedure_ == nullptr) {
+        return nullptr;
+    }
+    procedure_ = nullptr;
+    return std::exchange(session_, {}).lock();
+}
+
+void Answer::ok(std::optional<Bytes> result, std::vector<UniqueFd> fds) {
+    if (const auto session = take()) {
+        session->send_reply(call_, std::move(result), std::move(fds));
+    }
+}
+
+Stream Answer::open(std::optional<Bytes> result, std::unique_ptr<StreamHandler> handler) {
+    const auto session = take();
+    return session ? session->send_reply_and_open(call_, std::move(result), std::move(handler)) : Stream();
+}
+
+void Answer::fail(const Error& error, std::optional<std::int32_t> domain) {
+    const std::int32_t speaker = domain ? *domain : procedure_ != nullptr ? procedure_->domain : error_domain::rpc;
+    if (const auto session = take()) {
+        session->send_error(call_, to_wire(error, speaker));
+        session->answered(call_, false);
+    }
+}
+
+// --- Handlers
+
+namespace {
+
+// Asked before connect-open by every client, or about it.
+bool needs_open(const ProcedureInfo& procedure) {
+    if (procedure.program != program::remote) {
+        return true;
+    }
+    switch (procedure.number) {
+        case proto::auth_list::number:
+        case proto::auth_sasl_init::number:
+        case proto::auth_sasl_start::number:
+        case proto::auth_sasl_step::number:
+        case proto::auth_polkit::number:
+        case proto::connect_open::number:
+        case proto::connect_close::number:
+        case proto::connect_supports_feature::number: return false;
+        default: return true;
+    }
+}
+
+// What the protocol itself can do. The migration family waits for migration.
+bool is_feature_there(std::int32_t number, const Peer& peer) {
+    switch (number) {
+        case feature::fd_passing: return peer.fd_passing;
+        case feature::typed_param_string:
+        case feature::program_keepalive:
+        case feature::remote_event_callback:
+        case feature::remote_close_callback:
+        case feature::network_update_has_correct_order: return true;
+        default: return false;
+    }
+}
+
+}  // namespace
+
+Handlers::Handlers() : thunks_(procedures().size()) {
+    add<proto::auth_list>([](Call&, const Nothing&) -> Result<proto::auth_list_ret> {
+        return proto::auth_list_ret{.types = {auth_type::none}};
+    });
+    add<proto::connect_close>([](Call&, const Nothing&) -> Result<void> { return {}; });
+    add<proto::connect_supports_feature>(
+        [](Call& call,
+           const proto::connect_supports_feature_args& args) -> Result<proto::connect_supports_feature_ret> {
+            const bool there = is_feature_there(args.feature, call.session.peer());
+            return proto::connect_supports_feature_ret{.supported = there ? 1 : 0};
+        });
+    // We have no connection of our own to lose, so the callback is never due.
+    add<proto::connect_register_close_callback>([](Call&, const Nothing&) -> Result<void> { return {}; });
+    add<proto::connect_unregister_close_callback>([](Call&, const Nothing&) -> Result<void> { return {}; });
+}
+
+void Handlers::put(std::uint32_t program, std::int32_t number, Thunk thunk) {
+    const ProcedureInfo* info = find_procedure(program, number);
+    assert(info != nullptr && info->is_call);
+    thunks_[static_cast<std::size_t>(info - procedures().data())] = std::move(thunk);
+}
+
+Handlers::Thunk* Handlers::find(const ProcedureInfo& procedure) {
+    Thunk& thunk = thunks_[static_cast<std::size_t>(&procedure - procedures().data())];
+    return thunk ? &thunk : nullptr;
+}
+
+bool Handlers::admit(Call& call, const Error* undecodable, Answer& answer) {
+    if (undecodable != nullptr) {
+        answer.fail(*undecodable, error_domain::rpc);
+        return false;
+    }
+    if (call.session.phase() != Session::Phase::open && needs_open(call.procedure)) {
+        answer.fail({Code::internal, "hypervisor connection not open"}, error_domain::rpc);
+        return false;
+    }
+    if (call.session.read_only() && !call.procedure.read_only_ok()) {
+        answer.fail({Code::read_only, fmt::format("read only access prevents {}", call.procedure.prevents)},
+                    call.procedure.api_domain);
+        return false;
+    }
+    return true;
+}
+
+}  // namespace bascule::rpc
