@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kernel/linux/nft.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <nftables/libnftables.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "base/fd.h"
+#include "kernel/linux/clock.h"
+#include "kernel/linux/nft_listing.h"
+
+namespace bascule::kernel::os {
+
+namespace {
+
+bool is_expired(const Element& element, Time now) { return element.expires && *element.expires <= now; }
+
+int take_generation(const nlmsghdr* header, void* out) {
+    nlattr* attribute = nullptr;
+    for (attribute = static_cast<nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof(nfgenmsg)));
+         mnl_attr_ok(attribute, static_cast<int>(static_cast<const char*>(mnl_nlmsg_get_payload_tail(header)) -
+                                                 reinterpret_cast<const char*>(attribute)));
+         attribute = mnl_attr_next(attribute)) {
+        if (mnl_attr_get_type(attribute) == NFTA_GEN_ID && mnl_attr_validate(attribute, MNL_TYPE_U32) == 0) {
+            *static_cast<std::optional<std::uint32_t>*>(out) = ntohl(mnl_attr_get_u32(attribute));
+        }
+    }
+    return MNL_CB_OK;
+}
+
+std::string trimmed(std::string text) {
+    constexpr std::size_t kLongEnough = 2000;
+    if (text.size() > kLongEnough) {
+        text.resize(kLongEnough);
+    }
+    while (text.ends_with('\n')) {
+        text.pop_back();
+    }
+    return text;
+}
+
+}  // namespace
+
+void apply_to(Ruleset& rules, const RuleBatch& batch) {
+    for (const auto& [family, removal] : batch.remove) {
+        const auto found = rules.find(family);
+        if (found == rules.end()) {
+            continue;
+        }
+        Table& table = found->second;
+        if (removal.whole_table) {
+            table = {};
+        }
+        for (const auto& [set, keys] : removal.elements) {
+            if (const auto elements = table.elements.find(set); elements != table.elements.end()) {
+                std::ranges::for_each(keys, [&](const std::string& key) { elements->second.erase(key); });
+                if (elements->second.empty()) {
+                    table.elements.erase(elements);
+                }
+            }
+        }
+        for (const std::string& chain : removal.chains) {
+            table.chains.erase(chain);
+        }
+        for (const std::string& set : removal.sets) {
+            table.sets.erase(set);
+            table.elements.erase(set);
+        }
+        if (table.empty()) {
+            rules.erase(found);
+        }
+    }
+    for (const auto& [family, add] : batch.add) {
+        Table& table = rules[family];
+        for (const auto& [name, def] : add.sets) {
+            table.sets.insert_or_assign(name, def);
+        }
+        for (const auto& [name, chain] : add.chains) {
+            table.chains.insert_or_assign(name, chain);
+        }
+        for (const auto& [set, elements] : add.elements) {
+            for (const auto& [key, element] : elements) {
+                table.elements[set].insert_or_assign(key, element);
+            }
+        }
+    }
+}
+
+bool leaves_empty(const Table& table, const Table* add, const RuleBatch::Removal& remove) {
+    if (add != nullptr && !add->empty()) {
+        return false;
+    }
+    const auto gone = [](const std::set<std::string>& removed) {
+        return [&](const auto& entry) { return removed.contains(entry.first); };
+    };
+    // Elements need no look: they go with their sets.
+    return remove.chains.size() >= table.chains.size() && remove.sets.size() >= table.sets.size() &&
+           std::ranges::all_of(table.chains, gone(remove.chains)) && std::ranges::all_of(table.sets, gone(remove.sets));
+}
+
+Ruleset in_scope(const Ruleset& rules, const Scope& scope, Time now) {
+    Ruleset out;
+    if (scope.everything) {
+        out = rules;
+        for (auto& [family, table] : out) {
+            for (auto& [set, elements] : table.elements) {
+                std::erase_if(elements, [&](const auto& entry) { return is_expired(entry.second, now); });
+            }
+            std::erase_if(table.elements, [](const auto& entry) { return entry.second.empty(); });
+        }
+        return out;
+    }
+    for (const auto& [family, wanted] : scope.rules) {
+        const auto found = rules.find(family);
+        if (found == rules.end()) {
+            continue;
+        }
+        const Table& table = found->second;
+        Table part;
+        for (const std::string& name : wanted.chains) {
+            if (const auto chain = table.chains.find(name); chain != table.chains.end()) {
+                part.chains.insert(*chain);
+            }
+        }
+        for (const std::string& name : wanted.sets) {
+            if (const auto set = table.sets.find(name); set != table.sets.end()) {
+                part.sets.insert(*set);
+            }
+        }
+        for (const auto& [set, keys] : wanted.elements) {
+            const auto elements = table.elements.find(set);
+            for (const std::string& key : keys) {
+                if (elements == table.elements.end()) {
+                    break;
+                }
+                if (const auto element = elements->second.find(key);
+                    element != elements->second.end() && !is_expired(element->second, now)) {
+                    part.elements[set].insert(*element);
+                }
+            }
+        }
+        if (!part.empty()) {
+            out.emplace(family, std::move(part));
+        }
+    }
+    return out;
+}
+
+void Nft::FreeContext::operator()(nft_ctx* context) const { nft_ctx_free(context); }
+void Nft::FreeSocket::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+
+Result<std::unique_ptr<Nft>> Nft::open() {
+    std::unique_ptr<Nft> out(new Nft);
+    out->context_.reset(nft_ctx_new(NFT_CTX_DEFAULT));
+    out->socket_.reset(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
+    if (!out->context_ || !out->socket_ || mnl_socket_bind(out->socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
+        return fail_errno("nftables: opening a netlink socket");
+    }
+    nft_ctx_buffer_output(out->context_.get());
+    nft_ctx_buffer_error(out->context_.get());
+    return out;
+}
+
+Result<std::uint32_t> Nft::generation() {
+    std::array<char, 8192> buffer{};
+    nlmsghdr* header = mnl_nlmsg_put_header(buffer.data());
+    header->nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN;
+    header->nlmsg_flags = NLM_F_REQUEST;
+    header->nlmsg_seq = ++sequence_;
+    auto* family = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(nfgenmsg)));
+    family->nfgen_family = AF_UNSPEC;
+    family->version = NFNETLINK_V0;
+    if (mnl_socket_sendto(socket_.get(), header, header->nlmsg_len) < 0) {
+        return fail_errno("nftables: asking for the generation");
+    }
+    std::optional<std::uint32_t> id;
+    const ssize_t size = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+    if (size < 0 || mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), sequence_,
+                               mnl_socket_get_portid(socket_.get()), take_generation, &id) < 0) {
+        return fail_errno(
+            "nftables: asking for the generation; the kernel needs CONFIG_NF_TABLES and we CAP_NET_ADMIN");
+    }
+    if (!id) {
+        return fail(Code::malformed, "nftables: the kernel's answer has no generation");
+    }
+    return *id;
+}
+
+Result<std::string> Nft::list(const std::string& what) {
+    nft_ctx* context = context_.get();
+    const unsigned before = nft_ctx_output_get_flags(context);
+    nft_ctx_output_set_flags(context, before | NFT_CTX_OUTPUT_JSON);
+    const int status = nft_run_cmd_from_buffer(context, what.c_str());
+    nft_ctx_output_set_flags(context, before);
+    const std::string errors = nft_ctx_get_error_buffer(context);
+    std::string output = nft_ctx_get_output_buffer(context);
+    if (status != 0) {
+        return fail(Code::system, fmt::format("nft {}: {}", what, trimmed(errors)));
+    }
+    return output;
+}
+
+Result<Ruleset> Nft::observe(const Scope& scope) {
+    TRY_OK(refresh());
+    return in_scope(rules_, scope, boot_now());
+}
+
+Result<void> Nft::refresh() {
+    constexpr int kAttempts = 20;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+        TRY(const std::uint32_t before, generation());
+        if (known_ == before) {
+            return {};
+        }
+        const Result<void> read = read_tables();
+        TRY(const std::uint32_t after, generation());
+        if (read && before == after) {
+            known_ = after;
+            return {};
+        }
+        if (!read && before == after) {
+            return read;
+        }
+        // Somebody changed something while we read.
+    }
+    return fail(Code::timeout, fmt::format("nftables: the rules changed during each of {} readings; "
+                                           "another program is changing them all the time",
+                                           kAttempts));
+}
+
+Result<void> Nft::read_tables() {
+    ++listings_;
+    known_.reset();
+    TRY(const std::string tables, list("list tables"));
+    TRY(const std::set<Family> ours, parse_tables(tables));
+    Ruleset rules;
+    for (const Family family : ours) {
+        TRY(const std::string text, list(fmt::format("list table {} bascule", name_of(family))));
+        TRY(Table table, parse_listing(text, boot_now()));
+        keep_texts(family, table);
+        if (!table.empty()) {
+            rules.emplace(family, std::move(table));
+        }
+    }
+    rules_ = std::move(rules);
+    return {};
+}
+
+void Nft::keep_texts(Family family, Table& table) const {
+    const auto before = rules_.find(family);
+    if (before == rules_.end()) {
+        return;
+    }
+    for (auto& [name, chain] : table.chains) {
+        const auto made = before->second.chains.find(name);
+        if (made != before->second.chains.end() && made->second.rules.size() == chain.rules.size()) {
+            chain.rules = made->second.rules;
+        }
+    }
+}
+
+Result<std::string> Nft::script_of(const RuleBatch& batch) const {
+    const Time now = boot_now();
+    RuleBatch real = batch;
+    RuleBatch revived{.add = {}, .types = batch.types, .remove = {}};
+    for (auto& [family, remove] : real.remove) {
+        const auto found = rules_.find(family);
+        if (found == rules_.end()) {
+            continue;
+        }
+        const auto add = batch.add.find(family);
+        if (leaves_empty(found->second, add == batch.add.end() ? nullptr : &add->second, remove)) {
+            remove = {};
+            remove.whole_table = true;
+            continue;
+        }
+        // A timed element may expire between observation and transaction, and removing an absent one fails. render()
+        // adds those of sets first, which is nothing when they are there; for maps that takes the value, known here.
+        for (const auto& [set, keys] : remove.elements) {
+            const auto elements = found->second.elements.find(set);
+            for (const std::string& key : keys) {
+                if (elements == found->second.elements.end()) {
+                    break;
+                }
+                const auto old = elements->second.find(key);
+                if (old != elements->second.end() && old->second.expires && !old->second.data.empty()) {
+                    Element& again = revived.add[family].elements[set][key];
+                    again = old->second;
+                    again.expires = now + std::chrono::minutes(1);
+                }
+            }
+        }
+    }
+    return (revived.empty() ? std::string() : render(revived, now)) + render(real, now);
+}
+
+// libnftables shows the right column but always the first line of a script that comes as a string. Read as a
+// file it gets the line right, so the failed script is checked once more that way, changing nothing.
+Error Nft::explain(const std::string& script, std::string first_words) {
+    Error error{Code::system, "nftables: " + trimmed(std::move(first_words)), 0};
+    const UniqueFd file(::memfd_create("rules", MFD_CLOEXEC));
+    if (!file || ::write(file.get(), script.data(), script.size()) != static_cast<ssize_t>(script.size())) {
+        return error;
+    }
+    const std::string path = fmt::format("/proc/self/fd/{}", file.get());
+    nft_ctx* context = context_.get();
+    nft_ctx_set_dry_run(context, true);
+    const int status = nft_run_cmd_from_filename(context, path.c_str());
+    nft_ctx_set_dry_run(context, false);
+    nft_ctx_get_output_buffer(context);
+    std::string words = nft_ctx_get_error_buffer(context);
+    if (status == 0 || words.empty()) {
+        return error;
+    }
+    for (std::size_t at = words.find(path); at != std::string::npos; at = words.find(path, at)) {
+        words.replace(at, path.size(), "line");
+    }
+    error.message = "nftables: " + trimmed(std::move(words));
+    return error;
+}
+
+Result<void> Nft::run(const RuleBatch& batch) {
+    if (batch.empty()) {
+        return {};
+    }
+    TRY_OK(refresh());
+    TRY(const std::string script, script_of(batch));
+    const std::uint32_t before = *known_;
+    if (nft_run_cmd_from_buffer(context_.get(), script.c_str()) != 0) {
+        nft_ctx_get_output_buffer(context_.get());
+        return std::unexpected(explain(script, nft_ctx_get_error_buffer(context_.get())));
+    }
+    nft_ctx_get_output_buffer(context_.get());
+    apply_to(rules_, batch);
+    known_.reset();
+    TRY(const std::uint32_t after, generation());
+    // One transaction is one generation, 0 is left out; a batch that changed nothing is none. Anything else: somebody
+    // was in between, and the next observation reads.
+    const std::uint32_t next = before + 1 == 0 ? 1 : before + 1;
+    if (after == next || after == before) {
+        known_ = after;
+    }
+    return {};
+}
+
+}  // namespace bascule::kernel::os
