@@ -153,6 +153,7 @@ std::string escape(std::string_view text) {
             case '>': out += "&gt;"; break;
             case '\'': out += "&apos;"; break;
             case '"': out += "&quot;"; break;
+            case '\r': out += "&#13;"; break;  // bare, it would be read back as a line feed (XML 1.0, 2.11)
             default: out += c;
         }
     }

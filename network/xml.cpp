@@ -4,6 +4,7 @@
 #include "network/xml.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -51,8 +52,32 @@ constexpr EnumNames<WrittenMode, 8> kModes{{{{"nat", WrittenMode::nat},
                                              {"passthrough", WrittenMode::passthrough},
                                              {"hostdev", WrittenMode::hostdev}}}};
 
+constexpr xml::Value<WrittenMode> kMode{"'nat' or 'route'", [](std::string_view text) { return kModes.parse(text); }};
+
 Error inconsistent(const Node& node, std::string_view attr, std::string what) {
     return xml::to_error({Fault::Kind::inconsistent, node.line, node.name, std::string(attr), std::move(what), {}});
+}
+
+// <metadata>'s own tag holds nothing.
+Result<void> check_bare(const Node& node) {
+    for (const auto& [name, value] : node.attrs) {
+        return std::unexpected(xml::to_error({Fault::Kind::unknown_attribute, node.line, node.name, name, {}, value}));
+    }
+    return {};
+}
+
+// Text between elements, where only elements have a meaning, is a slip that would go unseen.
+Result<void> check_text(const Node& node) {
+    constexpr std::array<std::string_view, 5> kTexts{"name", "uuid", "title", "description", "hostname"};
+    if (!node.text.empty() && std::ranges::find(kTexts, node.name) == kTexts.end()) {
+        return std::unexpected(inconsistent(node, {}, fmt::format("the text '{}' has no meaning here", node.text)));
+    }
+    if (node.name != "metadata") {
+        for (const Node& child : node.children) {
+            TRY_OK(check_text(child));
+        }
+    }
+    return {};
 }
 
 // An element that has nothing but text.
@@ -104,7 +129,7 @@ Result<std::optional<PortRange>> parse_nat(const Node& node) {
 
 Result<Forward> parse_forward(const Node& node) {
     Reader r(node);
-    const auto mode = r.get("mode", kModes, WrittenMode::nat);
+    const auto mode = r.get("mode", kMode, WrittenMode::nat);
     if (mode != WrittenMode::nat && mode != WrittenMode::route) {
         r.report(Fault::Kind::not_supported, "mode", fmt::format("mode '{}'", kModes.name(mode)), {});
     }
@@ -180,6 +205,7 @@ Result<Domain> parse_domain(const Node& node) {
 
 // Foreign elements, one a namespace, kept as they are.
 Result<std::vector<std::string>> parse_metadata(const Node& node) {
+    TRY_OK(check_bare(node));
     std::vector<std::string> out;
     for (auto it = node.children.begin(); it != node.children.end(); ++it) {
         if (it->ns.empty()) {
@@ -255,7 +281,7 @@ Result<Spec> parse(const Node& root) {
     Reader r(root);
     auto name = r.parse_child("name", leaf(kName));
     if (!name) {
-        r.req_child("name");
+        r.report_error(inconsistent(root, {}, "needs a <name> element"));
         return std::unexpected(r.finish().error());
     }
     Spec spec{.name = *std::move(name)};
@@ -269,6 +295,7 @@ Result<Spec> parse(const Node& root) {
     }
     read_services(r, spec);
     TRY_OK(r.finish());
+    TRY_OK(check_text(root));
     TRY_OK(check_whole(root, spec));
     return spec;
 }
