@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "rpc/proto_nwfilter.h"
+
+namespace bascule::cli {
+
+namespace proto = rpc::proto;
+
+namespace {
+
+Result<proto::Nwfilter> find(Context& context, const std::string& name) {
+    TRY(const auto found, context.client.call<proto::nwfilter_lookup_by_name>({.name = name}));
+    return found.nwfilter;
+}
+
+void say(Context& context, const proto::Nwfilter& filter, std::string_view what) {
+    context.out = context.format == Format::table ? fmt::format("nwfilter {} {}\n", printable(filter.name), what)
+                                                  : render(Facts{{{"name", "Name", filter.name},
+                                                                  {"uuid", "UUID", format(filter.uuid)},
+                                                                  {"result", "Result", std::string(what)}}},
+                                                           context.format);
+}
+
+Result<void> list(Context& context) {
+    TRY(const auto all, context.client.call<proto::connect_list_all_nwfilters>({.need_results = 1, .flags = 0}));
+    Table table{{{"name", "NAME"}, {"uuid", "UUID"}}, {}};
+    for (const proto::Nwfilter& filter : all.filters) {
+        table.rows.push_back({filter.name, format(filter.uuid)});
+    }
+    context.out = render(table, context.format);
+    return {};
+}
+
+Result<void> define(Context& context) {
+    TRY(std::string xml, read_input(context.arguments[0]));
+    TRY(const auto defined, context.client.call<proto::nwfilter_define_xml>({.xml = std::move(xml)}));
+    say(context, defined.nwfilter, "defined");
+    return {};
+}
+
+Result<void> dumpxml(Context& context) {
+    TRY(const auto filter, find(context, context.arguments[0]));
+    TRY(const auto xml, context.client.call<proto::nwfilter_get_xml_desc>({.nwfilter = filter, .flags = 0}));
+    context.out = xml.xml;
+    return {};
+}
+
+Result<void> undefine(Context& context) {
+    TRY(const auto filter, find(context, context.arguments[0]));
+    TRY_OK(context.client.call<proto::nwfilter_undefine>({filter}));
+    say(context, filter, "undefined");
+    return {};
+}
+
+}  // namespace
+
+void add_nwfilter_commands(std::vector<Command>& table) {
+    table.push_back({"nwfilter", "list", {}, {}, "List all network filters", true, list});
+    table.push_back({"nwfilter",
+                     "define",
+                     {"FILE"},
+                     {},
+                     "Define a filter from an XML file; ports that use it change at once",
+                     false,
+                     define});
+    table.push_back({"nwfilter", "dumpxml", {"NAME"}, {}, "Print a filter's XML", true, dumpxml});
+    table.push_back({"nwfilter", "undefine", {"NAME"}, {}, "Remove a filter", false, undefine});
+}
+
+}  // namespace bascule::cli

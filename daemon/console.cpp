@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/console.h"
+
+#include "kernel/linux/facts.h"
+
+namespace bascule::daemon {
+
+namespace os = kernel::os;
+
+namespace {
+constexpr std::size_t kChunk = 16384;
+// What a client typed and the guest has not taken: over it the client's stream is paused.
+constexpr std::size_t kMostPending = 65536;
+}  // namespace
+
+// One open console: bytes from the pseudo-terminal to the stream and back. Lives as long as the stream.
+class Consoles::Console : public rpc::StreamHandler {
+public:
+    Console(Consoles& consoles, const Uuid& guest, UniqueFd terminal)
+        : consoles_(consoles), guest_(guest), terminal_(std::move(terminal)) {}
+    ~Console() override {
+        if (const auto it = consoles_.open_.find(guest_); it != consoles_.open_.end() && it->second == this) {
+            consoles_.open_.erase(it);
+        }
+    }
+
+    void attach(rpc::Stream stream) {
+        stream_ = stream;
+        watch();
+    }
+    // Another client takes the console.
+    void give_up() {
+        watch_.reset();
+        stream_.fail({Code::malformed, "stream had I/O failure: another client took the console over", 0});
+    }
+
+    void on_data(rpc::Stream& stream, ByteView data) override {
+        stream_ = stream;
+        pending_.insert(pending_.end(), data.begin(), data.end());
+        write_pending();
+    }
+    void on_writable(rpc::Stream&) override {
+        held_ = false;
+        watch();
+    }
+
+private:
+    void watch() {
+        if (terminal_) {
+            watch_ = consoles_.loop_.watch(terminal_.get(), !held_, !pending_.empty(),
+                                           [this](kernel::Ready ready) { on_ready(ready); });
+        }
+    }
+
+    void on_ready(kernel::Ready ready) {
+        if (ready.writable) {
+            write_pending();
+        }
+        if (ready.readable || ready.hangup) {
+            read_terminal();
+        }
+    }
+
+    void read_terminal() {
+        const auto got = os::read_some(terminal_, kChunk);
+        if (!got && got.error().sys_errno == EAGAIN) {
+            return;
+        }
+        if (!got || got->empty()) {  // the guest is gone
+            watch_.reset();
+            terminal_.reset();
+            stream_.end();
+            return;
+        }
+        if (!stream_.send(*got)) {
+            held_ = true;
+            watch();
+        }
+    }
+
+    void write_pending() {
+        if (!terminal_) {
+            pending_.clear();
+            return;
+        }
+        const auto written = os::write_some(terminal_, pending_);
+        if (written) {
+            pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(*written));
+        } else if (written.error().sys_errno != EAGAIN) {
+            pending_.clear();
+        }
+        if (pending_.size() > kMostPending && !paused_) {
+            paused_ = true;
+            stream_.pause();
+        } else if (pending_.empty() && paused_) {
+            paused_ = false;
+            stream_.resume();
+        }
+        watch();
+    }
+
+    Consoles& consoles_;
+    Uuid guest_;
+    UniqueFd terminal_;
+    rpc::Stream stream_;
+    std::unique_ptr<kernel::Watch> watch_;
+    Bytes pending_;
+    bool held_ = false, paused_ = false;
+};
+
+Result<std::unique_ptr<rpc::StreamHandler>> Consoles::open(const Uuid& guest, const std::string& terminal, bool force) {
+    if (const auto known = open_.find(guest); known != open_.end()) {
+        if (!force) {
+            return fail(Code::exists, "Active console session exists for this domain");
+        }
+        known->second->give_up();
+        open_.erase(guest);
+    }
+    TRY(UniqueFd fd, os::open_terminal(terminal));
+    auto console = std::make_unique<Console>(*this, guest, std::move(fd));
+    open_[guest] = console.get();
+    return console;
+}
+
+void Consoles::attach(const Uuid& guest, rpc::Stream stream) {
+    if (const auto it = open_.find(guest); it != open_.end()) {
+        it->second->attach(stream);
+    }
+}
+
+}  // namespace bascule::daemon

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/daemon.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "daemon/handlers.h"
+#include "daemon/server.h"
+#include "kernel/linux/facts.h"
+#include "kernel/linux/files.h"
+#include "kernel/linux/linux_kernel.h"
+#include "kernel/linux/loop.h"
+#include "kernel/linux/process.h"
+#include "kernel/linux/tap.h"
+#include "kernel/reconcile.h"
+
+namespace bascule::daemon {
+
+namespace os = kernel::os;
+
+namespace {
+
+// How long the first reconcile waits for bascule-netsvc to say which leases there are. Ports that learn addresses would
+// lose them if it went ahead without.
+constexpr std::chrono::seconds kWaitForLeases{3};
+
+os::Account account_of(const std::string& user, std::uint32_t fallback) {
+    const auto known = os::account(user);
+    if (!known) {
+        log::info("there is no user '{}': using number {}", user, fallback);
+    }
+    return known ? *known : os::Account{fallback, fallback};
+}
+
+Result<Config> load_config(kernel::FileTree& files) {
+    Config config;
+    std::vector<std::string> paths{"/etc/bascule/bascule.conf"};
+    TRY(const auto drop_ins, files.list("/etc/bascule/bascule.conf.d"));
+    for (const std::string& name : drop_ins) {
+        if (name.ends_with(".conf")) {
+            paths.push_back("/etc/bascule/bascule.conf.d/" + name);
+        }
+    }
+    for (const std::string& path : paths) {
+        if (files.exists(path)) {
+            TRY(const std::string text, files.read(path, 1U << 20));
+            TRY_OK(read_config(text, files.real(path), config));
+        }
+    }
+    return config;
+}
+
+vmm::HostFacts host_facts(const Config& config) {
+    vmm::HostFacts facts;
+    facts.uuid = os::host_uuid();
+    facts.cpu = vmm::parse_cpuinfo(os::read_text("/proc/cpuinfo", 4U << 20));
+    facts.memory_kib = vmm::parse_memory_kib(os::read_text("/proc/meminfo"));
+    facts.emulator = config.emulator;
+    return facts;
+}
+
+std::string beside_us(const std::string& program) {
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+    return error ? "/usr/libexec/bascule/" + program : (self.parent_path() / program).string();
+}
+
+// Everything the daemon is made of, in the order in which it must be made and, backwards, taken apart.
+class Daemon {
+public:
+    Daemon(Host& host, const Config& config, const CommandLine& line);
+    Result<void> start();
+    void stop();
+
+private:
+    void load();
+    void ready();
+    void reload();
+    void on_lease(const dhcp::wire::LeaseEvent& event);
+    void report(std::vector<std::string> problems);
+    void set_resolvers();
+
+    Host& host_;
+    Config config_;
+    Events events_;
+    Netsvc netsvc_;
+    Ports ports_;
+    Filters filters_;
+    Networks networks_;
+    Guests guests_;
+    Emulator emulator_;
+    Consoles consoles_;
+    Subscriptions subscriptions_;
+    Services services_;
+    rpc::Handlers handlers_;
+    Server server_;
+    bool ready_ = false;
+    std::unique_ptr<kernel::Watch> patience_, hangup_;
+};
+
+Guests::Deps guest_deps(Host& host, const Config& config, Networks& networks, Ports& ports, Filters& filters,
+                        Events& events) {
+    const os::Account account = account_of(config.qemu_user, config.qemu_fallback_uid);
+    Guests::Deps deps{.host = host,
+                      .networks = networks,
+                      .ports = ports,
+                      .filters = filters,
+                      .events = events,
+                      .uid = account.uid,
+                      .gid = account.gid,
+                      .groups = {},
+                      .emulator = config.emulator};
+    if (const auto kvm = os::group_id("kvm")) {
+        deps.groups.push_back(*kvm);
+    }
+    return deps;
+}
+
+Netsvc::Settings netsvc_settings(const Config& config, const CommandLine& line) {
+    const os::Account account = account_of(config.netsvc_user, config.netsvc_fallback_uid);
+    return {.program = line.netsvc.empty() ? beside_us("bascule-netsvc") : line.netsvc,
+            .uid = account.uid,
+            .gid = account.gid};
+}
+
+Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
+    : host_(host),
+      config_(config),
+      netsvc_(host, netsvc_settings(config, line)),
+      ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
+      filters_(host, ports_),
+      networks_(host, netsvc_, events_, [this](const Uuid& network) { return guests_.ports_of(network); }),
+      guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
+      emulator_(host, config.emulator),
+      consoles_(host.loop),
+      services_{.host = host,
+                .networks = networks_,
+                .filters = filters_,
+                .guests = guests_,
+                .ports = ports_,
+                .netsvc = netsvc_,
+                .subscriptions = subscriptions_,
+                .emulator = emulator_,
+                .consoles = consoles_,
+                .facts = host_facts(config),
+                .problems = {},
+                .reload = [this] { reload(); }},
+      server_(host, handlers_) {
+    events_.domain = [this](const DomainEvent& event) { subscriptions_.publish(event); };
+    events_.network = [this](const NetworkEvent& event) {
+        if (event.event == Networks::kStarted) {
+            if (auto settled = ports_.settle(event.uuid); !settled) {
+                log::error("network {}: {}", event.name, settled.error().message);
+            }
+        }
+        subscriptions_.publish(event);
+    };
+    add_connect_handlers(handlers_, services_);
+    add_network_handlers(handlers_, services_);
+    add_filter_handlers(handlers_, services_);
+    add_domain_handlers(handlers_, services_);
+    add_domain_device_handlers(handlers_, services_);
+}
+
+void Daemon::report(std::vector<std::string> problems) {
+    for (const std::string& problem : problems) {
+        log::error("{}", problem);
+    }
+    std::ranges::move(problems, std::back_inserter(services_.problems));
+}
+
+void Daemon::set_resolvers() {
+    if (auto set = netsvc_.set_resolvers(os::name_servers(os::read_text("/etc/resolv.conf"))); !set) {
+        log::error("DNS forwarding: {}", set.error().message);
+    }
+}
+
+Result<void> Daemon::start() {
+    TRY_OK(server_.listen({.rw_perms = config_.unix_sock_rw_perms,
+                           .ro_perms = config_.unix_sock_ro_perms,
+                           .group = config_.unix_sock_group,
+                           .max_clients = config_.max_clients}));
+    report(filters_.load());
+    report(networks_.load());
+    report(filters_.load_bindings());
+    report(guests_.load());
+    netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); }, .ready = [this] { ready(); }});
+    if (auto started = netsvc_.start(); !started) {
+        report({fmt::format("there is no DHCP and DNS: {}", started.error().message)});
+        ready();
+        return {};
+    }
+    patience_ = host_.loop.at(host_.loop.clock().now() + kWaitForLeases, [this] {
+        log::warning("bascule-netsvc does not answer; going on without its leases");
+        ready();
+    });
+    return {};
+}
+
+void Daemon::ready() {
+    patience_.reset();
+    if (std::exchange(ready_, true)) {
+        return;
+    }
+    kernel::Scope everything;
+    everything.everything = true;
+    everything.add(host_.ledger.wanted());
+    const auto applied = kernel::reconcile(host_.kernel, host_.ledger, everything);
+    if (!applied) {
+        report({fmt::format("bringing the host to what is defined: {}", applied.error().message)});
+    } else if (*applied > 0) {
+        log::info("brought the host to what is defined: {} changes", *applied);
+    }
+    if (auto checked = netsvc_.check_sockets(); !checked) {
+        report({checked.error().message});
+    }
+    set_resolvers();
+    report(networks_.autostart());
+    guests_.autostart([this](std::string problem) { report({std::move(problem)}); });
+    hangup_ = host_.loop.on_signal(SIGHUP, [this] { reload(); });
+    server_.accept();
+    sd_notify(0, "READY=1");
+    log::info("basculed {} serves at {}", kVersion, host_.files.real("/run/bascule/libvirt-sock"));
+}
+
+void Daemon::reload() {
+    sd_notify(0, "RELOADING=1");
+    services_.problems.clear();
+    report(filters_.reload());
+    report(networks_.reload());
+    set_resolvers();
+    sd_notify(0, "READY=1");
+}
+
+void Daemon::stop() {
+    sd_notify(0, "STOPPING=1");
+    server_.close();
+}
+
+// A lease of a port feeds its filter's IP variable; its time in the kernel is that of the lease.
+void Daemon::on_lease(const dhcp::wire::LeaseEvent& event) {
+    const dhcp::Lease& lease = event.lease;
+    std::optional<Ports::Learned> learned;
+    if (event.kind == dhcp::wire::LeaseEventKind::added || event.kind == dhcp::wire::LeaseEventKind::renewed) {
+        learned = Ports::Learned{.address = lease.address, .expires = std::nullopt};
+        if (lease.expires != dhcp::kNever) {
+            learned->expires = host_.loop.clock().now() + (lease.expires - host_.loop.clock().wall());
+        }
+    }
+    if (!ready_) {
+        ports_.learn_quietly(lease.network, lease.port, learned);
+    } else if (auto done = ports_.learn(lease.network, lease.port, learned); !done) {
+        log::error("the lease of {} by {}: {}", format(lease.address), format(lease.port), done.error().message);
+    }
+}
+
+}  // namespace
+
+Result<void> run(const CommandLine& line) {
+    if (line.verbose) {
+        log::set_level(log::Level::debug);
+    }
+    TRY(const auto files, os::make_file_tree(line.root));
+    auto config = load_config(*files);
+    if (!config) {
+        return std::unexpected(std::move(config).error());
+    }
+    if (!line.verbose) {
+        log::set_level(config->log_level);
+    }
+    TRY(const auto loop, os::make_loop());
+    TRY(const auto linux_kernel, os::make_linux_kernel());
+    const auto spawner = os::make_spawner();
+    const auto taps = os::make_taps();
+    kernel::Ledger ledger;
+    Host host{*linux_kernel, ledger, *files, *loop, *spawner, *taps};
+    Daemon daemon(host, *config, line);
+    TRY_OK(daemon.start());
+    const auto end = [&] { loop->stop(); };
+    const auto interrupt = loop->on_signal(SIGINT, end);
+    const auto terminate = loop->on_signal(SIGTERM, end);
+    TRY_OK(loop->run());
+    daemon.stop();
+    return {};
+}
+
+}  // namespace bascule::daemon

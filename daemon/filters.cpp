@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/filters.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "nwfilter/builtin.h"
+#include "nwfilter/xml.h"
+
+namespace bascule::daemon {
+
+namespace {
+
+constexpr std::size_t kMaxBinding = 1U << 20;
+
+const nwfilter::Filter* stock(const std::string& name) {
+    const auto& all = nwfilter::builtin_filters();
+    const auto it = std::ranges::find(all, name, &nwfilter::Filter::name);
+    return it == all.end() ? nullptr : &*it;
+}
+
+}  // namespace
+
+Filters::Filters(Host& host, Ports& ports)
+    : host_(host), ports_(ports), definitions_(host.files, "/etc/bascule/nwfilter") {
+    for (const nwfilter::Filter& filter : nwfilter::builtin_filters()) {
+        filters_.emplace(filter.name, filter);
+    }
+}
+
+// ---- looking up ---------------------------------------------------------------------------------
+
+const nwfilter::Filter* Filters::find(const std::string& name) const {
+    const auto it = filters_.find(name);
+    return it == filters_.end() ? nullptr : &it->second;
+}
+
+Result<const nwfilter::Filter*> Filters::by_name(std::string_view name) const {
+    const auto it = filters_.find(name);
+    if (it == filters_.end()) {
+        return fail(Code::no_nwfilter, fmt::format("no nwfilter with matching name '{}'", name));
+    }
+    return &it->second;
+}
+
+Result<const nwfilter::Filter*> Filters::by_uuid(const Uuid& uuid) const {
+    for (const auto& [name, filter] : filters_) {
+        if (filter.uuid == uuid) {
+            return &filter;
+        }
+    }
+    return fail(Code::no_nwfilter, fmt::format("no nwfilter with matching uuid '{}'", format(uuid)));
+}
+
+std::vector<const nwfilter::Filter*> Filters::all() const {
+    std::vector<const nwfilter::Filter*> out;
+    for (const auto& [name, filter] : filters_) {
+        out.push_back(&filter);
+    }
+    return out;
+}
+
+// ---- definitions --------------------------------------------------------------------------------
+
+// Completes a filter and refuses one that cannot stand beside the others.
+Result<nwfilter::Filter> Filters::accept(nwfilter::Filter filter) const {
+    const nwfilter::Filter* const former = find(filter.name);
+    if (filter.uuid.is_nil()) {
+        filter.uuid = former != nullptr ? former->uuid : Uuid::random();
+    }
+    if (former != nullptr && former->uuid != filter.uuid) {
+        return fail(Code::exists,
+                    fmt::format("filter '{}' already exists with uuid {}", filter.name, format(former->uuid)));
+    }
+    if (const auto same = by_uuid(filter.uuid); same && (*same)->name != filter.name) {
+        return fail(Code::exists,
+                    fmt::format("filter with same UUID but different name ('{}') already exists", (*same)->name));
+    }
+    TRY_OK(
+        nwfilter::reach(filter, [&](const std::string& name) { return name == filter.name ? &filter : find(name); }));
+    return filter;
+}
+
+// Makes it the filter of its name on every port that uses it, or changes nothing.
+Result<void> Filters::put(nwfilter::Filter filter) {
+    const std::string name = filter.name;
+    const auto known = filters_.find(name);
+    std::optional<nwfilter::Filter> former;
+    if (known != filters_.end()) {
+        former = known->second;
+    }
+    filters_.insert_or_assign(name, std::move(filter));
+    auto applied = ports_.refilter({name});
+    if (!applied) {
+        if (former) {
+            filters_.insert_or_assign(name, std::move(*former));
+        } else {
+            filters_.erase(name);
+        }
+    }
+    return applied;
+}
+
+Result<const nwfilter::Filter*> Filters::define(std::string_view xml) {
+    TRY(nwfilter::Filter parsed, nwfilter::parse(xml));
+    TRY(nwfilter::Filter filter, accept(std::move(parsed)));
+    const auto name = ObjectName::parse(filter.name);
+    if (!name) {
+        return fail(Code::invalid_argument, fmt::format("'{}' cannot be a filter's name", filter.name));
+    }
+    const std::string text = nwfilter::format(filter);
+    const nwfilter::Filter* const known = find(filter.name);
+    const std::optional<nwfilter::Filter> former = known == nullptr ? std::nullopt : std::optional(*known);
+    TRY_OK(put(std::move(filter)));
+    if (auto saved = definitions_.save(*name, text); !saved) {
+        if (former) {
+            if (auto back = put(*former); !back) {
+                log::error("nwfilter {}: going back to its former rules: {}", name->str(), back.error().message);
+            }
+        } else {
+            filters_.erase(name->str());
+        }
+        return std::unexpected(std::move(saved).error());
+    }
+    return find(name->str());
+}
+
+Result<void> Filters::undefine(const Uuid& uuid) {
+    TRY(const nwfilter::Filter* const filter, by_uuid(uuid));
+    const nwfilter::Filter* const original = stock(filter->name);
+    if (original != nullptr && *original == *filter) {
+        return fail(Code::invalid_state, fmt::format("nwfilter '{}' comes with the program and stays; define a filter "
+                                                     "of that name to replace it",
+                                                     filter->name));
+    }
+    if (original == nullptr && ports_.uses(filter->name)) {
+        return fail(Code::invalid_state, "nwfilter is in use");
+    }
+    for (const auto& [name, other] : filters_) {
+        const bool refers = std::ranges::any_of(other.entries, [&](const auto& entry) {
+            const auto* const reference = std::get_if<nwfilter::Reference>(&entry);
+            return reference != nullptr && reference->filter == filter->name;
+        });
+        if (original == nullptr && refers) {
+            return fail(Code::invalid_state, fmt::format("nwfilter is in use: '{}' refers to it", name));
+        }
+    }
+    const auto name = ObjectName::parse(filter->name);
+    if (original != nullptr) {
+        TRY_OK(put(*original));
+    }
+    TRY_OK(definitions_.remove(*name));
+    if (original == nullptr) {
+        filters_.erase(name->str());
+    }
+    return {};
+}
+
+std::vector<std::string> Filters::load() {
+    std::vector<std::string> problems;
+    const auto entries = definitions_.load();
+    if (!entries) {
+        return {entries.error().message};
+    }
+    for (const Store::Entry& entry : *entries) {
+        const auto done = [&]() -> Result<void> {
+            TRY(const std::string text, entry.text);
+            TRY(nwfilter::Filter parsed, nwfilter::parse(text));
+            if (parsed.name != entry.name) {
+                return fail(Code::invalid_xml, fmt::format("the filter is called '{}', but the file's name says '{}'",
+                                                           parsed.name, entry.name));
+            }
+            const bool complete = !parsed.uuid.is_nil();
+            TRY(nwfilter::Filter filter, accept(std::move(parsed)));
+            if (!complete) {
+                TRY_OK(definitions_.save(*ObjectName::parse(filter.name), nwfilter::format(filter)));
+            }
+            const nwfilter::Filter* const known = find(filter.name);
+            return known != nullptr && *known == filter ? Result<void>() : put(std::move(filter));
+        }();
+        if (!done) {
+            problems.push_back(located(entry.path, done.error()).message);
+        }
+    }
+    return problems;
+}
+
+// The same pass as at start: put() reaches the ports, which there are none of at start.
+std::vector<std::string> Filters::reload() { return load(); }
+
+// ---- bindings -----------------------------------------------------------------------------------
+
+PortSpec Filters::port_of(const nwfilter::Binding& binding) const {
+    return {.ifname = binding.port,
+            .mac = binding.mac,
+            .network = std::nullopt,
+            .link = {},
+            .filter = nwfilter::Port{binding.port, binding.mac, binding.filter.filter, binding.filter.parameters}};
+}
+
+Result<const nwfilter::Binding*> Filters::bind(std::string_view xml) {
+    TRY(nwfilter::Binding binding, nwfilter::parse_binding(xml));
+    if (bindings_.contains(binding.port)) {
+        return fail(Code::exists, fmt::format("binding '{}' already exists", binding.port.str()));
+    }
+    kernel::Scope scope;
+    scope.links.insert(binding.port);
+    TRY(const kernel::State seen, host_.kernel.observe(scope));
+    if (!seen.links.contains(binding.port)) {
+        return fail(Code::invalid_argument, fmt::format("there is no network device '{}'", binding.port.str()));
+    }
+    const IfName port = binding.port;
+    TRY_OK(ports_.plug(port_of(binding)));
+    if (auto saved = host_.files.write(binding_file(port), nwfilter::format(binding)); !saved) {
+        TRY_OK(ports_.unplug(port));
+        return std::unexpected(std::move(saved).error());
+    }
+    return &bindings_.insert_or_assign(port, Kept{std::move(binding), false}).first->second.binding;
+}
+
+Result<void> Filters::unbind(const IfName& port) {
+    TRY_OK(binding(port.str()));
+    if (bindings_.at(port).guests) {
+        return fail(Code::invalid_state,
+                    fmt::format("the port '{}' belongs to a running guest and stays filtered", port.str()));
+    }
+    TRY_OK(host_.files.remove(binding_file(port)));
+    bindings_.erase(port);
+    return ports_.unplug(port);
+}
+
+Result<const nwfilter::Binding*> Filters::binding(std::string_view port) const {
+    const auto name = IfName::parse(port);
+    const auto it = name ? bindings_.find(*name) : bindings_.end();
+    if (it == bindings_.end()) {
+        return fail(Code::no_nwfilter_binding, fmt::format("no nwfilter binding for port dev '{}'", port));
+    }
+    return &it->second.binding;
+}
+
+std::vector<const nwfilter::Binding*> Filters::bindings() const {
+    std::vector<const nwfilter::Binding*> out;
+    for (const auto& [port, kept] : bindings_) {
+        out.push_back(&kept.binding);
+    }
+    return out;
+}
+
+void Filters::note_guest_port(nwfilter::Binding binding) {
+    const IfName port = binding.port;
+    bindings_.insert_or_assign(port, Kept{std::move(binding), true});
+}
+
+void Filters::forget_guest_port(const IfName& port) { bindings_.erase(port); }
+
+std::vector<std::string> Filters::load_bindings() {
+    std::vector<std::string> problems;
+    const auto files = host_.files.list("/run/bascule/bindings");
+    for (const std::string& file : files.value_or(std::vector<std::string>{})) {
+        const std::string path = "/run/bascule/bindings/" + file;
+        const auto done = [&]() -> Result<void> {
+            TRY(const std::string text, host_.files.read(path, kMaxBinding));
+            TRY(nwfilter::Binding binding, nwfilter::parse_binding(text));
+            TRY_OK(ports_.remember(port_of(binding)));
+            bindings_.insert_or_assign(binding.port, Kept{binding, false});
+            return {};
+        }();
+        if (!done) {
+            problems.push_back(located(host_.files.real(path), done.error()).message);
+        }
+    }
+    return problems;
+}
+
+}  // namespace bascule::daemon

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "daemon/host.h"
+#include "daemon/ports.h"
+#include "daemon/store.h"
+#include "nwfilter/spec.h"
+
+namespace bascule::daemon {
+
+// The network filters: those that come with the program, and the user's, which may stand in for one of them under
+// its name and uuid. And the bindings that clients made by hand; a guest's are its ports.
+class Filters {
+public:
+    Filters(Host& host, Ports& ports);
+
+    std::vector<std::string> load();           // definitions
+    std::vector<std::string> load_bindings();  // those of a former daemon, into the ledger; after load()
+    std::vector<std::string> reload();
+
+    const nwfilter::Filter* find(const std::string& name) const;
+    Result<const nwfilter::Filter*> by_name(std::string_view name) const;
+    Result<const nwfilter::Filter*> by_uuid(const Uuid& uuid) const;
+    std::vector<const nwfilter::Filter*> all() const;  // by name
+    // In force on every port that uses it when it returns, or refused and nothing changed.
+    Result<const nwfilter::Filter*> define(std::string_view xml);
+    Result<void> undefine(const Uuid& uuid);
+
+    Result<const nwfilter::Binding*> bind(std::string_view xml);
+    Result<void> unbind(const IfName& port);
+    Result<const nwfilter::Binding*> binding(std::string_view port) const;
+    std::vector<const nwfilter::Binding*> bindings() const;
+    // A guest's port is shown as a binding, too, but is not kept here.
+    void note_guest_port(nwfilter::Binding binding);
+    void forget_guest_port(const IfName& port);
+
+private:
+    struct Kept {
+        nwfilter::Binding binding;
+        bool guests = false;
+    };
+    Result<nwfilter::Filter> accept(nwfilter::Filter filter) const;
+    Result<void> put(nwfilter::Filter filter);
+    PortSpec port_of(const nwfilter::Binding& binding) const;
+    std::string binding_file(const IfName& port) const { return "/run/bascule/bindings/" + port.str() + ".xml"; }
+
+    Host& host_;
+    Ports& ports_;
+    Store definitions_;
+    std::map<std::string, nwfilter::Filter, std::less<>> filters_;
+    std::map<IfName, Kept> bindings_;
+};
+
+}  // namespace bascule::daemon

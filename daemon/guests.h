@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/filters.h"
+#include "daemon/host.h"
+#include "daemon/networks.h"
+#include "daemon/ports.h"
+#include "daemon/store.h"
+#include "vmm/guest.h"
+#include "vmm/spec.h"
+
+namespace bascule::daemon {
+
+// One guest: its definition on the disk, and while it runs its process. A transient one has no definition.
+struct Domain {
+    std::string name;
+    std::optional<vmm::Spec> definition;
+    std::unique_ptr<vmm::Guest> guest;  // null: not running
+    int id = -1;                        // while it runs
+    bool autostart = false;
+    bool starting = false;
+    vmm::Status last{vmm::State::shutoff, vmm::reason::kShutoffUnknown};  // while it does not run
+    struct Nic {
+        IfName tap;
+        std::optional<Uuid> network;
+    };
+    std::vector<Nic> nics;  // while it runs, one an interface
+
+    bool active() const { return guest != nullptr && !starting; }
+    bool persistent() const { return definition.has_value(); }
+    const vmm::Spec& shown() const { return guest ? guest->spec() : *definition; }
+    vmm::Status status() const { return guest ? guest->status() : last; }
+};
+
+// The guest use cases. What takes time reports through `done`, later and once. Pointers returned are valid until
+// the loop runs again.
+class Guests {
+public:
+    struct Deps {
+        Host& host;
+        Networks& networks;
+        Ports& ports;
+        Filters& filters;
+        Events& events;
+        std::uint32_t uid = 0, gid = 0;     // QEMU's
+        std::vector<std::uint32_t> groups;  // for /dev/kvm
+        std::string emulator;               // of definitions that name none
+    };
+    using Done = std::move_only_function<void(Result<Uuid>)>;
+
+    explicit Guests(Deps deps);
+
+    // Definitions, and guests that a former daemon left running: their ports' wishes into the ledger, their
+    // monitors attached by the loop.
+    std::vector<std::string> load();
+    void autostart(std::function<void(std::string)> problem);
+
+    Result<const Domain*> define(std::string_view xml);
+    void create(std::string_view xml, bool paused, Done done);
+    void start(const Uuid& uuid, bool paused, Done done);
+    void destroy(const Uuid& uuid, bool graceful, Done done);
+    void suspend(const Uuid& uuid, Done done);
+    void resume(const Uuid& uuid, Done done);
+    void shutdown(const Uuid& uuid, Done done);
+    void reset(const Uuid& uuid, Done done);
+    Result<void> undefine(const Uuid& uuid);
+    Result<void> set_autostart(const Uuid& uuid, bool on);
+
+    Result<const Domain*> by_name(std::string_view name) const;
+    Result<const Domain*> by_uuid(const Uuid& uuid) const;
+    Result<const Domain*> by_id(int id) const;
+    std::vector<const Domain*> all() const;  // by name
+    std::string format(const Domain& domain, bool inactive) const;
+    unsigned ports_of(const Uuid& network) const;  // running guests' NICs on it
+
+private:
+    Domain* find(const Uuid& uuid);
+    Result<vmm::Spec> read(std::string_view xml) const;
+    Result<void> check_identity(const vmm::Spec& spec) const;
+    void launch(const Uuid& uuid, vmm::Spec spec, bool paused, Done done);
+    Result<vmm::StartPlan> prepare(Domain& domain, vmm::Spec spec);
+    void show_binding(const vmm::Spec& spec, std::size_t nic, const IfName& tap);
+    Result<PortSpec> port_of(const vmm::Spec& spec, std::size_t nic, Domain::Nic& place) const;
+    Result<IfName> tap_name(const vmm::Interface& nic);
+    Result<void> open_files(vmm::Spec& launched, std::vector<UniqueFd>& extra, std::size_t slots) const;
+    vmm::Guest::Callbacks callbacks(const Uuid& uuid);
+    void started(const Uuid& uuid, Result<void> result, Done done);
+    void ended(const Uuid& uuid, const vmm::Guest::Ended& end);
+    void release(const Uuid& uuid);
+    Result<void> adopt(const std::string& text);
+    void save_live(const Domain& domain);
+    void emit(const Domain& domain, int event, int detail, bool gone = false);
+    // Runs an operation of a running guest and hands its uuid to `done`.
+    template <class Operation>
+    void on_running(const Uuid& uuid, Done done, Operation operation);
+
+    std::string live_file(const std::string& name) const { return "/run/bascule/guests/" + name + ".json"; }
+    std::string monitor_file(const std::string& name) const { return "/run/bascule/guests/" + name + ".qmp"; }
+
+    Deps deps_;
+    Store definitions_;
+    std::map<Uuid, Domain> domains_;
+    std::map<std::string, Uuid, std::less<>> names_;
+    int next_id_ = 1;
+    unsigned next_tap_ = 0;
+};
+
+}  // namespace bascule::daemon

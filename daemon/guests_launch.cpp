@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What stands between a guest's definition and its process: ports, descriptors, files; and taking over the
+// processes that a former daemon left.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "daemon/guests.h"
+#include "kernel/linux/sockets.h"
+#include "kernel/linux/stream.h"
+#include "switch/compile.h"
+#include "vhost/choose.h"
+#include "vmm/compile.h"
+#include "vmm/live.h"
+#include "vmm/xml.h"
+
+namespace bascule::daemon {
+
+namespace os = kernel::os;
+
+namespace {
+
+constexpr std::size_t kMaxLive = 8U << 20;
+
+vhost::Asked asked(vmm::NicBackend backend) {
+    switch (backend) {
+        case vmm::NicBackend::qemu: return vhost::Asked::qemu;
+        case vmm::NicBackend::vhost: return vhost::Asked::vhost;
+        case vmm::NicBackend::automatic: break;
+    }
+    return vhost::Asked::nothing;
+}
+
+nwfilter::Parameters parameters(const vmm::FilterRef& reference) {
+    nwfilter::Parameters out;
+    for (const auto& [name, value] : reference.parameters) {
+        out[name].push_back(value);
+    }
+    return out;
+}
+
+}  // namespace
+
+// The name the user wants, else the first free vnetN.
+Result<IfName> Guests::tap_name(const vmm::Interface& nic) {
+    const auto taken = [this](const IfName& name) {
+        kernel::Scope scope;
+        scope.links.insert(name);
+        const auto seen = deps_.host.kernel.observe(scope);
+        return deps_.ports.has(name) || !seen || seen->links.contains(name);
+    };
+    if (nic.target) {
+        if (taken(*nic.target)) {
+            return fail(Code::conflict,
+                        fmt::format("the device '{}' that <target dev> names exists already", nic.target->str()));
+        }
+        return *nic.target;
+    }
+    constexpr unsigned kMostTaps = 100'000;
+    for (unsigned tried = 0; tried < kMostTaps; ++tried, next_tap_ = (next_tap_ + 1) % kMostTaps) {
+        const auto name = IfName::parse(fmt::format("{}{}", vmm::kGeneratedTarget, next_tap_));
+        if (name && !taken(*name)) {
+            next_tap_ = (next_tap_ + 1) % kMostTaps;
+            return *name;
+        }
+    }
+    return fail(Code::conflict, "every name from vnet0 on is taken");
+}
+
+// The port of one NIC, and where it plugs in.
+Result<PortSpec> Guests::port_of(const vmm::Spec& spec, std::size_t index, Domain::Nic& place) const {
+    const vmm::Interface& nic = spec.interfaces[index];
+    std::optional<IfName> bridge;
+    std::optional<std::uint32_t> mtu = nic.mtu;
+    if (nic.type == vmm::Interface::Type::network) {
+        TRY(const Network* const network, deps_.networks.by_name(nic.source));
+        if (!network->active()) {
+            return fail(Code::invalid_state, fmt::format("network '{}' is not active", nic.source));
+        }
+        place.network = network->live->uuid;
+        bridge = network->live->bridge;
+        mtu = mtu ? mtu : network->live->mtu;
+    } else {
+        bridge = IfName::parse(nic.source);
+    }
+    if (!bridge) {
+        return fail(Code::invalid_argument, fmt::format("'{}' is not a device name", nic.source));
+    }
+    PortSpec port{.ifname = place.tap, .mac = *nic.mac, .network = place.network, .link = {}, .filter = {}};
+    port.link = vswitch::compile_port({.name = place.tap,
+                                       .bridge = *bridge,
+                                       .guest_mac = *nic.mac,
+                                       .mtu = mtu,
+                                       .queues = static_cast<std::uint16_t>(nic.queue_count()),
+                                       .up = true},
+                                      "port:" + place.tap.str());
+    if (nic.filter) {
+        port.filter = nwfilter::Port{place.tap, *nic.mac, nic.filter->filter, parameters(*nic.filter)};
+    }
+    return port;
+}
+
+// Clients see a filtered NIC as a binding.
+void Guests::show_binding(const vmm::Spec& spec, std::size_t index, const IfName& tap) {
+    const vmm::Interface& nic = spec.interfaces[index];
+    if (nic.filter) {
+        deps_.filters.note_guest_port({.owner_name = spec.name.str(),
+                                       .owner_uuid = spec.uuid,
+                                       .port = tap,
+                                       .link_device = {},
+                                       .mac = *nic.mac,
+                                       .filter = {nic.filter->filter, parameters(*nic.filter)}});
+    }
+}
+
+// QEMU opens kernel and initrd by path as its own user. Where that user may not, it gets a sealed copy in memory
+// as a further descriptor, so that files under a private folder work without changing their owner.
+Result<void> Guests::open_files(vmm::Spec& launched, std::vector<UniqueFd>& extra, std::size_t slots) const {
+    for (std::string* const path : {&launched.os.kernel, &launched.os.initrd}) {
+        if (path->empty() || os::readable_as(*path, deps_.uid, deps_.gid)) {
+            continue;
+        }
+        TRY(UniqueFd copy, os::memory_copy(*path));
+        *path = fmt::format("/proc/self/fd/{}", 3 + slots + extra.size());
+        extra.push_back(std::move(copy));
+    }
+    return {};
+}
+
+// Everything up to the process. What is made on the way is in domain.nics or is closed; release() takes it back.
+Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
+    const bool host_vhost = deps_.host.taps.open_vhost_net().has_value();
+    std::vector<vmm::NicPlan> plans;
+    std::vector<std::vector<UniqueFd>> taps, vhosts;
+    for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
+        vmm::Interface& nic = spec.interfaces[i];
+        TRY(const auto path, vhost::choose({.asked = asked(nic.backend), .virtio = nic.model == vmm::NicModel::virtio},
+                                           {.vhost_net = host_vhost}));
+        const bool vhost = path == vhost::DataPath::vhost;
+        TRY(const IfName tap, tap_name(nic));
+        Domain::Nic place{tap, std::nullopt};
+        TRY(PortSpec port, port_of(spec, i, place));
+        const std::string bridge = port.link.links.at(tap).master->str();
+        domain.nics.push_back(place);
+        TRY_OK(deps_.ports.plug(std::move(port)));
+        show_binding(spec, i, tap);
+        auto& tap_fds = taps.emplace_back();
+        auto& vhost_fds = vhosts.emplace_back();
+        for (unsigned queue = 0; queue < nic.queue_count(); ++queue) {
+            TRY(UniqueFd fd, deps_.host.taps.open_tap(tap, nic.queue_count() > 1));
+            tap_fds.push_back(std::move(fd));
+            if (vhost) {
+                TRY(UniqueFd vhost_fd, deps_.host.taps.open_vhost_net());
+                vhost_fds.push_back(std::move(vhost_fd));
+            }
+        }
+        plans.push_back({.vhost = vhost});
+        nic.live = vmm::NicLive{.target = tap, .bridge = bridge, .vhost = vhost};
+    }
+    TRY(vmm::Launch launch, vmm::compile(spec, plans));
+    std::vector<UniqueFd> extra;
+    vmm::Spec launched = spec;
+    TRY_OK(open_files(launched, extra, launch.slots.size()));
+    TRY(launch, vmm::compile(launched, plans));
+
+    vmm::StartPlan plan;
+    plan.monitor = deps_.host.files.real(monitor_file(domain.name));
+    TRY(UniqueFd monitor, os::listen_unix(plan.monitor, 0600));
+    for (const vmm::Slot& slot : launch.slots) {
+        switch (slot.kind) {
+            case vmm::Slot::Kind::monitor: plan.fds.push_back(std::move(monitor)); break;
+            case vmm::Slot::Kind::tap: plan.fds.push_back(std::move(taps[slot.nic][slot.queue])); break;
+            case vmm::Slot::Kind::vhost: plan.fds.push_back(std::move(vhosts[slot.nic][slot.queue])); break;
+        }
+    }
+    std::ranges::move(extra, std::back_inserter(plan.fds));
+    TRY(os::RunLog log, os::open_run_log(deps_.host.files.real("/var/log/bascule/guests/" + domain.name + ".log")));
+    auto shared_log = std::make_shared<os::RunLog>(std::move(log));
+    plan.log = shared_log->fd.duplicate();
+    plan.last_words = [shared_log] { return shared_log->since_opened(); };
+    plan.spec = std::move(spec);
+    plan.launch = std::move(launch);
+    plan.id = domain.id;
+    plan.uid = deps_.uid;
+    plan.gid = deps_.gid;
+    plan.groups = deps_.groups;
+    return plan;
+}
+
+// ---- over a restart of the daemon ---------------------------------------------------------------
+
+void Guests::save_live(const Domain& domain) {
+    if (!domain.active()) {
+        return;
+    }
+    vmm::Live live = domain.guest->live();
+    live.persistent = domain.persistent();
+    if (auto saved = deps_.host.files.write(live_file(domain.name), vmm::to_text(live)); !saved) {
+        log::error("guest {}: its state cannot be saved, a restarted daemon will not know it: {}", domain.name,
+                   saved.error().message);
+    }
+}
+
+Result<void> Guests::adopt(const std::string& text) {
+    TRY(vmm::Live live, vmm::live_from_text(text));
+    const Uuid uuid = live.spec.uuid;
+    Domain& domain = domains_[uuid];
+    domain.name = live.spec.name.str();
+    names_.insert_or_assign(domain.name, uuid);
+    domain.id = live.id;
+    next_id_ = std::max(next_id_, live.id + 1);
+    for (std::size_t i = 0; i < live.spec.interfaces.size(); ++i) {
+        if (const auto& on_host = live.spec.interfaces[i].live) {
+            Domain::Nic place{on_host->target, std::nullopt};
+            auto port = port_of(live.spec, i, place);
+            auto kept = port ? deps_.ports.remember(std::move(*port)) : std::unexpected(std::move(port).error());
+            if (!kept) {
+                log::error("guest {}: port {}: {}", domain.name, place.tap.str(), kept.error().message);
+            }
+            domain.nics.push_back(place);
+            show_binding(live.spec, i, place.tap);
+        }
+    }
+    domain.guest = std::make_unique<vmm::Guest>(vmm::Guest::Deps{deps_.host.loop, deps_.host.spawner, os::connect_unix},
+                                                callbacks(uuid));
+    domain.guest->attach(std::move(live), [this, uuid](Result<void> attached) {
+        Domain* const found = find(uuid);
+        if (attached || found == nullptr) {
+            return;
+        }
+        log::warning("guest {}: {}", found->name, attached.error().message);
+        if (attached.error().code == Code::unreachable) {  // it ended while no daemon was there
+            emit(*found, 5, 5, true);
+            found->last = {vmm::State::shutoff, vmm::reason::kShutoffUnknown};
+            release(uuid);
+        }
+    });
+    return {};
+}
+
+std::vector<std::string> Guests::load() {
+    std::vector<std::string> problems;
+    const auto entries = definitions_.load();
+    if (!entries) {
+        return {entries.error().message};
+    }
+    for (const Store::Entry& entry : *entries) {
+        auto spec = entry.text ? read(*entry.text) : std::unexpected(entry.text.error());
+        if (!spec) {
+            problems.push_back(located(entry.path, std::move(spec).error()).message);
+            continue;
+        }
+        Domain& domain = domains_[spec->uuid];
+        domain.name = spec->name.str();
+        domain.autostart = definitions_.autostart(spec->name);
+        names_.insert_or_assign(domain.name, spec->uuid);
+        domain.definition = std::move(*spec);
+    }
+    const auto running = deps_.host.files.list("/run/bascule/guests");
+    for (const std::string& file : running.value_or(std::vector<std::string>{})) {
+        if (!file.ends_with(".json")) {
+            continue;
+        }
+        const std::string path = "/run/bascule/guests/" + file;
+        const auto text = deps_.host.files.read(path, kMaxLive);
+        auto adopted = text ? adopt(*text) : Result<void>(std::unexpected(text.error()));
+        if (!adopted) {
+            problems.push_back(std::move(adopted.error()).in(deps_.host.files.real(path)).message);
+        }
+    }
+    return problems;
+}
+
+void Guests::autostart(std::function<void(std::string)> problem) {
+    for (const auto& [name, uuid] : names_) {
+        const Domain& domain = domains_.at(uuid);
+        if (domain.autostart && !domain.guest) {
+            start(uuid, false, [problem, name = name](Result<Uuid> result) {
+                if (!result) {
+                    problem(fmt::format("guest {}: {}", name, result.error().message));
+                }
+            });
+        }
+    }
+}
+
+}  // namespace bascule::daemon

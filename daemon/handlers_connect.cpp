@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
+#include "base/version.h"
+#include "daemon/emulator.h"
+#include "daemon/handlers.h"
+#include "kernel/linux/facts.h"
+#include "rpc/proto_bascule.h"
+#include "rpc/proto_connect.h"
+#include "rpc/session.h"
+
+namespace bascule::daemon {
+
+namespace proto = rpc::proto;
+namespace os = kernel::os;
+using rpc::Call;
+using rpc::Responder;
+
+namespace {
+
+// The release of libvirt whose behaviour clients may expect: they choose features by it.
+constexpr std::uint64_t kLibraryVersion = 9'000'000;
+constexpr std::string_view kUri = "qemu:///system";
+
+// Empty when the client named none; it then asks for ours.
+Result<void> check_uri(const std::optional<std::string>& name) {
+    if (!name) {
+        return fail(Code::invalid_argument, "the connection's URI is missing");
+    }
+    if (!name->empty() && *name != kUri) {
+        return fail(Code::unreachable,
+                    name->starts_with("qemu://")
+                        ? fmt::format("unexpected QEMU URI path in '{}', try {}", *name, kUri)
+                        : fmt::format("no connection driver available for {}, only for {}", *name, kUri));
+    }
+    return {};
+}
+
+std::array<std::int8_t, 32> widened(std::string_view text) {
+    std::array<std::int8_t, 32> out{};
+    std::ranges::transform(text.substr(0, out.size() - 1), out.begin(),
+                           [](char c) { return static_cast<std::int8_t>(c); });
+    return out;
+}
+
+void add_connection(rpc::Handlers& h, Services& s) {
+    h.add<proto::connect_open>(
+        [](Call&, const proto::connect_open_args& args) -> Result<void> { return check_uri(args.name); });
+    h.add<proto::connect_get_uri>([](Call&, const proto::connect_get_uri::Args&) -> Result<proto::connect_get_uri_ret> {
+        return proto::connect_get_uri_ret{std::string(kUri)};
+    });
+    h.add<proto::connect_get_type>(
+        [](Call&, const proto::connect_get_type::Args&) -> Result<proto::connect_get_type_ret> {
+            return proto::connect_get_type_ret{"QEMU"};
+        });
+    h.add<proto::connect_get_hostname>(
+        [](Call&, const proto::connect_get_hostname::Args&) -> Result<proto::connect_get_hostname_ret> {
+            return proto::connect_get_hostname_ret{os::host_name()};
+        });
+    h.add<proto::connect_get_lib_version>(
+        [](Call&, const proto::connect_get_lib_version::Args&) -> Result<proto::connect_get_lib_version_ret> {
+            return proto::connect_get_lib_version_ret{kLibraryVersion};
+        });
+    h.add<proto::connect_get_version>(
+        [&s](Call&, const proto::connect_get_version::Args&, Responder<proto::connect_get_version> responder) {
+            s.emulator.ask([r = std::move(responder)](const Emulator::Facts& facts) mutable {
+                if (facts.version == 0) {
+                    r.fail({Code::internal, "QEMU cannot be run: is qemu-system-x86 installed?"});
+                } else {
+                    r.ok({facts.version});
+                }
+            });
+        });
+    h.add<proto::connect_is_secure>(
+        [](Call&, const proto::connect_is_secure::Args&) -> Result<proto::connect_is_secure_ret> {
+            return proto::connect_is_secure_ret{1};  // a Unix socket
+        });
+}
+
+void add_host(rpc::Handlers& h, Services& s) {
+    h.add<proto::connect_get_capabilities>([&s](Call&, const proto::connect_get_capabilities::Args&,
+                                                Responder<proto::connect_get_capabilities> responder) {
+        s.emulator.ask([&s, r = std::move(responder)](const Emulator::Facts& emulator) mutable {
+            vmm::HostFacts facts = s.facts;
+            facts.machines = emulator.machines;
+            facts.kvm = os::kvm_usable();
+            r.ok({vmm::capabilities_xml(facts)});
+        });
+    });
+    h.add<proto::connect_get_max_vcpus>(
+        [](Call&, const proto::connect_get_max_vcpus_args&) -> Result<proto::connect_get_max_vcpus_ret> {
+            return proto::connect_get_max_vcpus_ret{255};  // of QEMU's pc machines without an IOMMU
+        });
+    h.add<proto::node_get_info>([&s](Call&, const proto::node_get_info::Args&) -> Result<proto::node_get_info_ret> {
+        const vmm::CpuInfo& cpu = s.facts.cpu;
+        return proto::node_get_info_ret{.model = widened(s.facts.arch),
+                                        .memory = s.facts.memory_kib,
+                                        .cpus = static_cast<std::int32_t>(cpu.cpus),
+                                        .mhz = static_cast<std::int32_t>(cpu.mhz),
+                                        .nodes = 1,
+                                        .sockets = static_cast<std::int32_t>(cpu.sockets),
+                                        .cores = static_cast<std::int32_t>(cpu.cores),
+                                        .threads = static_cast<std::int32_t>(cpu.threads)};
+    });
+    h.add<proto::node_get_security_model>(
+        [](Call&, const proto::node_get_security_model::Args&) -> Result<proto::node_get_security_model_ret> {
+            return proto::node_get_security_model_ret{};  // none: clients show no labels then
+        });
+}
+
+void add_own(rpc::Handlers& h, Services& s) {
+    h.add<proto::daemon_get_status>(
+        [&s](Call&, const proto::daemon_get_status::Args&) -> Result<proto::daemon_get_status_ret> {
+            const auto networks = s.networks.all();
+            const auto guests = s.guests.all();
+            proto::daemon_get_status_ret status;
+            status.version = std::string(kVersion);
+            status.networks = static_cast<std::uint32_t>(networks.size());
+            status.active_networks = static_cast<std::uint32_t>(
+                std::ranges::count_if(networks, [](const Network* network) { return network->active(); }));
+            status.guests = static_cast<std::uint32_t>(guests.size());
+            status.running_guests = static_cast<std::uint32_t>(
+                std::ranges::count_if(guests, [](const Domain* guest) { return guest->active(); }));
+            status.ports = static_cast<std::uint32_t>(s.ports.names().size());
+            status.netsvc_pid = s.netsvc.attached() ? s.netsvc.pid() : 0;
+            for (const Network* const network : networks) {
+                status.leases += static_cast<std::uint32_t>(s.netsvc.leases(network->shown().uuid).size());
+            }
+            status.problems = s.problems;
+            return status;
+        });
+    h.add<proto::daemon_reload>([&s](Call&, const proto::daemon_reload::Args&) -> Result<proto::daemon_reload_ret> {
+        s.reload();
+        return proto::daemon_reload_ret{s.problems};
+    });
+}
+
+}  // namespace
+
+void add_connect_handlers(rpc::Handlers& handlers, Services& services) {
+    add_connection(handlers, services);
+    add_host(handlers, services);
+    add_own(handlers, services);
+}
+
+}  // namespace bascule::daemon

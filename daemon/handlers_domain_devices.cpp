@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
+#include "daemon/handlers.h"
+#include "kernel/linux/facts.h"
+#include "rpc/proto_domain.h"
+#include "rpc/session.h"
+
+namespace bascule::daemon {
+
+namespace proto = rpc::proto;
+namespace os = kernel::os;
+using rpc::Call;
+using rpc::Responder;
+
+namespace {
+
+// virDomainInterfaceAddressesSource
+constexpr std::uint32_t kFromLease = 0;
+
+Result<const Domain*> running(const Services& s, const proto::Domain& dom) {
+    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
+    if (!domain->active()) {
+        return fail(Code::invalid_state, "domain is not running");
+    }
+    return domain;
+}
+
+// Addresses of each NIC that is on a network of ours, from its leases.
+Result<proto::domain_interface_addresses_ret> addresses(const Services& s, const Domain& domain) {
+    constexpr std::int32_t kIpv4 = 0, kIpv6 = 1;  // virIPAddrType
+    proto::domain_interface_addresses_ret ret;
+    const auto& interfaces = domain.guest->spec().interfaces;
+    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
+        const Domain::Nic& nic = domain.nics[i];
+        if (!nic.network) {
+            continue;
+        }
+        proto::DomainInterface entry{.name = nic.tap.str(), .hwaddr = format(*interfaces[i].mac), .addrs = {}};
+        for (const dhcp::Lease& lease : s.netsvc.leases(*nic.network)) {
+            if (lease.port == *interfaces[i].mac) {
+                entry.addrs.push_back({.type = lease.address.is_v4() ? kIpv4 : kIpv6,
+                                       .addr = format(lease.address),
+                                       .prefix = lease.prefix_length});
+            }
+        }
+        if (!entry.addrs.empty()) {
+            ret.ifaces.push_back(std::move(entry));
+        }
+    }
+    return ret;
+}
+
+Result<proto::domain_interface_stats_ret> counters(const Domain& domain, const std::string& device) {
+    const auto& interfaces = domain.guest->spec().interfaces;
+    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
+        if (domain.nics[i].tap.str() != device && format(*interfaces[i].mac) != device) {
+            continue;
+        }
+        TRY(const os::LinkCounters host, os::link_counters(domain.nics[i].tap));
+        const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+        // The guest's view: what it received is what the host sent to the tap.
+        return proto::domain_interface_stats_ret{.rx_bytes = number(host.tx_bytes),
+                                                 .rx_packets = number(host.tx_packets),
+                                                 .rx_errs = number(host.tx_errors),
+                                                 .rx_drop = number(host.tx_dropped),
+                                                 .tx_bytes = number(host.rx_bytes),
+                                                 .tx_packets = number(host.rx_packets),
+                                                 .tx_errs = number(host.rx_errors),
+                                                 .tx_drop = number(host.rx_dropped)};
+    }
+    return fail(Code::invalid_argument, fmt::format("'{}' is not a known interface", device));
+}
+
+void open_console(Services& s, const proto::domain_open_console_args& args,
+                  Responder<proto::domain_open_console> responder) {
+    constexpr std::uint32_t kForce = 1, kSafe = 2;
+    const auto opened = [&]() -> Result<std::unique_ptr<rpc::StreamHandler>> {
+        TRY_OK(check_flags(args.flags, kForce | kSafe, "qemuDomainOpenConsole"));
+        TRY(const Domain* const domain, running(s, args.dom));
+        if (args.dev_name && *args.dev_name != vmm::serial_alias(domain->guest->spec(), 0)) {
+            return fail(Code::invalid_argument, fmt::format("cannot find console device '{}'", *args.dev_name));
+        }
+        TRY(const std::string terminal, domain->guest->console_path());
+        return s.consoles.open(args.dom.uuid, terminal, (args.flags & kForce) != 0);
+    };
+    auto console = opened();
+    if (!console) {
+        return responder.fail(console.error());
+    }
+    s.consoles.attach(args.dom.uuid, responder.open({}, std::move(*console)));
+}
+
+}  // namespace
+
+void add_domain_device_handlers(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_interface_addresses>(
+        [&s](Call&,
+             const proto::domain_interface_addresses_args& args) -> Result<proto::domain_interface_addresses_ret> {
+            TRY_OK(check_flags(args.flags, 0, "qemuDomainInterfaceAddresses"));
+            TRY(const Domain* const domain, running(s, args.dom));
+            if (args.source != kFromLease) {
+                return fail(Code::unsupported,
+                            fmt::format("only the source 'lease' is available, not number {}", args.source));
+            }
+            return addresses(s, *domain);
+        });
+    h.add<proto::domain_interface_stats>(
+        [&s](Call&, const proto::domain_interface_stats_args& args) -> Result<proto::domain_interface_stats_ret> {
+            TRY(const Domain* const domain, running(s, args.dom));
+            return counters(*domain, args.device);
+        });
+    h.add<proto::domain_open_console>(
+        [&s](Call&, const proto::domain_open_console_args& args, Responder<proto::domain_open_console> responder) {
+            open_console(s, args, std::move(responder));
+        });
+}
+
+}  // namespace bascule::daemon

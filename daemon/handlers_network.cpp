@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
+#include "daemon/handlers.h"
+#include "rpc/constants.h"
+#include "rpc/proto_network.h"
+#include "rpc/session.h"
+
+namespace bascule::daemon {
+
+namespace proto = rpc::proto;
+using rpc::Call;
+
+namespace {
+
+// virConnectListAllNetworksFlags
+constexpr std::uint32_t kInactive = 1, kActive = 2, kPersistent = 4, kTransient = 8, kAutostart = 16, kNoAutostart = 32;
+constexpr std::uint32_t kInactiveXml = 1;  // VIR_NETWORK_XML_INACTIVE
+constexpr std::uint32_t kValidate = 1;     // VIR_NETWORK_DEFINE_VALIDATE: every document is checked anyway
+
+bool active(const Network& network) { return network.active(); }
+bool inactive(const Network& network) { return !network.active(); }
+std::string name_of(const Network& network) { return network.shown().name.str(); }
+
+proto::NetworkDhcpLease to_wire(const dhcp::Lease& lease, const Network& network) {
+    constexpr std::int64_t kInfinite = 0;
+    constexpr std::int32_t kIpv4 = 0, kIpv6 = 1;  // virIPAddrType
+    std::string client_id;
+    for (const std::uint8_t octet : lease.client_id) {
+        client_id += fmt::format("{}{:02x}", client_id.empty() ? "" : ":", octet);
+    }
+    return {.iface = network.shown().bridge ? network.shown().bridge->str() : std::string(),
+            .expirytime =
+                lease.expires == dhcp::kNever ? kInfinite : std::int64_t{lease.expires.time_since_epoch().count()},
+            .type = lease.address.is_v4() ? kIpv4 : kIpv6,
+            .mac = format(lease.port),
+            .iaid = std::nullopt,
+            .ipaddr = format(lease.address),
+            .prefix = lease.prefix_length,
+            .hostname = lease.hostname.empty() ? std::nullopt : std::optional(lease.hostname),
+            .clientid = client_id.empty() ? std::nullopt : std::optional(client_id)};
+}
+
+void add_lookups(rpc::Handlers& h, Services& s) {
+    h.add<proto::network_lookup_by_name>(
+        [&s](Call&, const proto::network_lookup_by_name_args& args) -> Result<proto::network_lookup_by_name_ret> {
+            TRY(const Network* const network, s.networks.by_name(args.name));
+            return proto::network_lookup_by_name_ret{to_wire(*network)};
+        });
+    h.add<proto::network_lookup_by_uuid>(
+        [&s](Call&, const proto::network_lookup_by_uuid_args& args) -> Result<proto::network_lookup_by_uuid_ret> {
+            TRY(const Network* const network, s.networks.by_uuid(args.uuid));
+            return proto::network_lookup_by_uuid_ret{to_wire(*network)};
+        });
+    h.add<proto::connect_list_all_networks>(
+        [&s](Call&, const proto::connect_list_all_networks_args& args) -> Result<proto::connect_list_all_networks_ret> {
+            TRY_OK(check_flags(args.flags, 63, "networkConnectListAllNetworks"));
+            proto::connect_list_all_networks_ret ret;
+            for (const Network* const network : s.networks.all()) {
+                if (passes(args.flags, kActive, kInactive, network->active()) &&
+                    passes(args.flags, kPersistent, kTransient, network->persistent()) &&
+                    passes(args.flags, kAutostart, kNoAutostart, network->autostart)) {
+                    ++ret.ret;
+                    if (args.need_results != 0) {
+                        ret.nets.push_back(to_wire(*network));
+                    }
+                }
+            }
+            return ret;
+        });
+    h.add<proto::connect_num_of_networks>(
+        [&s](Call&, const proto::connect_num_of_networks::Args&) -> Result<proto::connect_num_of_networks_ret> {
+            return proto::connect_num_of_networks_ret{static_cast<std::int32_t>(
+                std::ranges::count_if(s.networks.all(), active, [](auto* n) -> auto& { return *n; }))};
+        });
+    h.add<proto::connect_num_of_defined_networks>([&s](Call&, const proto::connect_num_of_defined_networks::Args&)
+                                                      -> Result<proto::connect_num_of_defined_networks_ret> {
+        return proto::connect_num_of_defined_networks_ret{static_cast<std::int32_t>(
+            std::ranges::count_if(s.networks.all(), inactive, [](auto* n) -> auto& { return *n; }))};
+    });
+    h.add<proto::connect_list_networks>(
+        [&s](Call&, const proto::connect_list_networks_args& args) -> Result<proto::connect_list_networks_ret> {
+            return proto::connect_list_networks_ret{names_of(s.networks.all(), args.maxnames, active, name_of)};
+        });
+    h.add<proto::connect_list_defined_networks>([&s](Call&, const proto::connect_list_defined_networks_args& args)
+                                                    -> Result<proto::connect_list_defined_networks_ret> {
+        return proto::connect_list_defined_networks_ret{names_of(s.networks.all(), args.maxnames, inactive, name_of)};
+    });
+}
+
+void add_life_cycle(rpc::Handlers& h, Services& s) {
+    h.add<proto::network_define_xml>(
+        [&s](Call&, const proto::network_define_xml_args& args) -> Result<proto::network_define_xml_ret> {
+            TRY(const Network* const network, s.networks.define(args.xml));
+            return proto::network_define_xml_ret{to_wire(*network)};
+        });
+    h.add<proto::network_define_xml_flags>(
+        [&s](Call&, const proto::network_define_xml_flags_args& args) -> Result<proto::network_define_xml_flags_ret> {
+            TRY_OK(check_flags(args.flags, kValidate, "networkDefineXMLFlags"));
+            TRY(const Network* const network, s.networks.define(args.xml));
+            return proto::network_define_xml_flags_ret{to_wire(*network)};
+        });
+    h.add<proto::network_create_xml>(
+        [&s](Call&, const proto::network_create_xml_args& args) -> Result<proto::network_create_xml_ret> {
+            TRY(const Network* const network, s.networks.create(args.xml));
+            return proto::network_create_xml_ret{to_wire(*network)};
+        });
+    h.add<proto::network_create_xml_flags>(
+        [&s](Call&, const proto::network_create_xml_flags_args& args) -> Result<proto::network_create_xml_flags_ret> {
+            TRY_OK(check_flags(args.flags, kValidate, "networkCreateXMLFlags"));
+            TRY(const Network* const network, s.networks.create(args.xml));
+            return proto::network_create_xml_flags_ret{to_wire(*network)};
+        });
+    h.add<proto::network_create>(
+        [&s](Call&, const proto::network_create_args& args) { return s.networks.start(args.net.uuid); });
+    h.add<proto::network_destroy>(
+        [&s](Call&, const proto::network_destroy_args& args) { return s.networks.destroy(args.net.uuid); });
+    h.add<proto::network_undefine>(
+        [&s](Call&, const proto::network_undefine_args& args) { return s.networks.undefine(args.net.uuid); });
+    h.add<proto::network_set_autostart>([&s](Call&, const proto::network_set_autostart_args& args) {
+        return s.networks.set_autostart(args.net.uuid, args.autostart != 0);
+    });
+}
+
+void add_facts(rpc::Handlers& h, Services& s) {
+    h.add<proto::network_get_xml_desc>(
+        [&s](Call&, const proto::network_get_xml_desc_args& args) -> Result<proto::network_get_xml_desc_ret> {
+            TRY_OK(check_flags(args.flags, kInactiveXml, "networkGetXMLDesc"));
+            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+            return proto::network_get_xml_desc_ret{s.networks.format(*network, (args.flags & kInactiveXml) != 0)};
+        });
+    h.add<proto::network_get_bridge_name>(
+        [&s](Call&, const proto::network_get_bridge_name_args& args) -> Result<proto::network_get_bridge_name_ret> {
+            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+            if (!network->shown().bridge) {
+                return fail(Code::internal,
+                            fmt::format("network '{}' does not have a bridge name.", name_of(*network)));
+            }
+            return proto::network_get_bridge_name_ret{network->shown().bridge->str()};
+        });
+    h.add<proto::network_get_autostart>(
+        [&s](Call&, const proto::network_get_autostart_args& args) -> Result<proto::network_get_autostart_ret> {
+            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+            return proto::network_get_autostart_ret{network->autostart ? 1 : 0};
+        });
+    h.add<proto::network_is_active>(
+        [&s](Call&, const proto::network_is_active_args& args) -> Result<proto::network_is_active_ret> {
+            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+            return proto::network_is_active_ret{network->active() ? 1 : 0};
+        });
+    h.add<proto::network_is_persistent>(
+        [&s](Call&, const proto::network_is_persistent_args& args) -> Result<proto::network_is_persistent_ret> {
+            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+            return proto::network_is_persistent_ret{network->persistent() ? 1 : 0};
+        });
+    h.add<proto::network_get_dhcp_leases>(
+        [&s](Call&, const proto::network_get_dhcp_leases_args& args) -> Result<proto::network_get_dhcp_leases_ret> {
+            TRY_OK(check_flags(args.flags, 0, "networkGetDHCPLeases"));
+            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+            const auto wanted = args.mac ? parse_mac(*args.mac) : std::nullopt;
+            if (args.mac && !wanted) {
+                return fail(
+                    Code::invalid_argument,
+                    fmt::format("Given MAC Address doesn't comply with the standard IEEE 802 format: '{}'", *args.mac));
+            }
+            proto::network_get_dhcp_leases_ret ret;
+            for (const dhcp::Lease& lease : s.netsvc.leases(args.net.uuid)) {
+                if (!wanted || lease.port == *wanted) {
+                    ++ret.ret;
+                    if (args.need_results != 0) {
+                        ret.leases.push_back(to_wire(lease, *network));
+                    }
+                }
+            }
+            return ret;
+        });
+    h.add<proto::connect_network_event_register_any>(
+        [&s](Call& call, const proto::connect_network_event_register_any_args& args)
+            -> Result<proto::connect_network_event_register_any_ret> {
+            TRY(const std::int32_t id, s.subscriptions.add(call.session, Subscriptions::Class::network, args.event_id,
+                                                           args.net ? std::optional(args.net->uuid) : std::nullopt));
+            return proto::connect_network_event_register_any_ret{id};
+        });
+    h.add<proto::connect_network_event_deregister_any>(
+        [&s](Call& call, const proto::connect_network_event_deregister_any_args& args) {
+            return s.subscriptions.remove(call.session, Subscriptions::Class::network, args.callback_id);
+        });
+}
+
+}  // namespace
+
+proto::Network to_wire(const Network& network) {
+    return {.name = network.shown().name.str(), .uuid = network.shown().uuid};
+}
+
+void add_network_handlers(rpc::Handlers& handlers, Services& services) {
+    add_lookups(handlers, services);
+    add_life_cycle(handlers, services);
+    add_facts(handlers, services);
+}
+
+}  // namespace bascule::daemon

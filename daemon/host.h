@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/names.h"
+#include "kernel/io.h"
+#include "kernel/kernel.h"
+#include "kernel/ledger.h"
+
+namespace bascule::daemon {
+
+// What the use cases of this folder work on: the host behind its interfaces, and who wants what of it. Owned by
+// main; outlives everything that refers to it.
+struct Host {
+    kernel::Kernel& kernel;
+    kernel::Ledger& ledger;
+    kernel::FileTree& files;
+    kernel::Loop& loop;
+    kernel::Spawner& spawner;
+    kernel::Taps& taps;
+};
+
+// What changed, for clients that registered. The numbers are libvirt's (rpc constants), so that nothing needs
+// translating on the way; the server subscribes.
+struct DomainEvent {
+    std::string name;
+    Uuid uuid;
+    int id = -1;
+    int event = 0, detail = 0;
+};
+struct NetworkEvent {
+    std::string name;
+    Uuid uuid;
+    int event = 0, detail = 0;
+};
+struct Events {
+    std::function<void(const DomainEvent&)> domain = [](const DomainEvent&) {};
+    std::function<void(const NetworkEvent&)> network = [](const NetworkEvent&) {};
+};
+
+// "line 9: <range start>: …" of a parser, as "FILE:9: <range start>: …".
+Error located(const std::string& file, Error error);
+
+}  // namespace bascule::daemon

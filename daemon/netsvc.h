@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "daemon/host.h"
+#include "dhcp/spec.h"
+#include "dhcp/wire.h"
+
+namespace bascule::daemon {
+
+// The daemon's end of bascule-netsvc (architecture: two processes). It opens every socket that the service
+// uses, keeps a copy of each, and hands them down:
+//
+//   * the daemon starts: a running service is found at its socket and attached (it hands its sockets back),
+//     else one is started;
+//   * the service dies: a new one is started at once on the same sockets;
+//   * the daemon dies: the service serves on.
+//
+// What is to be served is pushed whole after every change.
+class Netsvc {
+public:
+    struct Settings {
+        std::string program;
+        std::uint32_t uid = 0, gid = 0;
+    };
+    struct Callbacks {
+        // One lease was given, renewed or has ended, or is part of the dump that opens a connection.
+        std::function<void(const dhcp::wire::LeaseEvent&)> lease = [](const auto&) {};
+        // The service is attached and has said all that it knows; once.
+        std::function<void()> ready = [] {};
+    };
+    Netsvc(Host& host, Settings settings);
+    void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
+
+    // Attaches or starts the service.
+    Result<void> start();
+    // The network's bridge must exist, unless the service is not attached yet.
+    Result<void> serve(const dhcp::Spec& spec);
+    void stop_serving(const Uuid& network);
+    // Queries for other names go there, in order.
+    Result<void> set_resolvers(std::vector<Ip> servers);
+    void revoke(const Uuid& network, const MacAddr& port);
+    // Opens sockets anew whose bridge went away meanwhile and came back.
+    Result<void> check_sockets();
+
+    std::vector<dhcp::Lease> leases(const Uuid& network) const;  // by address, expired ones left out
+    bool attached() const { return phase_ == Phase::ready; }
+    int pid() const { return process_ ? process_->pid() : 0; }
+
+private:
+    enum class Phase { away, greeting, ready };
+    struct Entry {
+        dhcp::Spec spec;
+        dhcp::wire::SocketLayout layout;
+        std::vector<UniqueFd> fds;  // in the layout's order
+        bool sent = false;          // the service has them
+    };
+    static dhcp::wire::SocketLayout layout_of(const dhcp::Spec& spec);
+    Result<void> open_sockets(Entry& entry);
+    Result<void> attach(UniqueFd channel);
+    Result<void> spawn();
+    void lost();
+    void push();
+    void send(Bytes bytes, const std::vector<UniqueFd>* fds = nullptr);
+    void flush();
+    void readable();
+    void handle(const dhcp::wire::ToDaemon& message, std::vector<UniqueFd> fds);
+    void handle_leases(const dhcp::wire::Leases& leases);
+
+    Host& host_;
+    Settings settings_;
+    Callbacks callbacks_;
+    std::map<Uuid, Entry> entries_;
+    std::map<Uuid, std::map<MacAddr, dhcp::Lease>> leases_;
+    std::vector<Ip> resolvers_;
+    std::vector<UniqueFd> resolver_sockets_;  // IPv4 first
+    std::size_t resolver_v4_ = 0;
+    bool resolvers_sent_ = false;
+
+    Phase phase_ = Phase::away;
+    bool was_ready_ = false;
+    UniqueFd listener_, channel_;
+    std::unique_ptr<kernel::Watch> watch_, retry_;
+    std::unique_ptr<kernel::Process> process_;
+    struct Packet {
+        Bytes bytes;
+        std::vector<UniqueFd> fds;
+    };
+    std::deque<Packet> outgoing_;
+    std::deque<kernel::Time> deaths_;
+    std::uint64_t generation_ = 0;
+};
+
+}  // namespace bascule::daemon

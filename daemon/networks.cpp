@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/networks.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "kernel/linux/facts.h"
+#include "kernel/reconcile.h"
+#include "network/compile.h"
+#include "network/xml.h"
+
+namespace bascule::daemon {
+
+namespace os = kernel::os;
+
+namespace {
+
+std::string owner(const Uuid& uuid) { return "network:" + bascule::format(uuid); }  // network::owner_of
+
+}  // namespace
+
+Networks::Networks(Host& host, Netsvc& netsvc, Events& events, InUse in_use)
+    : host_(host),
+      netsvc_(netsvc),
+      events_(events),
+      in_use_(std::move(in_use)),
+      definitions_(host.files, "/etc/bascule/networks"),
+      live_(host.files, "/run/bascule/networks") {}
+
+// ---- looking up ---------------------------------------------------------------------------------
+
+Network* Networks::find(const Uuid& uuid) {
+    const auto it = networks_.find(uuid);
+    return it == networks_.end() ? nullptr : &it->second;
+}
+
+Network* Networks::find_name(std::string_view name) {
+    const auto it = names_.find(name);
+    return it == names_.end() ? nullptr : find(it->second);
+}
+
+Result<const Network*> Networks::by_name(std::string_view name) const {
+    const auto it = names_.find(name);
+    if (it == names_.end()) {
+        return fail(Code::no_network, fmt::format("no network with matching name '{}'", name));
+    }
+    return &networks_.at(it->second);
+}
+
+Result<const Network*> Networks::by_uuid(const Uuid& uuid) const {
+    const auto it = networks_.find(uuid);
+    if (it == networks_.end()) {
+        return fail(Code::no_network, fmt::format("no network with matching uuid '{}'", bascule::format(uuid)));
+    }
+    return &it->second;
+}
+
+std::vector<const Network*> Networks::all() const {
+    std::vector<const Network*> out;
+    for (const auto& [name, uuid] : names_) {
+        out.push_back(&networks_.at(uuid));
+    }
+    return out;
+}
+
+std::string Networks::format(const Network& network, bool inactive) const {
+    const bool live = network.active() && !(inactive && network.persistent());
+    const network::Spec& spec = live ? *network.live : *network.definition;
+    return network::format(spec, {.inactive = !live, .connections = live ? in_use_(spec.uuid) : 0});
+}
+
+// ---- checks -------------------------------------------------------------------------------------
+
+// Same name and uuid: the same network. Same name or same uuid only: the peer's refusals.
+Result<void> Networks::check_identity(const network::Spec& spec) const {
+    const auto named = names_.find(spec.name.str());
+    if (named != names_.end() && named->second != spec.uuid) {
+        return fail(Code::exists, fmt::format("network '{}' already exists with uuid {}", spec.name.str(),
+                                              bascule::format(named->second)));
+    }
+    const auto same = networks_.find(spec.uuid);
+    if (same != networks_.end() && same->second.shown().name != spec.name) {
+        return fail(Code::exists, fmt::format("network '{}' is already defined with uuid {}",
+                                              same->second.shown().name.str(), bascule::format(spec.uuid)));
+    }
+    return {};
+}
+
+// What the document left out is taken from the network's former definition, else generated.
+Result<void> Networks::complete(network::Spec& spec) const {
+    if (const auto named = names_.find(spec.name.str()); named != names_.end()) {
+        const network::Spec& former = networks_.at(named->second).shown();
+        if (spec.uuid.is_nil()) {
+            spec.uuid = former.uuid;
+        }
+        spec.bridge = spec.bridge ? spec.bridge : former.bridge;
+        spec.mac = spec.mac ? spec.mac : former.mac;
+    }
+    if (!spec.uuid.is_nil() && spec.bridge && spec.mac) {
+        return network::complete(spec, {});  // nothing to look for
+    }
+    network::Taken taken;
+    TRY(taken.links, os::link_names());
+    for (const auto& [uuid, network] : networks_) {
+        for (const auto* const other : {&network.definition, &network.live}) {
+            if (*other && (*other)->name != spec.name && (*other)->bridge) {
+                taken.links.insert(*(*other)->bridge);
+            }
+        }
+    }
+    return network::complete(spec, taken);
+}
+
+Result<void> Networks::check_clashes(const network::Spec& spec) const {
+    std::vector<const network::Spec*> others;
+    for (const auto& [uuid, network] : networks_) {
+        if (uuid != spec.uuid && network.live) {
+            others.push_back(&*network.live);
+        }
+    }
+    TRY(const auto seen, os::route_destinations());
+    std::vector<network::HostRoute> routes;
+    for (const os::RouteTo& route : seen) {
+        routes.push_back({route.destination, route.device});
+    }
+    return network::check_clashes(spec, others, routes);
+}
+
+// ---- up and down --------------------------------------------------------------------------------
+
+Result<void> Networks::serve(const std::optional<dhcp::Spec>& service, const Uuid& uuid) {
+    if (service) {
+        return netsvc_.serve(*service);
+    }
+    netsvc_.stop_serving(uuid);
+    return {};
+}
+
+Result<void> Networks::bring_up(Network& network, network::Spec spec) {
+    TRY_OK(check_clashes(spec));
+    auto compiled = network::compile(spec);
+    const std::string name = owner(spec.uuid);
+    TRY_OK(kernel::commit(host_.kernel, host_.ledger, name, std::move(compiled.state)));
+    auto rest = [&]() -> Result<void> {
+        TRY_OK(serve(compiled.service, spec.uuid));
+        return live_.save(spec.name, network::format(spec));
+    }();
+    if (!rest) {
+        netsvc_.stop_serving(spec.uuid);
+        if (auto undone = kernel::withdraw(host_.kernel, host_.ledger, name); !undone) {
+            log::error("network {}: taking it back: {}", spec.name.str(), undone.error().message);
+        }
+        return rest;
+    }
+    network.live = std::move(spec);
+    emit(*network.live, kStarted);
+    return {};
+}
+
+Result<void> Networks::bring_down(Network& network) {
+    const network::Spec spec = *network.live;
+    TRY_OK(live_.remove(spec.name));
+    netsvc_.stop_serving(spec.uuid);
+    network.live.reset();
+    auto withdrawn = kernel::withdraw(host_.kernel, host_.ledger, owner(spec.uuid));
+    emit(spec, kStopped);
+    return withdrawn;
+}
+
+// Brings a running network to its definition without taking it down.
+Result<void> Networks::apply_live(Network& network) {
+    network::Spec next = *network.definition;
+    if (next.bridge != network.live->bridge) {
+        return fail(Code::invalid_state, "the bridge's name changed: it takes effect at the next net-start");
+    }
+    TRY_OK(check_clashes(next));
+    auto compiled = network::compile(next);
+    TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner(next.uuid), std::move(compiled.state)));
+    TRY_OK(serve(compiled.service, next.uuid));
+    TRY_OK(live_.save(next.name, network::format(next)));
+    network.live = std::move(next);
+    return {};
+}
+
+// ---- the use cases ------------------------------------------------------------------------------
+
+Result<void> Networks::keep_definition(network::Spec spec) {
+    const Uuid uuid = spec.uuid;
+    names_.insert_or_assign(spec.name.str(), uuid);
+    Network& network = networks_[uuid];
+    network.autostart = definitions_.autostart(spec.name);
+    network.definition = std::move(spec);
+    return {};
+}
+
+Result<const Network*> Networks::define(std::string_view xml) {
+    TRY(network::Spec spec, network::parse(xml));
+    TRY_OK(complete(spec));
+    TRY_OK(check_identity(spec));
+    TRY_OK(definitions_.save(spec.name, network::format(spec)));
+    const Uuid uuid = spec.uuid;
+    TRY_OK(keep_definition(std::move(spec)));
+    emit(*find(uuid)->definition, kDefined);
+    return find(uuid);
+}
+
+Result<const Network*> Networks::create(std::string_view xml) {
+    TRY(network::Spec spec, network::parse(xml));
+    TRY_OK(complete(spec));
+    TRY_OK(check_identity(spec));
+    const Uuid uuid = spec.uuid;
+    if (const Network* const known = find(uuid); known != nullptr && known->active()) {
+        return fail(Code::invalid_state, fmt::format("network '{}' is already active", spec.name.str()));
+    }
+    const std::string name = spec.name.str();
+    Network& network = networks_[uuid];
+    names_.insert_or_assign(name, uuid);
+    auto started = bring_up(network, std::move(spec));
+    if (!started) {
+        forget_if_gone(uuid);
+        return std::unexpected(std::move(started).error());
+    }
+    return &network;
+}
+
+Result<void> Networks::start(const Uuid& uuid) {
+    TRY(const Network* const found, by_uuid(uuid));
+    if (found->active()) {
+        return fail(Code::invalid_state, "network is already active");
+    }
+    return bring_up(*find(uuid), *found->definition);
+}
+
+Result<void> Networks::destroy(const Uuid& uuid) {
+    TRY(const Network* const found, by_uuid(uuid));
+    if (!found->active()) {
+        return fail(Code::invalid_state, fmt::format("network '{}' is not active", found->shown().name.str()));
+    }
+    auto done = bring_down(*find(uuid));
+    forget_if_gone(uuid);
+    return done;
+}
+
+Result<void> Networks::undefine(const Uuid& uuid) {
+    TRY(const Network* const found, by_uuid(uuid));
+    const std::string name = found->shown().name.str();
+    if (found->active()) {
+        return fail(Code::invalid_state, fmt::format("network '{}' is still active: destroy it first", name));
+    }
+    TRY_OK(definitions_.remove(found->definition->name));
+    const network::Spec spec = *found->definition;
+    names_.erase(name);
+    networks_.erase(uuid);
+    emit(spec, kUndefined);
+    return {};
+}
+
+Result<void> Networks::set_autostart(const Uuid& uuid, bool on) {
+    TRY(const Network* const found, by_uuid(uuid));
+    if (!found->persistent()) {
+        return fail(Code::invalid_state, "cannot set autostart for transient network");
+    }
+    TRY_OK(definitions_.set_autostart(found->definition->name, on));
+    find(uuid)->autostart = on;
+    return {};
+}
+
+void Networks::forget_if_gone(const Uuid& uuid) {
+    const Network* const network = find(uuid);
+    if (network != nullptr && !network->active() && !network->persistent()) {
+        networks_.erase(uuid);
+        std::erase_if(names_, [&](const auto& entry) { return entry.second == uuid; });
+    }
+}
+
+void Networks::emit(const network::Spec& spec, int event) { events_.network({spec.name.str(), spec.uuid, event, 0}); }
+
+// ---- from the disk ------------------------------------------------------------------------------
+
+// One definition file. What had to be made up (uuid, bridge, mac) is written back, so that it stays.
+Result<void> Networks::read_file(const Store::Entry& entry) {
+    TRY(const std::string text, entry.text);
+    TRY(network::Spec spec, network::parse(text));
+    if (spec.name.str() != entry.name) {
+        return fail(Code::invalid_xml, fmt::format("the network is called '{}', but the file's name says '{}': "
+                                                   "rename one of them",
+                                                   spec.name.str(), entry.name));
+    }
+    const network::Spec written = spec;
+    TRY_OK(complete(spec));
+    TRY_OK(check_identity(spec));
+    if (!(spec == written)) {
+        TRY_OK(definitions_.save(spec.name, network::format(spec)));
+    }
+    return keep_definition(std::move(spec));
+}
+
+std::vector<std::string> Networks::load() {
+    std::vector<std::string> problems;
+    const auto note = [&](const std::string& path, Error error) {
+        problems.push_back(located(path, std::move(error)).message);
+    };
+    const auto each = [&](const Store& store, auto read) {
+        const auto entries = store.load();
+        if (!entries) {
+            problems.push_back(entries.error().message);
+            return;
+        }
+        for (const Store::Entry& entry : *entries) {
+            if (auto done = read(entry); !done) {
+                note(entry.path, std::move(done).error());
+            }
+        }
+    };
+    each(definitions_, [&](const Store::Entry& entry) { return read_file(entry); });
+    each(live_, [&](const Store::Entry& entry) -> Result<void> {
+        TRY(const std::string text, entry.text);
+        TRY(network::Spec spec, network::parse(text));
+        auto compiled = network::compile(spec);
+        TRY(const kernel::Scope scope, host_.ledger.put(owner(spec.uuid), std::move(compiled.state)));
+        (void)scope;  // made true by the first full reconcile
+        TRY_OK(serve(compiled.service, spec.uuid));
+        names_.insert_or_assign(spec.name.str(), spec.uuid);
+        networks_[spec.uuid].live = std::move(spec);
+        return {};
+    });
+    return problems;
+}
+
+std::vector<std::string> Networks::autostart() {
+    std::vector<std::string> problems;
+    for (auto& [uuid, network] : networks_) {
+        if (network.autostart && !network.active()) {
+            if (auto started = bring_up(network, *network.definition); !started) {
+                problems.push_back(
+                    fmt::format("network {}: {}", network.definition->name.str(), started.error().message));
+            }
+        }
+    }
+    return problems;
+}
+
+std::vector<std::string> Networks::reload() {
+    std::vector<std::string> problems;
+    const auto entries = definitions_.load();
+    if (!entries) {
+        return {entries.error().message};
+    }
+    std::set<std::string> on_disk;
+    for (const Store::Entry& entry : *entries) {
+        on_disk.insert(entry.name);
+        const Network* const before = find_name(entry.name);
+        const auto known = before != nullptr ? before->definition : std::nullopt;
+        auto done = read_file(entry);
+        Network* const network = find_name(entry.name);
+        if (done && network->definition != known) {
+            emit(*network->definition, kDefined);
+            if (network->active()) {
+                done = apply_live(*network);
+            }
+        }
+        if (!done) {
+            problems.push_back(located(entry.path, std::move(done).error()).message);
+        }
+    }
+    for (const Network* const network : all()) {
+        if (network->persistent() && !on_disk.contains(network->definition->name.str())) {
+            const network::Spec spec = *network->definition;
+            find(spec.uuid)->definition.reset();
+            emit(spec, kUndefined);
+            forget_if_gone(spec.uuid);
+        }
+    }
+    for (std::string& problem : autostart()) {
+        problems.push_back(std::move(problem));
+    }
+    return problems;
+}
+
+}  // namespace bascule::daemon

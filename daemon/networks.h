@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/host.h"
+#include "daemon/netsvc.h"
+#include "daemon/store.h"
+#include "network/defaults.h"
+#include "network/spec.h"
+
+namespace bascule::daemon {
+
+// One network: what is on the disk and what runs. A persistent one has a definition; an active one has a
+// live specification, which a later define does not change; a transient one has only that.
+struct Network {
+    std::optional<network::Spec> definition;
+    std::optional<network::Spec> live;
+    bool autostart = false;
+
+    bool active() const { return live.has_value(); }
+    bool persistent() const { return definition.has_value(); }
+    const network::Spec& shown() const { return live ? *live : *definition; }
+};
+
+// The network use cases. Pointers returned are valid until the next change.
+class Networks {
+public:
+    // virNetworkEventLifecycleType
+    static constexpr int kDefined = 0, kUndefined = 1, kStarted = 2, kStopped = 3;
+
+    // `in_use` says how many ports a network has.
+    using InUse = std::function<unsigned(const Uuid&)>;
+    Networks(Host& host, Netsvc& netsvc, Events& events, InUse in_use);
+
+    // Definitions and live state from the disk, wishes into the ledger; no effect on the kernel. Broken files are
+    // reported and left alone.
+    std::vector<std::string> load();
+    // Starts what starts with the host. Problems are reported.
+    std::vector<std::string> autostart();
+    // Files dropped, edited or removed since: definitions follow, a running network whose bridge stays the same
+    // is brought to its new definition.
+    std::vector<std::string> reload();
+
+    Result<const Network*> define(std::string_view xml);
+    Result<const Network*> create(std::string_view xml);  // transient, active
+    Result<void> start(const Uuid& uuid);
+    Result<void> destroy(const Uuid& uuid);
+    Result<void> undefine(const Uuid& uuid);
+    Result<void> set_autostart(const Uuid& uuid, bool on);
+
+    Result<const Network*> by_name(std::string_view name) const;
+    Result<const Network*> by_uuid(const Uuid& uuid) const;
+    std::vector<const Network*> all() const;  // by name
+    std::string format(const Network& network, bool inactive) const;
+
+private:
+    Network* find(const Uuid& uuid);
+    Network* find_name(std::string_view name);
+    Result<void> check_identity(const network::Spec& spec) const;
+    Result<void> complete(network::Spec& spec) const;
+    Result<void> check_clashes(const network::Spec& spec) const;
+    Result<void> serve(const std::optional<dhcp::Spec>& service, const Uuid& uuid);
+    Result<void> bring_up(Network& network, network::Spec spec);
+    Result<void> bring_down(Network& network);
+    Result<void> keep_definition(network::Spec spec);
+    Result<void> read_file(const Store::Entry& entry);
+    Result<void> apply_live(Network& network);
+    void forget_if_gone(const Uuid& uuid);
+    void emit(const network::Spec& spec, int event);
+
+    Host& host_;
+    Netsvc& netsvc_;
+    Events& events_;
+    InUse in_use_;
+    Store definitions_, live_;
+    std::map<Uuid, Network> networks_;
+    std::map<std::string, Uuid, std::less<>> names_;
+};
+
+}  // namespace bascule::daemon

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernel/io.h"
+#include "kernel/kernel.h"
+#include "kernel/ledger.h"
+#include "nwfilter/port.h"
+
+namespace bascule::daemon {
+
+// Where something plugs into a bridge: a guest's NIC, or a device that a client put under a filter by
+// nwfilter-binding-create. Each port is one owner in the ledger ("port:vnet0"), whose wish is the link,
+// its filter's chains and elements, and the addresses learned for it: one wish, so that the plan can put
+// the filter in force before the link comes up.
+struct PortSpec {
+    IfName ifname;
+    MacAddr mac;
+    std::optional<Uuid> network;  // the network whose leases feed the filter's IP variable
+    kernel::State link;           // empty when the device is not ours
+    std::optional<nwfilter::Port> filter;
+};
+
+class Ports {
+public:
+    Ports(kernel::Kernel& kernel, kernel::Ledger& ledger, nwfilter::Lookup lookup)
+        : kernel_(kernel), ledger_(ledger), lookup_(std::move(lookup)) {}
+
+    // Makes the port so. On failure nothing of it is left (or what was before).
+    Result<void> plug(PortSpec spec);
+    // The same without touching the kernel: a port found at start, made true by the first full reconcile.
+    Result<void> remember(PortSpec spec);
+    Result<void> unplug(const IfName& ifname);
+    bool has(const IfName& ifname) const { return ports_.contains(ifname); }
+    std::set<IfName> names() const;
+
+    // Some filters changed: every port whose tree holds one of them gets its new rules, all in one
+    // transaction, or none does.
+    Result<void> refilter(const std::set<std::string>& changed);
+    bool uses(const std::string& filter) const;
+
+    // A lease of that network's port was given, or (expires empty) ended. Addresses are kept for ports
+    // that are not plugged yet: the lease may be older than the port.
+    struct Learned {
+        Ip address;
+        std::optional<kernel::Time> expires;  // none: never
+        bool operator==(const Learned&) const = default;
+    };
+    Result<void> learn(const Uuid& network, const MacAddr& mac, const std::optional<Learned>& lease);
+    // The same with the kernel left to a later reconcile.
+    void learn_quietly(const Uuid& network, const MacAddr& mac, const std::optional<Learned>& lease);
+
+    // The network's bridge is there again: its ports are put back into it.
+    Result<void> settle(const Uuid& network);
+
+private:
+    using LeaseKey = std::pair<Uuid, MacAddr>;
+    struct Port {
+        PortSpec spec;
+        std::optional<nwfilter::Attachment> attachment;
+    };
+    static std::string owner(const IfName& ifname) { return "port:" + ifname.str(); }
+    Result<Port> attach(PortSpec spec) const;
+    kernel::State wish(const Port& port) const;
+    void keep(Port port);
+    // Notes what was learned; the wishes that change by it.
+    std::vector<std::pair<std::string, kernel::State>> note(const LeaseKey& key, const std::optional<Learned>& lease);
+
+    kernel::Kernel& kernel_;
+    kernel::Ledger& ledger_;
+    nwfilter::Lookup lookup_;
+    std::map<IfName, Port> ports_;
+    std::map<LeaseKey, Learned> learned_;
+    std::map<LeaseKey, std::set<IfName>> by_lease_;  // the ports that a lease feeds
+};
+
+// Adds rules to rules; equal things unite, for use where both come from the same compiler.
+void merge(kernel::Ruleset& into, kernel::Ruleset from);
+
+}  // namespace bascule::daemon
