@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Compiles the stock filters, builtin/*.xml, into the library as text.
+file(GLOB stock_filters CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/builtin/*.xml)
+set(stock_text "// SPDX-License-Identifier: GPL-2.0-or-later\n// Made of nwfilter/builtin/*.xml by nwfilter/builtin.cmake.\n")
+string(APPEND stock_text "#include <array>\n\n#include \"nwfilter/builtin.h\"\n\nnamespace bascule::nwfilter {\n\n")
+list(LENGTH stock_filters stock_count)
+string(APPEND stock_text "static constexpr std::array<std::string_view, ${stock_count}> kTexts{\n")
+foreach(filter IN LISTS stock_filters)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${filter})
+  file(READ ${filter} text)
+  string(APPEND stock_text "    R\"xml(${text})xml\",\n")
+endforeach()
+string(APPEND stock_text "};\n\nstd::span<const std::string_view> builtin_texts() { return kTexts; }\n\n}  // namespace bascule::nwfilter\n")
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/nwfilter/builtin_texts.cpp CONTENT "${stock_text}" @ONLY)
+target_sources(bascule_nwfilter PRIVATE ${PROJECT_BINARY_DIR}/nwfilter/builtin_texts.cpp)

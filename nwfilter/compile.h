@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// From an ordered list of rules to the policy of each direction.
+//
+// Order, as the peer has it: the root chain's rules by priority, equal ones in document order; a chain
+// stands before the first root rule whose priority is not below its own; chains of one priority by name.
+// Inside a chain rules go by priority too, where one below the chain's own counts as the chain's.
+//
+// Ethernet types. An accept is for frames as they stand on the wire; a drop, and a chain of IP or ARP, also
+// sees behind one VLAN tag. So a tag can only ever add a reason to drop.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel/policy.h"
+#include "nwfilter/flatten.h"
+#include "nwfilter/port.h"
+
+namespace bascule::nwfilter {
+
+// What a table's rows hold; nwfilter/render makes an nft set of it. Follows from the table's name alone, so
+// that all ports mean the same by it.
+struct TableDef {
+    std::vector<kernel::policy::Field> fields;  // of one of its uses: only their types count
+    bool timed = false;                         // has a column of IP: elements may expire
+    bool operator==(const TableDef&) const = default;
+};
+
+// A row that is still without the learned address, which goes where there is no value.
+using AwaitingRow = std::vector<std::optional<kernel::policy::Value>>;
+
+struct Directed {
+    kernel::policy::Policy policy;
+    // Sections that hold this port's own values, since a look-up cannot.
+    std::set<std::size_t> own;
+};
+
+struct Compiled {
+    Directed out, in;  // frames from the guest, frames to it
+    std::map<std::string, TableDef> tables;
+    kernel::policy::Tables rows;  // this port's
+    std::map<std::string, std::set<AwaitingRow>> awaiting;
+    bool learns_ip = false;
+};
+
+enum class Values {
+    tables,    // variables are look-ups wherever they can be
+    in_place,  // every value stands in the policy: what the first form is judged by
+};
+
+Result<Compiled> compile(const Flat& flat, const Port& port, Values values);
+
+}  // namespace bascule::nwfilter

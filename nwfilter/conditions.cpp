@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "nwfilter/conditions.h"
+
+#include <algorithm>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "nwfilter/protocols.h"
+
+namespace bascule::nwfilter {
+
+namespace {
+
+namespace policy = kernel::policy;
+using policy::Field;
+
+constexpr std::uint32_t kVlan = 0x8100, kServiceVlan = 0x88a8;
+
+policy::Value to_field(Field field, const Value& value) {
+    struct Visitor {
+        Field field;
+        policy::Value operator()(const MacAddr& mac) const { return policy::Value::of(mac); }
+        policy::Value operator()(const Ip& ip) const { return policy::Value::of(ip); }
+        policy::Value operator()(const Number& number) const { return policy::Value::of(field, number.value); }
+        policy::Value operator()(bool flag) const { return policy::Value::of(field, flag ? 1 : 0); }
+        policy::Value operator()(const Text& /*text*/) const { return {}; }
+        policy::Value operator()(const Variable& /*variable*/) const { return {}; }
+    };
+    return std::visit(Visitor{field}, value);
+}
+
+// What an attribute's mask leaves of a field: "24" or ff:ff:ff:00:00:00.
+policy::Value to_mask(Field field, const Value& mask) {
+    if (const auto* const mac = std::get_if<MacAddr>(&mask)) {
+        return policy::Value::of(*mac);
+    }
+    const unsigned length = std::get<Number>(mask).value;
+    return policy::Value::of(netmask(length, policy::bits_of(field) == 32 ? IpFamily::v4 : IpFamily::v6));
+}
+
+// Type letters of look-up tables; empty: values of this field cannot be in one.
+std::string_view column(Field field) {
+    switch (field) {
+        case Field::eth_src:
+        case Field::eth_dst:
+        case Field::arp_src_mac:
+        case Field::arp_dst_mac: return "mac";
+        case Field::arp_src_ip:
+        case Field::arp_dst_ip:
+        case Field::ip4_src:
+        case Field::ip4_dst: return "ip4";
+        case Field::ip6_src:
+        case Field::ip6_dst: return "ip6";
+        case Field::src_port:
+        case Field::dst_port: return "port";
+        default: return {};
+    }
+}
+
+// One attribute with its mask or range end, and where its value comes from.
+struct Term {
+    const Attribute* attribute = nullptr;
+    const AttributeRow* at = nullptr;
+    const Attribute* modifier = nullptr;
+    const Bound* bound = nullptr;           // none: a literal
+    const Bound* modifier_bound = nullptr;  // none: a literal or nothing
+    Field field{};
+};
+
+class RuleCompiler {
+public:
+    RuleCompiler(const FlatRule& rule, const Place& place, std::vector<Bound> bounds, Compiled& to)
+        : rule_(rule), place_(place), bounds_(std::move(bounds)), to_(to) {}
+
+    Result<Alternatives> run() {
+        collect_terms();
+        Alternatives out;
+        const bool from_port = std::ranges::any_of(bounds_, &Bound::from_port);
+        const bool learned = std::ranges::any_of(bounds_, &Bound::learned);
+        if (learned && !place_.tables) {
+            return fail(Code::internal, fmt::format("{}: IP has no value to put in place", rule_.origin()));
+        }
+        to_.learns_ip = to_.learns_ip || learned;
+        if (!from_port || !place_.tables || !can_look_up()) {
+            if (learned) {
+                return fail(Code::unsupported_config,
+                            fmt::format("{}: uses IP in a way that cannot follow a learned address (a mask, RARP); "
+                                        "give the parameter IP",
+                                        rule_.origin()));
+            }
+            out.own = from_port;
+            out.any_of = in_place();
+            return out;
+        }
+        TRY_OK(check_learned());
+        out.any_of.push_back(with_tables());
+        return out;
+    }
+
+private:
+    const Bound* bound_of(const Attribute* attribute) const {
+        const auto found = std::ranges::find(bounds_, attribute, &Bound::attribute);
+        return found == bounds_.end() ? nullptr : &*found;
+    }
+
+    void collect_terms() {
+        for (const Attribute& attribute : rule_.rule->attributes) {
+            const AttributeRow& at = row(attribute.row);
+            if (at.role == Role::comment) {
+                continue;
+            }
+            if (at.role == Role::mask || at.role == Role::range_end) {
+                terms_.back().modifier = &attribute;
+                terms_.back().modifier_bound = bound_of(&attribute);
+                continue;
+            }
+            // An inout rule is written from the network's side.
+            const bool reversed = place_.out && rule_.rule->direction == Direction::inout;
+            terms_.push_back(
+                {&attribute, &at, nullptr, bound_of(&attribute), nullptr, reversed ? at.reversed : at.field});
+        }
+    }
+
+    // How many tuples of values there are; 1 beside a learned address.
+    std::size_t tuples() const {
+        for (const Bound& bound : bounds_) {
+            if (!bound.learned) {
+                return bound.values.size();
+            }
+        }
+        return 1;
+    }
+
+    bool whole(const Term& term) const {
+        if (term.modifier == nullptr) {
+            return true;
+        }
+        return term.at[1].role == Role::mask && term.modifier_bound == nullptr &&
+               to_mask(term.field, term.modifier->value) == policy::Value::ones(term.field);
+    }
+
+    // A look-up asks whether the frame's fields are a row, so it serves for exact values. With several rows
+    // it cannot say "is not": "not A or not B" is true of every frame.
+    bool can_look_up() const {
+        std::size_t variables = 0;
+        bool constant = false, negated = false;
+        for (const Term& term : terms_) {
+            if (term.modifier_bound != nullptr) {
+                return false;
+            }
+            if (term.bound == nullptr) {
+                continue;
+            }
+            // nft has no name for the addresses in RARP, and unnamed bytes cannot be looked up in a set.
+            const bool in_rarp = rule_.rule->protocol == Protocol::rarp && term.field >= Field::arp_src_mac &&
+                                 term.field <= Field::arp_dst_ip;
+            if (!whole(term) || term.at->role != Role::value || column(term.field).empty() || in_rarp) {
+                return false;
+            }
+            ++variables;
+            constant = constant || !term.bound->from_port;
+            negated = negated || term.attribute->negated;
+        }
+        // Two columns beside the interface's name always fit into the 64 bytes of an nft key.
+        return tuples() == 1 || (!negated && !constant && variables <= 2);
+    }
+
+    Result<void> check_learned() const {
+        const bool drop = rule_.rule->action == Action::drop || rule_.rule->action == Action::reject;
+        for (const Term& term : terms_) {
+            if (term.bound != nullptr && term.bound->learned && term.attribute->negated && !drop) {
+                return fail(Code::unsupported_config,
+                            fmt::format("{}: lets pass what is not the learned address, which is everything as long as "
+                                        "none is learned; give the parameter IP",
+                                        rule_.origin()));
+            }
+        }
+        return {};
+    }
+
+    // Conditions that come from the element's name and from where the rule stands.
+    std::vector<policy::Condition> guard() const {
+        const Action action = rule_.rule->action;
+        const std::uint16_t own = ethertype_of(rule_.rule->protocol), chain = ethertype_of(place_.chain);
+        const bool in_chain = action == Action::return_ && chain != 0;
+        const bool strict = action == Action::accept || (action == Action::return_ && !in_chain);
+        std::vector<policy::Condition> out;
+        if (own != 0) {
+            out.push_back(type_is(strict ? Field::eth_type : Field::protocol, own));
+        }
+        if (chain != 0 && action == Action::accept && own != chain) {
+            out.push_back(type_is(Field::eth_type, chain));
+        }
+        return out;
+    }
+
+    static policy::Condition type_is(Field field, std::uint32_t type) {
+        return policy::equals(field, policy::Value::of(field, type));
+    }
+
+    // The type in a `mac` element. What lets frames pass means the type on the wire, what stops them also
+    // the type behind a tag; with match='no' it is the other way round.
+    Field type_field(const Term& term, const policy::Interval& values) const {
+        const auto type = values.first.number(Field::protocol);
+        const Action action = rule_.rule->action;
+        const bool passes = action == Action::accept || action == Action::return_;
+        return type == kVlan || type == kServiceVlan || passes != term.attribute->negated ? Field::eth_type
+                                                                                          : Field::protocol;
+    }
+
+    policy::Condition literal(const Term& term, const Value& value, const Value* modifier) const {
+        policy::Among among{term.field, policy::Value::ones(term.field), {}};
+        const policy::Value first = to_field(term.field, value);
+        policy::Interval interval{first, first};
+        if (modifier != nullptr && term.at[1].role == Role::mask) {
+            among.mask = to_mask(term.field, *modifier);
+            interval.first = interval.last = first.masked(among.mask);
+        } else if (modifier != nullptr) {
+            interval.last = to_field(term.field, *modifier);
+        }
+        if (among.field == Field::protocol) {
+            among.field = type_field(term, interval);
+        }
+        among.values.push_back(interval);
+        return {std::move(among), term.attribute->negated};
+    }
+
+    static const Value& pick(const Attribute& attribute, const Bound* bound, std::size_t i) {
+        return bound == nullptr ? attribute.value : bound->values[i];
+    }
+
+    policy::Condition term_in_place(const Term& term, std::size_t i) const {
+        const Value& value = pick(*term.attribute, term.bound, i);
+        if (term.at->role == Role::same_ip) {
+            return {policy::Same{Field::arp_src_ip, Field::arp_dst_ip},
+                    term.attribute->negated == std::get<bool>(value)};
+        }
+        return literal(term, value, term.modifier == nullptr ? nullptr : &pick(*term.modifier, term.modifier_bound, i));
+    }
+
+    std::vector<std::vector<policy::Condition>> in_place() const {
+        std::vector<std::vector<policy::Condition>> out;
+        for (std::size_t i = 0; i < tuples(); ++i) {
+            std::vector<policy::Condition> when = guard();
+            for (const Term& term : terms_) {
+                when.push_back(term_in_place(term, i));
+            }
+            if (std::ranges::find(out, when) == out.end()) {
+                out.push_back(std::move(when));
+            }
+        }
+        merge_lists(out);
+        return out;
+    }
+
+    // Alternatives that differ in one list of plain values are one: `ip4.src = {A, B}`.
+    static void merge_lists(std::vector<std::vector<policy::Condition>>& alternatives) {
+        if (alternatives.size() < 2) {
+            return;
+        }
+        std::vector<policy::Condition> merged = alternatives.front();
+        std::size_t at = merged.size();
+        for (std::size_t i = 1; i < alternatives.size(); ++i) {
+            for (std::size_t c = 0; c < merged.size(); ++c) {
+                if (alternatives[i][c] == alternatives[0][c]) {
+                    continue;
+                }
+                auto* const to = std::get_if<policy::Among>(&merged[c].test);
+                const auto* const from = std::get_if<policy::Among>(&alternatives[i][c].test);
+                const bool joins = to != nullptr && from != nullptr && !merged[c].negated && to->field == from->field &&
+                                   to->mask == from->mask && (at == merged.size() || at == c);
+                if (!joins) {
+                    return;
+                }
+                at = c;
+                to->values.push_back(from->values.front());
+            }
+        }
+        std::ranges::sort(std::get<policy::Among>(merged[at].test).values);
+        alternatives = {std::move(merged)};
+    }
+
+    std::vector<policy::Condition> with_tables() {
+        std::vector<policy::Condition> when = guard();
+        const bool joined = tuples() > 1;
+        std::vector<const Term*> rows, learned;
+        for (const Term& term : terms_) {
+            if (term.bound == nullptr || !term.bound->from_port) {
+                when.push_back(term_in_place(term, 0));
+            } else if (joined) {
+                rows.push_back(&term);
+            } else if (term.bound->learned && !term.attribute->negated) {
+                learned.push_back(&term);  // two of them: the same address in both places
+            } else {
+                when.push_back(look_up({&term}));
+            }
+        }
+        for (const auto& terms : {rows, learned}) {
+            if (!terms.empty()) {
+                when.push_back(look_up(terms));
+            }
+        }
+        return when;
+    }
+
+    policy::Condition look_up(const std::vector<const Term*>& terms) {
+        policy::Listed listed;
+        TableDef def;
+        std::string types, names;
+        for (const Term* const term : terms) {
+            listed.fields.push_back(term->field);
+            def.timed = def.timed || term->bound->name == "IP";
+            types += (types.empty() ? "" : ".") + std::string(column(term->field));
+            names += (names.empty() ? "" : ".") + term->bound->name;
+        }
+        def.fields = listed.fields;
+        listed.table = "nwf_" + types + "_" + names;
+        auto& rows = to_.rows[listed.table];
+        const bool learned = terms.front()->bound->learned;
+        if (learned) {
+            to_.awaiting[listed.table].insert(AwaitingRow(terms.size()));
+        }
+        for (std::size_t i = 0; i < tuples() && !learned; ++i) {
+            policy::Row values;
+            for (const Term* const term : terms) {
+                values.push_back(to_field(term->field, term->bound->values[i]));
+            }
+            rows.insert(std::move(values));
+        }
+        to_.tables.emplace(listed.table, std::move(def));
+        return {std::move(listed), terms.front()->attribute->negated};
+    }
+
+    const FlatRule& rule_;
+    const Place& place_;
+    const std::vector<Bound> bounds_;
+    Compiled& to_;
+    std::vector<Term> terms_;
+};
+
+}  // namespace
+
+Result<Alternatives> conditions(const FlatRule& rule, const Place& place, const Flat& flat, const PortValues& values,
+                                Compiled& to) {
+    TRY(std::vector<Bound> bounds, values.bind(rule, flat));
+    RuleCompiler compiler(rule, place, std::move(bounds), to);
+    return compiler.run();
+}
+
+}  // namespace bascule::nwfilter

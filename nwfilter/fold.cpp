@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "nwfilter/fold.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace bascule::nwfilter {
+
+namespace {
+
+namespace policy = kernel::policy;
+using policy::Action;
+using policy::Condition;
+using policy::Decision;
+using policy::Field;
+
+constexpr std::size_t kShort = 2;
+constexpr std::uint32_t kIp4 = 0x0800;
+
+// The one type that the condition asks for, of eth_type or protocol.
+std::optional<std::uint32_t> single_type(const Condition& condition, Field field) {
+    const auto* const among = std::get_if<policy::Among>(&condition.test);
+    if (among == nullptr || condition.negated || among->field != field || among->values.size() != 1 ||
+        among->mask != policy::Value::ones(field) || among->values[0].first != among->values[0].last) {
+        return std::nullopt;
+    }
+    return among->values[0].first.number(field);
+}
+
+bool is_tag(std::uint32_t type) { return type == 0x8100 || type == 0x88a8; }
+
+// Repetitions, and `protocol = T` beside `eth.type = T`: an untagged frame has both alike.
+void simplify(std::vector<Condition>& when) {
+    std::vector<Condition> out;
+    for (const Condition& condition : when) {
+        const auto type = single_type(condition, Field::protocol);
+        const bool implied = type && std::ranges::any_of(when, [&](const Condition& other) {
+                                 return single_type(other, Field::eth_type) == type && !is_tag(*type);
+                             });
+        if (!implied && std::ranges::find(out, condition) == out.end()) {
+            out.push_back(condition);
+        }
+    }
+    when = std::move(out);
+}
+
+bool goes_on(const policy::Section& section) {
+    return section.decisions.size() <= kShort && std::ranges::all_of(section.decisions, [](const Decision& d) {
+               return d.action == Action::accept || d.action == Action::drop;
+           });
+}
+
+void inline_short_sections(Directed& directed) {
+    auto& sections = directed.policy.sections;
+    std::vector<Decision> out;
+    for (Decision& decision : sections[0].decisions) {
+        const bool enters = decision.action == Action::enter;
+        if (enters && sections[decision.section].decisions.empty()) {
+            continue;
+        }
+        if (!enters || directed.own.contains(decision.section) || !goes_on(sections[decision.section])) {
+            out.push_back(std::move(decision));
+            continue;
+        }
+        for (const Decision& inner : sections[decision.section].decisions) {
+            Decision& joined = out.emplace_back(inner);
+            joined.when.insert(joined.when.begin(), decision.when.begin(), decision.when.end());
+        }
+    }
+    sections[0].decisions = std::move(out);
+}
+
+// Nothing is reached behind a decision that takes every frame.
+void cut(policy::Section& section) {
+    const auto last = std::ranges::find_if(section.decisions, [](const Decision& d) {
+        return d.when.empty() && d.action != Action::enter && d.action != Action::next;
+    });
+    if (last != section.decisions.end()) {
+        section.decisions.erase(last + 1, section.decisions.end());
+    }
+}
+
+enum class Truth { no, yes, unknown };
+
+// What is known of a frame that the fast look-up would accept.
+struct Facts {
+    policy::Listed mac, ip;
+
+    Truth of(const Condition& condition) const {
+        const auto truth = [&](bool holds) { return holds != condition.negated ? Truth::yes : Truth::no; };
+        if (const auto* const listed = std::get_if<policy::Listed>(&condition.test)) {
+            if (std::ranges::any_of(listed->fields, absent)) {
+                return Truth::no;
+            }
+            return *listed == mac || *listed == ip ? truth(true) : Truth::unknown;
+        }
+        if (const auto* const among = std::get_if<policy::Among>(&condition.test)) {
+            if (absent(among->field)) {
+                return Truth::no;
+            }
+            if (among->field != Field::eth_type && among->field != Field::protocol) {
+                return Truth::unknown;
+            }
+            policy::Packet packet;
+            packet.set(among->field, policy::Value::of(among->field, kIp4));
+            return policy::holds(condition, packet, {}) ? Truth::yes : Truth::no;
+        }
+        return absent(std::get<policy::Same>(condition.test).first) ? Truth::no : Truth::unknown;
+    }
+
+    // An IPv4 frame has no fields of ARP and IPv6.
+    static bool absent(Field field) {
+        return (field >= Field::arp_hardware && field <= Field::arp_dst_ip) ||
+               (field >= Field::ip6_src && field <= Field::icmp6_code);
+    }
+
+    Truth all(const std::vector<Condition>& when) const {
+        Truth out = Truth::yes;
+        for (const Condition& condition : when) {
+            const Truth one = of(condition);
+            if (one == Truth::no) {
+                return Truth::no;
+            }
+            out = one == Truth::unknown ? Truth::unknown : out;
+        }
+        return out;
+    }
+};
+
+// The ways in which a section can end for such frames.
+struct Ends {
+    bool drop = false;
+    bool goes_on = false;  // left, or ran to its end
+};
+
+Ends run(const policy::Policy& p, std::size_t section, const Facts& facts) {
+    Ends ends;
+    for (const Decision& decision : p.sections[section].decisions) {
+        const Truth met = facts.all(decision.when);
+        if (met == Truth::no) {
+            continue;
+        }
+        bool stops = true;
+        switch (decision.action) {
+            case Action::accept: break;
+            case Action::drop: ends.drop = true; break;
+            case Action::leave: ends.goes_on = true; break;
+            case Action::next: stops = false; break;
+            case Action::enter: {
+                const Ends inner = run(p, decision.section, facts);
+                ends.drop = ends.drop || inner.drop;
+                stops = !inner.goes_on;
+                break;
+            }
+        }
+        if (met == Truth::yes && stops) {
+            return ends;
+        }
+    }
+    ends.goes_on = true;
+    return ends;
+}
+
+// The look-ups of a single field that the policy makes.
+std::vector<policy::Listed> look_ups(const policy::Policy& p, Field field) {
+    std::vector<policy::Listed> out;
+    for (const policy::Section& section : p.sections) {
+        for (const Decision& decision : section.decisions) {
+            for (const Condition& condition : decision.when) {
+                const auto* const listed = std::get_if<policy::Listed>(&condition.test);
+                if (listed != nullptr && listed->fields == std::vector{field} &&
+                    std::ranges::find(out, *listed) == out.end()) {
+                    out.push_back(*listed);
+                }
+            }
+        }
+    }
+    return out;
+}
+
+void ask_own_address_first(Compiled& compiled) {
+    policy::Policy& p = compiled.out.policy;
+    const auto macs = look_ups(p, Field::eth_src), ips = look_ups(p, Field::ip4_src);
+    if (macs.size() != 1 || ips.size() != 1 || run(p, 0, {macs[0], ips[0]}).drop) {
+        return;
+    }
+    const std::string table = "nwf_mac.ip4_" + macs[0].table.substr(std::string_view("nwf_mac_").size()) + "." +
+                              ips[0].table.substr(std::string_view("nwf_ip4_").size());
+    if (compiled.tables.contains(table)) {
+        return;  // the filter itself pairs them
+    }
+    compiled.tables[table] = {{Field::eth_src, Field::ip4_src}, compiled.tables[ips[0].table].timed};
+    auto& rows = compiled.rows[table];
+    for (const policy::Row& mac : compiled.rows[macs[0].table]) {
+        for (const AwaitingRow& awaiting : compiled.awaiting[ips[0].table]) {
+            compiled.awaiting[table].insert({mac[0], awaiting[0]});
+        }
+        for (const policy::Row& address : compiled.rows[ips[0].table]) {
+            rows.insert({mac[0], address[0]});
+        }
+    }
+    auto& decisions = p.sections[0].decisions;
+    decisions.insert(decisions.begin(), {{policy::equals(Field::eth_type, policy::Value::of(Field::eth_type, kIp4)),
+                                          {policy::Listed{{Field::eth_src, Field::ip4_src}, table}, false}},
+                                         Action::accept,
+                                         0,
+                                         "own MAC and IPv4 address"});
+}
+
+}  // namespace
+
+void fold(Compiled& compiled) {
+    for (Directed* const directed : {&compiled.out, &compiled.in}) {
+        inline_short_sections(*directed);
+        for (policy::Section& section : directed->policy.sections) {
+            for (Decision& decision : section.decisions) {
+                simplify(decision.when);
+            }
+            cut(section);
+        }
+    }
+    ask_own_address_first(compiled);
+}
+
+}  // namespace bascule::nwfilter

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/policy.h"
+
+namespace bascule::nwfilter {
+
+// The nft expressions for a decision's conditions. `device` is "iifname" or "oifname". More than one
+// when the conditions cannot be one rule: the decision's verdict belongs behind each.
+std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition>& when, std::string_view device);
+
+// The nft type of a set's column that holds values of this field: "ether_addr".
+std::string_view column_type(kernel::policy::Field field);
+
+}  // namespace bascule::nwfilter

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Policies as nftables: chains of `table bridge bascule`, and the port's elements.
+//
+//   chain nwf_prerouting_H   { hook; iifname vmap @nwf_from }
+//   chain nwf_out_H          the class's root section
+//   chain nwf_out_arp-mac_H  its other sections
+//   map   nwf_own_out/rarp   ports whose section of that name has values in place
+//
+// The evaluator of kernel/policy and these rules agree on every frame; what nft would guess (`ip saddr`
+// implies a type) is written out, since its guess sees behind VLAN tags.
+#pragma once
+
+#include "kernel/ruleset.h"
+#include "nwfilter/compile.h"
+#include "nwfilter/port.h"
+
+namespace bascule::nwfilter {
+
+kernel::Ruleset render(const Compiled& compiled, const IfName& port);
+std::vector<LearnedSet> learned_sets(const Compiled& compiled, const IfName& port);
+
+}  // namespace bascule::nwfilter
