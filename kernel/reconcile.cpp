@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kernel/reconcile.h"
 
+#include <map>
 #include <optional>
 
 #include "kernel/plan.h"
@@ -26,36 +27,41 @@ Result<void> commit(Kernel& kernel, Ledger& ledger, const std::string& owner, St
 }
 
 Result<void> commit_all(Kernel& kernel, Ledger& ledger, std::vector<std::pair<std::string, State>> wishes) {
-    std::vector<std::pair<std::string, std::optional<State>>> former;
+    // All former wishes go before the first new one comes: what several of the owners share may change for all of
+    // them at once, and must not look like a contradiction half-way.
+    std::map<std::string, std::optional<State>> former;
     Scope scope;
-    const auto put_all = [&]() -> Result<void> {
-        for (auto& [owner, wish] : wishes) {
-            const State* const known = ledger.wish(owner);
-            std::optional<State> before = known == nullptr ? std::nullopt : std::optional(*known);
-            TRY(const Scope touched, ledger.put(owner, std::move(wish)));
-            former.emplace_back(owner, std::move(before));
-            scope.add(touched);
-        }
-        return {};
-    };
-    auto done = put_all();
-    if (done) {
-        if (auto reconciled = reconcile(kernel, ledger, scope); !reconciled) {
-            done = std::unexpected(std::move(reconciled).error());
-        }
+    for (const auto& [owner, wish] : wishes) {
+        const State* const known = ledger.wish(owner);
+        former.try_emplace(owner, known == nullptr ? std::nullopt : std::optional(*known));
+        scope.add(ledger.withdraw(owner));
     }
-    if (done) {
-        return {};
-    }
-    Error first = std::move(done).error();
-    for (auto& [owner, before] : former) {
-        if (!before) {
+    const auto restore = [&] {
+        for (const auto& [owner, before] : former) {
             ledger.withdraw(owner);
-        } else if (auto restored = ledger.put(owner, *std::move(before)); !restored) {
-            first.message += "; " + restored.error().message;
         }
+        for (auto& [owner, before] : former) {
+            if (before) {
+                // These did not contradict each other, nor the others' wishes, which are as they were.
+                [[maybe_unused]] const auto put = ledger.put(owner, *std::move(before));
+            }
+        }
+    };
+    for (auto& [owner, wish] : wishes) {
+        const auto touched = ledger.put(owner, std::move(wish));
+        if (!touched) {
+            restore();
+            return std::unexpected(touched.error());
+        }
+        scope.add(*touched);
     }
-    if (auto back = reconcile(kernel, ledger, scope); !back) {
+    const auto done = reconcile(kernel, ledger, scope);
+    if (done) {
+        return {};
+    }
+    restore();
+    Error first = done.error();
+    if (const auto back = reconcile(kernel, ledger, scope); !back) {
         first.message += "; going back failed as well: " + back.error().message;
     }
     return std::unexpected(std::move(first));
