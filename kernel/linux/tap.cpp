@@ -39,6 +39,30 @@ Result<void> needs_link(const IfName& name) {
     return {};
 }
 
+class LinuxTaps : public Taps {
+public:
+    Result<UniqueFd> open_tap(const IfName& name, bool multi_queue) override {
+        TRY_OK(needs_link(name));
+        return attach_tap(name, multi_queue);
+    }
+    Result<UniqueFd> open_vhost_net() override;
+};
+
+Result<UniqueFd> LinuxTaps::open_vhost_net() {
+    constexpr const char* kDevice = "/dev/vhost-net";
+    UniqueFd fd(::open(kDevice, O_RDWR | O_CLOEXEC));
+    if (!fd) {
+        const int error = errno;
+        if (error == ENOENT || error == ENODEV || error == ENXIO) {
+            return fail(Code::unsupported, fmt::format("{} is absent: the kernel module vhost_net is not available "
+                                                       "(modprobe vhost_net)",
+                                                       kDevice));
+        }
+        return fail_errno(fmt::format("opening {}", kDevice), error);
+    }
+    return fd;
+}
+
 }  // namespace
 
 Result<UniqueFd> attach_tap(const IfName& name, bool multi_queue) {
@@ -74,24 +98,6 @@ Result<void> keep_tap(const UniqueFd& tap) {
     return {};
 }
 
-Result<UniqueFd> LinuxTaps::open_tap(const IfName& name, bool multi_queue) {
-    TRY_OK(needs_link(name));
-    return attach_tap(name, multi_queue);
-}
-
-Result<UniqueFd> LinuxTaps::open_vhost_net() {
-    constexpr const char* kDevice = "/dev/vhost-net";
-    UniqueFd fd(::open(kDevice, O_RDWR | O_CLOEXEC));
-    if (!fd) {
-        const int error = errno;
-        if (error == ENOENT || error == ENODEV || error == ENXIO) {
-            return fail(Code::unsupported, fmt::format("{} is absent: the kernel module vhost_net is not available "
-                                                       "(modprobe vhost_net)",
-                                                       kDevice));
-        }
-        return fail_errno(fmt::format("opening {}", kDevice), error);
-    }
-    return fd;
-}
+std::unique_ptr<Taps> make_taps() { return std::make_unique<LinuxTaps>(); }
 
 }  // namespace bascule::kernel::os

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <memory>
+
 #include "kernel/io.h"
 
 namespace bascule::kernel::os {
@@ -10,11 +12,7 @@ namespace bascule::kernel::os {
 Result<UniqueFd> attach_tap(const IfName& name, bool multi_queue);
 Result<void> keep_tap(const UniqueFd& tap);
 
-class LinuxTaps : public Taps {
-public:
-    // Fails with Code::invalid_state when there is no such link: it would be made, without owner and rules.
-    Result<UniqueFd> open_tap(const IfName& name, bool multi_queue) override;
-    Result<UniqueFd> open_vhost_net() override;
-};
+// open_tap() fails with Code::invalid_state when there is no such link: it would be made, without owner and rules.
+std::unique_ptr<Taps> make_taps();
 
 }  // namespace bascule::kernel::os

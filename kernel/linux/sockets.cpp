@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kernel/linux/sockets.h"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace bascule::kernel::os {
+
+namespace {
+
+constexpr std::uint16_t kDhcpPort = 67, kDnsPort = 53;
+constexpr std::size_t kMostDescriptors = 253;  // SCM_MAX_FD
+
+std::unexpected<Error> would_wait(std::string_view what) { return fail_errno(what, EAGAIN); }
+
+Result<UniqueFd> new_socket(int domain, int type, std::string_view what) {
+    UniqueFd fd(::socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) {
+        return fail_errno(what);
+    }
+    return fd;
+}
+
+Result<void> set(const UniqueFd& fd, int level, int option, int value, std::string_view what) {
+    if (::setsockopt(fd.get(), level, option, &value, sizeof(value)) < 0) {
+        return fail_errno(what);
+    }
+    return {};
+}
+
+// ---- Unix ----
+
+// sun_path holds 108 bytes with the closing NUL (unix(7)).
+Result<sockaddr_un> unix_address(const std::string& path) {
+    sockaddr_un out{};
+    out.sun_family = AF_UNIX;
+    if (path.empty() || path.size() >= sizeof(out.sun_path)) {
+        return fail(Code::invalid_argument, fmt::format("{}: a socket's path has 1 to {} bytes; choose a shorter root",
+                                                        path, sizeof(out.sun_path) - 1));
+    }
+    std::memcpy(out.sun_path, path.data(), path.size());
+    return out;
+}
+
+Result<UniqueFd> connect_to(const std::string& path, int type) {
+    TRY(const sockaddr_un address, unix_address(path));
+    TRY(UniqueFd fd, new_socket(AF_UNIX, type, path));
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+        const int error = errno;
+        if (error == ECONNREFUSED || error == ENOENT) {
+            return fail(Code::unreachable, fmt::format("{}: nobody listens there", path));
+        }
+        return fail_errno(fmt::format("connecting to {}", path), error);
+    }
+    return fd;
+}
+
+Result<UniqueFd> listen_at(const std::string& path, int type, unsigned mode, std::optional<std::uint32_t> group) {
+    TRY(const sockaddr_un address, unix_address(path));
+    for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
+        if (const std::string folder = path.substr(0, at); ::mkdir(folder.c_str(), 0755) < 0 && errno != EEXIST) {
+            return fail_errno(fmt::format("{}: making the folder", folder));
+        }
+    }
+    TRY(UniqueFd fd, new_socket(AF_UNIX, type, path));
+    if (::unlink(path.c_str()) < 0 && errno != ENOENT) {
+        return fail_errno(fmt::format("{}: removing the old socket", path));
+    }
+    // bind() gives the file the mode that the socket has: nobody gets in until it has its group, then its mode.
+    const bool bound = ::fchmod(fd.get(), 0600) == 0 &&
+                       ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+    constexpr int kBacklog = 128;
+    if (!bound || (group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) < 0) ||
+        ::chmod(path.c_str(), static_cast<mode_t>(mode)) < 0 || ::listen(fd.get(), kBacklog) < 0) {
+        return fail_errno(fmt::format("listening on {}", path));
+    }
+    return fd;
+}
+
+// ---- messages with descriptors ----
+
+// A control buffer for the most descriptors that the kernel passes at once.
+struct Control {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMostDescriptors)> bytes{};
+};
+
+Result<std::size_t> send_with(int socket, ByteView bytes, const std::vector<int>& fds) {
+    if (fds.size() > kMostDescriptors) {
+        return fail(Code::invalid_argument, fmt::format("{} descriptors in one message, at most {} are possible",
+                                                        fds.size(), kMostDescriptors));
+    }
+    iovec data{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    Control control;
+    if (!fds.empty()) {
+        message.msg_control = control.bytes.data();
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+        cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+        std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * fds.size());
+    }
+    ssize_t sent = 0;
+    do {
+        sent = ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) {
+        return static_cast<std::size_t>(sent);
+    }
+    switch (const int error = errno) {
+        case EPIPE:
+        case ECONNRESET:
+        case ENOTCONN: return fail(Code::unreachable, "the other side has closed the connection");
+        default: return fail_errno("sending", error);
+    }
+}
+
+void take_descriptors(msghdr& message, std::vector<UniqueFd>& out) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+            out.emplace_back(fd);
+        }
+    }
+}
+
+// `flags` comes back as recvmsg left them.
+Result<Received> receive_with(int socket, std::size_t limit, int& flags) {
+    Received out;
+    out.bytes.resize(limit);
+    iovec data{.iov_base = out.bytes.data(), .iov_len = out.bytes.size()};
+    Control control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes.data();
+    message.msg_controllen = control.bytes.size();
+    ssize_t got = 0;
+    do {
+        got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == ECONNRESET) {
+        got = 0;  // gone with something of ours unread
+    } else if (got < 0) {
+        return errno == EWOULDBLOCK ? would_wait("receiving") : fail_errno("receiving");
+    }
+    take_descriptors(message, out.fds);
+    out.bytes.resize(static_cast<std::size_t>(got));
+    flags = message.msg_flags;
+    return out;
+}
+
+// ---- UDP ----
+
+struct Address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+Address socket_address(const Ip& ip, std::uint16_t port) {
+    Address out;
+    if (ip.is_v4()) {
+        auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        std::memcpy(&v4->sin_addr, ip.octets().data(), sizeof(v4->sin_addr));
+        out.size = sizeof(*v4);
+    } else {
+        auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        std::memcpy(&v6->sin6_addr, ip.octets().data(), sizeof(v6->sin6_addr));
+        out.size = sizeof(*v6);
+    }
+    return out;
+}
+
+Result<UniqueFd> udp_server(const Ip& address, std::uint16_t port, const IfName& bridge) {
+    const std::string what = fmt::format("UDP port {} at {} on {}", port, format(address), bridge.str());
+    TRY(UniqueFd fd, new_socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM, what));
+    // Other networks have servers on the same port, and one that ends may still hold its socket.
+    TRY_OK(set(fd, SOL_SOCKET, SO_REUSEADDR, 1, what));
+    if (::setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, bridge.str().c_str(),
+                     static_cast<socklen_t>(bridge.str().size() + 1)) < 0) {
+        return fail_errno(what);
+    }
+    Address bound = socket_address(address, port);
+    if (address.is_v4()) {
+        TRY_OK(set(fd, IPPROTO_IP, IP_PKTINFO, 1, what));
+    } else {
+        TRY_OK(set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, what));
+        TRY_OK(set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, what));
+        if (address.is_link_local()) {
+            reinterpret_cast<sockaddr_in6*>(&bound.storage)->sin6_scope_id = ::if_nametoindex(bridge.str().c_str());
+        }
+    }
+    if (::bind(fd.get(), bound.get(), bound.size) < 0) {
+        const int error = errno;
+        if (error == EADDRINUSE) {
+            return std::unexpected(
+                Error{Code::conflict,
+                      fmt::format("{}: another program serves there (see ss -lnup); stop it or let it leave out {}",
+                                  what, bridge.str()),
+                      error});
+        }
+        return fail_errno(what, error);
+    }
+    return fd;
+}
+
+std::uint16_t random_number() {
+    std::uint16_t out = 0;
+    while (::getrandom(&out, sizeof(out), 0) != static_cast<ssize_t>(sizeof(out))) {
+    }
+    return out;
+}
+
+}  // namespace
+
+bool answers(const std::string& path) {
+    const auto connected = connect_to(path, SOCK_STREAM);
+    // A full backlog is an answer, too.
+    return connected || connected.error().sys_errno == EAGAIN;
+}
+
+Result<UniqueFd> listen_clients(const std::string& path, unsigned mode, std::optional<std::uint32_t> group) {
+    return listen_at(path, SOCK_STREAM, mode, group);
+}
+
+void remove_socket(const std::string& path) { ::unlink(path.c_str()); }
+
+Result<AcceptedClient> accept_client(int listener) {
+    AcceptedClient out;
+    out.fd = UniqueFd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    ucred peer{};
+    socklen_t size = sizeof(peer);
+    if (!out.fd || ::getsockopt(out.fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+        return fail_errno("accepting a connection");
+    }
+    out.uid = peer.uid;
+    out.gid = peer.gid;
+    out.pid = peer.pid;
+    return out;
+}
+
+Result<std::size_t> send_stream(int socket, ByteView bytes, int fd) {
+    return send_with(socket, bytes, fd < 0 ? std::vector<int>() : std::vector<int>{fd});
+}
+
+Result<Received> receive_stream(int socket, std::size_t limit) {
+    int flags = 0;
+    TRY(Received out, receive_with(socket, limit, flags));
+    if ((flags & MSG_CTRUNC) != 0) {
+        return fail(Code::malformed, "too many descriptors at once");
+    }
+    return out;
+}
+
+Result<UniqueFd> listen_seqpacket(const std::string& path, unsigned mode) {
+    return listen_at(path, SOCK_SEQPACKET, mode, std::nullopt);
+}
+
+Result<UniqueFd> connect_seqpacket(const std::string& path) { return connect_to(path, SOCK_SEQPACKET); }
+
+Result<std::pair<UniqueFd, UniqueFd>> seqpacket_pair() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) < 0) {
+        return fail_errno("making a pair of sockets");
+    }
+    return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
+}
+
+Result<void> send_packet(int socket, ByteView bytes, const std::vector<UniqueFd>& fds) {
+    std::vector<int> numbers;
+    std::ranges::transform(fds, std::back_inserter(numbers), &UniqueFd::get);
+    TRY_OK(send_with(socket, bytes, numbers));  // a packet goes whole or not at all
+    return {};
+}
+
+Result<Received> receive_packet(int socket, std::size_t limit, std::size_t max_fds) {
+    int flags = 0;
+    TRY(Received out, receive_with(socket, limit, flags));
+    if ((flags & MSG_TRUNC) != 0) {
+        return fail(Code::malformed, fmt::format("a packet of more than {} bytes", limit));
+    }
+    if ((flags & MSG_CTRUNC) != 0 || out.fds.size() > max_fds) {
+        return fail(Code::malformed, fmt::format("a packet with more than {} descriptors", max_fds));
+    }
+    return out;
+}
+
+Result<UniqueFd> open_dhcp_socket(const IfName& bridge) {
+    TRY(UniqueFd fd, udp_server(Ip(), kDhcpPort, bridge));
+    TRY_OK(set(fd, SOL_SOCKET, SO_BROADCAST, 1, "allowing broadcasts"));
+    return fd;
+}
+
+Result<UniqueFd> open_raw_socket(const IfName& bridge) {
+    const std::string what = fmt::format("a socket for frames on {}", bridge.str());
+    // Protocol 0 in both places: nothing is delivered to it.
+    TRY(UniqueFd fd, new_socket(AF_PACKET, SOCK_RAW, what));
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_ifindex = static_cast<int>(::if_nametoindex(bridge.str().c_str()));
+    if (address.sll_ifindex == 0 ||
+        ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+        return fail_errno(what);
+    }
+    return fd;
+}
+
+Result<UniqueFd> open_dns_socket(const Ip& address, const IfName& bridge) {
+    return udp_server(address, kDnsPort, bridge);
+}
+
+Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily family) {
+    const bool v4 = family == IpFamily::v4;
+    constexpr std::string_view kWhat = "a socket for asking name servers";
+    constexpr std::uint16_t kFirstPort = 1024;
+    const std::size_t attempts = count * 4 + 16;
+    std::vector<UniqueFd> out;
+    for (std::size_t i = 0; i < attempts && out.size() < count; ++i) {
+        auto fd = new_socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM, kWhat);
+        if (!fd && fd.error().sys_errno == EAFNOSUPPORT) {
+            return out;
+        }
+        if (!fd) {
+            return std::unexpected(std::move(fd).error());
+        }
+        if (!v4) {
+            TRY_OK(set(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, kWhat));
+        }
+        std::uint16_t port = random_number();
+        if (port < kFirstPort) {
+            continue;
+        }
+        const Address any = socket_address(v4 ? Ip() : Ip::v6({}), port);
+        if (::bind(fd->get(), any.get(), any.size) == 0) {
+            out.push_back(std::move(*fd));
+        } else if (errno == EADDRNOTAVAIL && !v4) {
+            return out;                                       // IPv6 is switched off here
+        } else if (errno != EADDRINUSE && errno != EACCES) {  // EACCES: a port that the host keeps for others
+            return fail_errno(kWhat);
+        }
+    }
+    return out;
+}
+
+bool is_bound_to(int socket, const IfName& bridge) {
+    const unsigned now = ::if_nametoindex(bridge.str().c_str());
+    if (now == 0) {
+        return false;
+    }
+    sockaddr_ll packet{};
+    socklen_t size = sizeof(packet);
+    if (::getsockname(socket, reinterpret_cast<sockaddr*>(&packet), &size) == 0 && packet.sll_family == AF_PACKET) {
+        return packet.sll_ifindex == static_cast<int>(now);
+    }
+    int index = 0;
+    size = sizeof(index);
+    return ::getsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &size) == 0 && index == static_cast<int>(now);
+}
+
+}  // namespace bascule::kernel::os

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The sockets that the daemon opens: its own for clients, and those that it hands down to its helpers, which may open
+// none themselves. All are close-on-exec and never block.
+//
+// A call that would have to wait fails with Code::system and EAGAIN; an empty read is the end of the connection.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/names.h"
+#include "base/net.h"
+#include "base/result.h"
+
+namespace bascule::kernel::os {
+
+// ---- clients: Unix stream sockets -----------------------------------------------------------------
+
+// Whether somebody accepts connections at that path.
+bool answers(const std::string& path);
+// Listens with exactly this mode and group from the first moment on; parents are made (0755). A socket that a
+// dead daemon left is replaced: ask answers() first.
+Result<UniqueFd> listen_clients(const std::string& path, unsigned mode, std::optional<std::uint32_t> group);
+void remove_socket(const std::string& path);
+
+// Who connected, as the kernel vouches for it (SO_PEERCRED: at the time of connect).
+struct AcceptedClient {
+    UniqueFd fd;
+    std::uint32_t uid = 0, gid = 0;
+    int pid = 0;
+};
+Result<AcceptedClient> accept_client(int listener);
+
+struct Received {
+    Bytes bytes;
+    std::vector<UniqueFd> fds;
+};
+// Some of the bytes, and how many; `fd` (-1: none) goes with the first of them.
+Result<std::size_t> send_stream(int socket, ByteView bytes, int fd = -1);
+Result<Received> receive_stream(int socket, std::size_t limit);
+
+// ---- helpers: Unix seqpacket sockets --------------------------------------------------------------
+
+Result<UniqueFd> listen_seqpacket(const std::string& path, unsigned mode);
+// Code::unreachable when nobody listens there.
+Result<UniqueFd> connect_seqpacket(const std::string& path);
+Result<std::pair<UniqueFd, UniqueFd>> seqpacket_pair();
+
+// One whole packet with its descriptors, of which the kernel takes at most 253 (SCM_MAX_FD).
+Result<void> send_packet(int socket, ByteView bytes, const std::vector<UniqueFd>& fds = {});
+// Code::malformed for a packet that is longer than `limit` or brings more than `max_fds` descriptors.
+Result<Received> receive_packet(int socket, std::size_t limit, std::size_t max_fds);
+
+// ---- the services of a network --------------------------------------------------------------------
+
+// UDP 67 on one bridge, broadcasts included, with the arrival's address in IP_PKTINFO.
+Result<UniqueFd> open_dhcp_socket(const IfName& bridge);
+// For whole Ethernet frames out of one bridge; receives nothing.
+Result<UniqueFd> open_raw_socket(const IfName& bridge);
+// UDP 53 at one address of a bridge, for queries that come in by it.
+Result<UniqueFd> open_dns_socket(const Ip& address, const IfName& bridge);
+// UDP sockets with source ports drawn at random from all that need no privilege, so that answers are hard to
+// forge (RFC 5452 section 9.2). Fewer or none, without an error, where the host has not got the family.
+Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily family);
+// False when the bridge was removed, or removed and made again, since the socket was bound to it.
+bool is_bound_to(int socket, const IfName& bridge);
+
+}  // namespace bascule::kernel::os
