@@ -130,8 +130,6 @@ std::string option_name(Opt code) {
 }
 
 std::string to_label(std::string_view text) {
-    // Names that resolvers and browsers ask for by themselves (CERT VU#598349, RFC 6761, RFC 5214).
-    constexpr std::array<std::string_view, 5> kRefused{"localhost", "wpad", "isatap", "gateway", "_gateway"};
     std::string label;
     for (const char c : text.substr(0, std::min(text.find('.'), text.find('\0')))) {
         const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
@@ -142,24 +140,23 @@ std::string to_label(std::string_view text) {
         }
     }
     const auto first = label.find_first_not_of('-');
-    if (first == std::string::npos) {
-        return {};
-    }
-    label = label.substr(first, label.find_last_not_of('-') - first + 1);
-    return std::ranges::find(kRefused, label) == kRefused.end() ? label : std::string();
+    return first == std::string::npos ? std::string() : label.substr(first, label.find_last_not_of('-') - first + 1);
 }
 
 std::string wanted_hostname(const Options& options) {
-    if (std::string label = to_label(options.text(Opt::hostname)); !label.empty()) {
-        return label;
+    std::string label = to_label(options.text(Opt::hostname));
+    if (label.empty()) {
+        // flags, two response codes of old, then the name: in DNS form when the E flag says so.
+        constexpr std::uint8_t kDnsForm = 0x04;
+        ByteReader in(options.bytes(Opt::fqdn));
+        const std::uint8_t flags = in.u8();
+        in.skip(2);
+        const ByteView name = (flags & kDnsForm) != 0 ? in.take(in.u8()) : in.rest();
+        label = in.ok() ? to_label(as_text(name)) : std::string();
     }
-    // flags, two response codes of old, then the name: in DNS form when the E flag says so.
-    constexpr std::uint8_t kDnsForm = 0x04;
-    ByteReader in(options.bytes(Opt::fqdn));
-    const std::uint8_t flags = in.u8();
-    in.skip(2);
-    const ByteView name = (flags & kDnsForm) != 0 ? in.take(in.u8()) : in.rest();
-    return in.ok() ? to_label(as_text(name)) : std::string();
+    // Names that resolvers and browsers ask for by themselves (CERT VU#598349, RFC 6761, RFC 5214), or that mean us.
+    constexpr std::array<std::string_view, 5> kRefused{"localhost", "wpad", "isatap", "gateway", "_gateway"};
+    return std::ranges::find(kRefused, label) == kRefused.end() ? label : std::string();
 }
 
 }  // namespace bascule::dhcp

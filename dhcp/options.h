@@ -83,11 +83,12 @@ private:
 // "requested address (50)"; "option 99" for one that is not in the table.
 std::string option_name(Opt code);
 
-// The host name a client asks for in option 12 or 81 (RFC 4702), as one clean DNS label in lower case: the part
-// before the first dot, anything that cannot stand in a label replaced by '-', none at its ends. Empty when
-// nothing usable is left, and for names that would turn other guests' traffic to this one (localhost, wpad,
-// isatap, gateway).
-std::string wanted_hostname(const Options& options);
+// One clean DNS label in lower case: the part before the first dot, anything that cannot stand in a label replaced by
+// '-', none at its ends. Empty when nothing usable is left.
 std::string to_label(std::string_view text);
+
+// The host name a client asks for in option 12 or 81 (RFC 4702), as a label. Empty when there is none, and for names
+// that would turn other guests' traffic to this one.
+std::string wanted_hostname(const Options& options);
 
 }  // namespace bascule::dhcp

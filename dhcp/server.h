@@ -79,6 +79,12 @@ struct Outcome {
 class Server {
 public:
     explicit Server(Spec spec);
+    // Indices point into the spec, which moves along but cannot be copied along.
+    Server(Server&&) = default;
+    Server& operator=(Server&&) = default;
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server() = default;
 
     // Takes effect at once; leases are kept. A client whose address it may no longer have hears NAK when it renews.
     void configure(Spec spec);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_map>
+
+#include "dhcp/leases.h"
+
+namespace bascule::netsvc {
+
+// A token bucket: `rate` a second on average, up to `burst` at once.
+class Bucket {
+public:
+    bool take(double rate, double burst, dhcp::Time now) {
+        const double seconds = std::chrono::duration<double>(now - last_).count();
+        tokens_ = fresh_ ? burst : std::min(burst, tokens_ + rate * std::max(seconds, 0.0));
+        fresh_ = false;
+        last_ = now;
+        if (tokens_ < 1) {
+            return false;
+        }
+        tokens_ -= 1;
+        return true;
+    }
+
+private:
+    double tokens_ = 0;
+    dhcp::Time last_{};
+    bool fresh_ = true;
+};
+
+// One bucket a key, bounded: when there are too many keys all start again, which favours nobody for long.
+template <class Key>
+class Buckets {
+public:
+    Buckets(double rate, double burst, std::size_t most) : rate_(rate), burst_(burst), most_(most) {}
+
+    bool take(const Key& key, dhcp::Time now) {
+        if (buckets_.size() >= most_ && !buckets_.contains(key)) {
+            buckets_.clear();
+        }
+        return buckets_[key].take(rate_, burst_, now);
+    }
+
+private:
+    double rate_, burst_;
+    std::size_t most_;
+    std::unordered_map<Key, Bucket> buckets_;
+};
+
+}  // namespace bascule::netsvc

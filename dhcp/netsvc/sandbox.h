@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What bascule-netsvc gives up before it reads the first byte of a guest. Who started it has already changed the
+// user; the rest is done here, so that it holds however the program was started:
+//
+//   limits        no core dump with leases in it, no child process, bounded file size and descriptors
+//   capabilities  none, not even in the bounding set
+//   no_new_privs  no set-uid program gives anything back
+//   Landlock      of all files, only those of the lease folder (where the kernel has it)
+//   seccomp       the system calls that the loop makes, and no other: a violation kills the process. The daemon
+//                 starts it again on the same sockets
+#pragma once
+
+#include "base/result.h"
+
+namespace bascule::netsvc {
+
+// `folder`: the descriptor of the lease folder, the only one that files are opened below.
+Result<void> enter_sandbox(int folder);
+
+}  // namespace bascule::netsvc

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/netsvc/served.h"
+
+#include <linux/if_packet.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+#include "dhcp/frame.h"
+
+namespace bascule::netsvc {
+
+namespace {
+
+constexpr std::uint16_t kServerPort = 67, kClientPort = 68;
+constexpr MacAddr kEverybody{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+constexpr std::chrono::seconds kRepairInterval{1};
+// Lines about guests in the log: enough for a hundred booting at once, too few to fill a disk.
+constexpr double kLogRate = 20, kLogBurst = 400;
+
+}  // namespace
+
+Sockets Sockets::take(const dhcp::wire::SocketLayout& layout, std::vector<UniqueFd>& fds) {
+    Sockets out;
+    std::size_t next = 0;
+    if (layout.dhcp) {
+        out.dhcp = std::move(fds.at(next++));
+    }
+    if (layout.raw) {
+        out.raw = std::move(fds.at(next++));
+    }
+    for (const std::uint16_t subnet : layout.dns) {
+        out.dns.emplace_back(subnet, std::move(fds.at(next++)));
+    }
+    return out;
+}
+
+dhcp::wire::SocketLayout Sockets::layout() const {
+    dhcp::wire::SocketLayout out{static_cast<bool>(dhcp), static_cast<bool>(raw), {}};
+    for (const auto& [subnet, fd] : dns) {
+        out.dns.push_back(subnet);
+    }
+    return out;
+}
+
+std::vector<int> Sockets::fds() const {
+    std::vector<int> out;
+    for (const UniqueFd* const fd : {&dhcp, &raw}) {
+        if (*fd) {
+            out.push_back(fd->get());
+        }
+    }
+    for (const auto& [subnet, fd] : dns) {
+        out.push_back(fd.get());
+    }
+    return out;
+}
+
+void Served::open_leases(const dhcp::Now& now) {
+    if (file_) {
+        return;
+    }
+    const std::string& network = server_.spec().network;
+    auto opened = LeaseFile::open(folder_, server_.spec().uuid);
+    if (!opened) {
+        trouble_ = "no DHCP: " + opened.error().message;
+        log::error("{}: {}", network, trouble_);
+        return;
+    }
+    trouble_.clear();
+    const auto& replay = opened->replay;
+    if (!replay.clean()) {
+        log::warning("{}: lease file was damaged: {} lines passed over{}, {} leases read", network, replay.damaged,
+                     replay.torn ? ", torn end cut off" : "", replay.records.size());
+    }
+    server_.restore(replay.records, now);
+    file_ = std::move(opened->file);
+    if (replay.damaged > 0) {
+        tidy(now, true);
+    }
+}
+
+void Served::configure(dhcp::Spec spec) {
+    server_.configure(std::move(spec));
+    zone_ = dhcp::Zone(server_.spec());
+}
+
+void Served::replace_sockets(Sockets sockets) {
+    sockets_ = std::move(sockets);
+    refresh_link();
+}
+
+// Which interface it is and what its MAC is, from the packet socket that is bound to it. The MAC of a bridge may
+// change, so this is asked again before frames are sent.
+void Served::refresh_link() {
+    sockaddr_ll link{};
+    socklen_t length = sizeof link;
+    if (!sockets_.raw || ::getsockname(sockets_.raw.get(), reinterpret_cast<sockaddr*>(&link), &length) != 0 ||
+        link.sll_family != AF_PACKET) {
+        interface_ = 0;
+        return;
+    }
+    interface_ = link.sll_ifindex;
+    std::copy_n(link.sll_addr, mac_.octets.size(), mac_.octets.begin());
+}
+
+bool Served::is_own_address(const Ip& address) const {
+    return std::ranges::any_of(server_.spec().subnets, [&](const auto& s) { return s.server.address == address; });
+}
+
+bool Served::is_on_link(const Ip& address) const {
+    return address.is_link_local() || std::ranges::any_of(server_.spec().subnets, [&](const auto& s) {
+               return s.server.prefix().contains(address);
+           });
+}
+
+void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
+    for (const Incoming& in : inbox.receive(sockets_.dhcp.get())) {
+        if ((interface_ != 0 && in.interface != interface_) || !file_) {
+            continue;
+        }
+        const auto request = dhcp::decode(in.bytes);
+        if (!request || !rate_.take(request->chaddr, now.time)) {
+            continue;
+        }
+        dhcp::Outcome outcome = server_.handle(*request, is_own_address(in.to), now);
+        log(*request, outcome, now);
+        gather(std::move(outcome), *request);
+    }
+}
+
+void Served::log(const dhcp::Message& request, const dhcp::Outcome& outcome, const dhcp::Now& now) {
+    if (!log_rate_.take(kLogRate, kLogBurst, now.time)) {
+        ++unlogged_;
+        return;
+    }
+    if (const std::uint64_t unlogged = std::exchange(unlogged_, 0); unlogged > 0) {
+        log::warning("{}: {} DHCP messages not logged", server_.spec().network, unlogged);
+    }
+    std::string_view answer = "no answer";
+    std::string address;
+    if (outcome.reply) {
+        answer = dhcp::name(outcome.reply->type);
+        address = outcome.reply->yiaddr.is_unspecified() ? "" : " " + format(outcome.reply->yiaddr);
+    }
+    log::info("{}: {} {} -> {}{} ({})", server_.spec().network, format(request.chaddr), outcome.branch, answer, address,
+              outcome.why);
+}
+
+void Served::gather(std::vector<dhcp::LeaseEvent> events) {
+    for (dhcp::LeaseEvent& event : events) {
+        if (file_) {
+            file_->append(dhcp::journal::line_for(event));
+        }
+        events_.push_back(std::move(event));
+    }
+}
+
+void Served::gather(dhcp::Outcome outcome, const dhcp::Message& request) {
+    if (outcome.reply) {
+        replies_.push_back({*std::move(outcome.reply), outcome.destination, outcome.from, dhcp::size_limit(request),
+                            !outcome.events.empty()});
+    }
+    gather(std::move(outcome.events));
+}
+
+void Served::tick(const dhcp::Now& now) {
+    if (server_.next_tick() <= now.time) {
+        gather(server_.tick(now));
+    }
+}
+
+void Served::revoke(const MacAddr& port) {
+    if (auto event = server_.revoke(port)) {
+        gather(std::vector{*std::move(event)});
+    }
+}
+
+Served::Committed Served::commit(const dhcp::Now& now) {
+    Committed out;
+    if (file_ && (file_->has_pending() || file_->broken())) {
+        Result<void> done;
+        if (!file_->broken()) {
+            done = file_->commit();
+        } else if (now.time >= next_repair_) {
+            next_repair_ = now.time + kRepairInterval;
+            done = file_->rewrite(dhcp::journal::snapshot(server_.spec().uuid, server_.leases(), now));
+        } else {
+            done = fail(Code::system, "lease file is broken, next try in a second");
+        }
+        if (!done) {
+            log::error("{}: leases not stored, nobody is acknowledged: {}", server_.spec().network,
+                       done.error().message);
+            std::erase_if(replies_, [](const Reply& reply) { return reply.needs_disk; });
+            events_.clear();
+            lost_events_ = true;
+            return out;
+        }
+        out.recovered = std::exchange(lost_events_, false);
+    }
+    out.events = std::exchange(events_, {});
+    return out;
+}
+
+void Served::send_replies(Outbox& out) {
+    const bool frames =
+        std::ranges::any_of(replies_, [](const Reply& reply) { return reply.destination == dhcp::Destination::link; });
+    if (frames) {
+        refresh_link();
+    }
+    for (const Reply& reply : replies_) {
+        Bytes bytes = dhcp::encode(reply.message, reply.limit);
+        if (reply.destination == dhcp::Destination::link && interface_ != 0) {
+            const dhcp::UdpFrame head{mac_,        reply.message.chaddr, reply.from, reply.message.yiaddr,
+                                      kServerPort, kClientPort};
+            out.add_frame(sockets_.raw.get(), interface_, reply.message.chaddr, dhcp::udp_frame(head, bytes));
+            continue;
+        }
+        const bool unicast = reply.destination == dhcp::Destination::unicast;
+        const Ip to = unicast ? reply.message.ciaddr : Ip::v4(0xffffffffU);
+        out.add(sockets_.dhcp.get(), {to, kClientPort}, std::move(bytes), reply.from, interface_);
+    }
+    replies_.clear();
+}
+
+void Served::tidy(const dhcp::Now& now, bool always) {
+    if (!file_ || file_->broken() || file_->has_pending() || !(always || file_->is_bloated(server_.leases().size()))) {
+        return;
+    }
+    if (auto done = file_->rewrite(dhcp::journal::snapshot(server_.spec().uuid, server_.leases(), now)); !done) {
+        log::error("{}: lease file not written afresh: {}", server_.spec().network, done.error().message);
+    }
+}
+
+}  // namespace bascule::netsvc

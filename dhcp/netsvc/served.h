@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One network as it is served: its DHCP server and names, its lease file, its sockets.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fd.h"
+#include "dhcp/netsvc/batch_io.h"
+#include "dhcp/netsvc/lease_file.h"
+#include "dhcp/netsvc/rate.h"
+#include "dhcp/server.h"
+#include "dhcp/wire.h"
+#include "dhcp/zone.h"
+
+namespace bascule::netsvc {
+
+struct Sockets {
+    UniqueFd dhcp, raw;
+    std::vector<std::pair<std::uint16_t, UniqueFd>> dns;  // with the index of the subnet
+
+    // `fds` in the order of the layout; as many as it counts.
+    static Sockets take(const dhcp::wire::SocketLayout& layout, std::vector<UniqueFd>& fds);
+    dhcp::wire::SocketLayout layout() const;
+    std::vector<int> fds() const;  // in the order of layout()
+};
+
+class Served {
+public:
+    Served(dhcp::Spec spec, int folder) : server_(std::move(spec)), zone_(server_.spec()), folder_(folder) {}
+
+    // Opens the lease file when it is not open yet. What went wrong is in trouble().
+    void open_leases(const dhcp::Now& now);
+    void configure(dhcp::Spec spec);
+    void replace_sockets(Sockets sockets);
+
+    // Handles a batch of DHCP messages; replies and events wait for commit().
+    void receive_dhcp(Inbox& inbox, const dhcp::Now& now);
+    // Ends what is due; the same.
+    void tick(const dhcp::Now& now);
+    void revoke(const MacAddr& port);
+
+    struct Committed {
+        std::vector<dhcp::LeaseEvent> events;  // durable now: to be told before the replies leave
+        bool recovered = false;                // events were lost earlier and the file is whole again
+    };
+    // One write and one fdatasync for all that has gathered. When that fails nobody hears an ACK.
+    Committed commit(const dhcp::Now& now);
+    void send_replies(Outbox& out);
+    // After the replies are gone: writes the file afresh when it is worth it, or always.
+    void tidy(const dhcp::Now& now, bool always = false);
+
+    const dhcp::Server& server() const { return server_; }
+    const dhcp::Zone& zone() const { return zone_; }
+    const Sockets& sockets() const { return sockets_; }
+    const std::string& trouble() const { return trouble_; }
+    bool is_own_address(const Ip& address) const;
+    bool is_on_link(const Ip& address) const;
+
+private:
+    struct Reply {
+        dhcp::Message message;
+        dhcp::Destination destination;
+        Ip from;
+        std::size_t limit;
+        bool needs_disk;
+    };
+
+    void refresh_link();
+    void gather(dhcp::Outcome outcome, const dhcp::Message& request);
+    void gather(std::vector<dhcp::LeaseEvent> events);
+    void log(const dhcp::Message& request, const dhcp::Outcome& outcome, const dhcp::Now& now);
+
+    dhcp::Server server_;
+    dhcp::Zone zone_;
+    int folder_;
+    std::optional<LeaseFile> file_;
+    std::string trouble_;
+    Sockets sockets_;
+    int interface_ = 0;  // of the bridge; 0: not known
+    MacAddr mac_;        // of the bridge
+
+    std::vector<Reply> replies_;
+    std::vector<dhcp::LeaseEvent> events_;
+    bool lost_events_ = false;
+    dhcp::Time next_repair_{};
+    Buckets<MacAddr> rate_{50, 100, 4096};
+    Bucket log_rate_;
+    std::uint64_t unlogged_ = 0;
+};
+
+}  // namespace bascule::netsvc

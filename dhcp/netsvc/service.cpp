@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/netsvc/service.h"
+
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace bascule::netsvc {
+
+namespace wire = dhcp::wire;
+
+namespace {
+
+constexpr std::size_t kMostNetworks = 4096;
+constexpr int kEvents = 64;
+constexpr int kLongestWait = 60'000;  // milliseconds: a jump of the wall clock is seen by then
+constexpr std::chrono::seconds kClockJump{5};
+
+std::chrono::nanoseconds read_clock(clockid_t clock) {
+    timespec t{};
+    ::clock_gettime(clock, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+// 32 bits that nobody can guess; the kernel's generator, fetched in bulk.
+std::uint32_t random_bits() {
+    static std::array<std::uint32_t, 64> pool;
+    static std::size_t left = 0;
+    if (left == 0) {
+        if (::getrandom(pool.data(), sizeof pool, 0) != static_cast<ssize_t>(sizeof pool)) {
+            std::abort();  // guessable ids would be worse than no service
+        }
+        left = pool.size();
+    }
+    return pool[--left];
+}
+
+}  // namespace
+
+Service::Service(UniqueFd listener, int folder)
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      listener_(std::move(listener)),
+      folder_(folder),
+      forwarder_(random_bits) {}
+
+Result<Service> Service::make(UniqueFd listener, int folder, UniqueFd daemon) {
+    Service service(std::move(listener), folder);
+    if (!service.epoll_) {
+        return fail_errno("cannot make an epoll descriptor");
+    }
+    TRY_OK(service.watch(service.listener_.get(), {Source::Kind::listener, {}, 0}));
+    if (daemon) {
+        service.adopt_daemon(std::move(daemon));
+    }
+    return service;
+}
+
+dhcp::Now Service::now() {
+    const auto steady = read_clock(CLOCK_BOOTTIME);
+    const auto wall = read_clock(CLOCK_REALTIME);
+    const dhcp::Now now{dhcp::Time(steady), std::chrono::sys_seconds(std::chrono::floor<std::chrono::seconds>(wall))};
+    const auto offset = wall - steady;
+    if (clock_offset_ && std::chrono::abs(offset - *clock_offset_) > kClockJump) {
+        log::info("the clock was set; writing the lease files afresh with their new end times");
+        for (auto& [uuid, served] : state_.networks) {
+            served.tidy(now, true);
+        }
+        if (daemon_) {
+            daemon_->start_dump();
+        }
+        clock_offset_ = offset;
+    } else if (!clock_offset_) {
+        clock_offset_ = offset;
+    }
+    return now;
+}
+
+Result<void> Service::watch(int fd, const Source& source) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+        return fail_errno("cannot watch a descriptor");
+    }
+    sources_.insert_or_assign(fd, source);
+    return {};
+}
+
+// Must come before the descriptor is closed: the daemon may hold copies, which would keep it in the epoll set.
+void Service::unwatch(int fd) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+    sources_.erase(fd);
+}
+
+Result<void> Service::run() {
+    for (;;) {
+        TRY_OK(turn(kLongestWait));
+    }
+}
+
+int Service::wait_for(int most_milliseconds) const {
+    dhcp::Time next = forwarder_.next_tick();
+    for (const auto& [uuid, served] : state_.networks) {
+        next = std::min(next, served.server().next_tick());
+    }
+    if (next == dhcp::kEndOfTime) {
+        return most_milliseconds;
+    }
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(next.time_since_epoch() - read_clock(CLOCK_BOOTTIME));
+    return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, most_milliseconds));
+}
+
+Result<void> Service::turn(int most_milliseconds) {
+    std::array<epoll_event, kEvents> events{};
+    const int count = ::epoll_wait(epoll_.get(), events.data(), kEvents, wait_for(most_milliseconds));
+    if (count < 0 && errno != EINTR) {
+        return fail_errno("cannot wait for events");
+    }
+    const dhcp::Now now = this->now();
+    bool talk = false;
+    for (int i = 0; i < count; ++i) {
+        const auto found = sources_.find(events[static_cast<std::size_t>(i)].data.fd);
+        if (found == sources_.end()) {
+            continue;
+        }
+        const Source source = found->second;
+        // The daemon's messages may close descriptors that this turn has events of: they come last.
+        if (source.kind == Source::Kind::daemon || source.kind == Source::Kind::listener) {
+            talk = true;
+        } else {
+            dispatch(source, now);
+        }
+    }
+    finish_turn(now);
+    if (talk) {
+        for (int i = 0; i < count; ++i) {
+            const auto found = sources_.find(events[static_cast<std::size_t>(i)].data.fd);
+            if (found != sources_.end() && found->second.kind == Source::Kind::daemon) {
+                hear_daemon(now);
+            } else if (found != sources_.end() && found->second.kind == Source::Kind::listener) {
+                accept_daemon();
+            }
+        }
+        finish_turn(now);
+    }
+    return {};
+}
+
+void Service::dispatch(const Source& source, const dhcp::Now& now) {
+    switch (source.kind) {
+        case Source::Kind::dhcp:
+            if (const auto served = state_.networks.find(source.network); served != state_.networks.end()) {
+                served->second.receive_dhcp(inbox_, now);
+            }
+            break;
+        case Source::Kind::dns: answer_dns(source, now); break;
+        case Source::Kind::upstream: hear_upstream(source, now); break;
+        case Source::Kind::listener:
+        case Source::Kind::daemon: break;
+    }
+}
+
+// Disk, daemon, clients: in this order.
+void Service::finish_turn(const dhcp::Now& now) {
+    for (auto& [uuid, served] : state_.networks) {
+        served.tick(now);
+        Served::Committed done = served.commit(now);
+        if (daemon_ && done.recovered) {
+            daemon_->start_dump();
+        }
+        if (daemon_ && !done.events.empty()) {
+            talk_to_daemon(daemon_->tell(std::move(done.events)));
+        }
+        served.send_replies(outbox_);
+    }
+    carry_out(forwarder_.tick(now.time));
+    outbox_.flush();
+    for (auto& [uuid, served] : state_.networks) {
+        served.tidy(now);
+    }
+    if (daemon_) {
+        talk_to_daemon(daemon_->pump(state_, now));
+    }
+}
+
+// ---- the daemon
+
+void Service::accept_daemon() {
+    UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket) {
+        return;
+    }
+    // The socket's folder is the daemon's alone; this is the second lock on the same door.
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
+        (peer.uid != 0 && peer.uid != ::geteuid())) {
+        log::warning("a connection of user {} was refused: only the daemon may connect", peer.uid);
+        return;
+    }
+    log::info("a daemon connected, process {}", peer.pid);
+    adopt_daemon(std::move(socket));
+}
+
+void Service::adopt_daemon(UniqueFd socket) {
+    if (daemon_) {
+        unwatch(daemon_->fd());
+    }
+    staged_.reset();
+    daemon_wants_write_ = false;
+    daemon_ = std::make_unique<DaemonLink>(std::move(socket));
+    if (auto watched = watch(daemon_->fd(), {Source::Kind::daemon, {}, 0}); !watched) {
+        lose_daemon(watched.error());
+    }
+}
+
+void Service::lose_daemon(const Error& why) {
+    log::info("no daemon: {}; serving on", why.message);
+    unwatch(daemon_->fd());
+    daemon_.reset();
+    staged_.reset();
+}
+
+void Service::talk_to_daemon(const Result<bool>& sent) {
+    if (!sent) {
+        return lose_daemon(sent.error());
+    }
+    if (!daemon_ || daemon_wants_write_ == !*sent) {
+        return;
+    }
+    daemon_wants_write_ = !*sent;
+    epoll_event event{};
+    event.events = daemon_wants_write_ ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    event.data.fd = daemon_->fd();
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, daemon_->fd(), &event);
+}
+
+void Service::hear_daemon(const dhcp::Now& now) {
+    while (daemon_) {
+        auto received = daemon_->receive();
+        if (!received) {
+            return lose_daemon(received.error());
+        }
+        if (!*received) {
+            return;
+        }
+        if (auto taken = take(std::move(**received), now); !taken) {
+            return lose_daemon(taken.error());
+        }
+    }
+}
+
+Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) {
+    if (const auto* begin = std::get_if<wire::Begin>(&received.message)) {
+        staged_.emplace();
+        staged_->generation = begin->generation;
+        return {};
+    }
+    if (const auto* revoke = std::get_if<wire::RevokeLease>(&received.message)) {
+        if (const auto served = state_.networks.find(revoke->network); served != state_.networks.end()) {
+            served->second.revoke(revoke->port);
+        }
+        return {};
+    }
+    if (!staged_) {
+        return fail(Code::malformed, "the daemon pushes without a Begin");
+    }
+    if (auto* network = std::get_if<wire::Network>(&received.message)) {
+        if (staged_->networks.size() == kMostNetworks) {
+            return fail(Code::malformed, "the daemon pushes too many networks");
+        }
+        staged_->networks.emplace_back(std::move(*network), std::move(received.fds));
+    } else if (auto* part = std::get_if<wire::NetworkPart>(&received.message)) {
+        return take_part(std::move(*part));
+    } else if (auto* upstreams = std::get_if<wire::Upstreams>(&received.message)) {
+        staged_->upstreams.emplace(std::move(*upstreams), std::move(received.fds));
+    } else if (const auto* commit = std::get_if<wire::Commit>(&received.message)) {
+        if (commit->generation != staged_->generation) {
+            return fail(Code::malformed, "the daemon commits another push than it began");
+        }
+        commit_push(now);
+    }
+    return {};
+}
+
+Result<void> Service::take_part(wire::NetworkPart part) {
+    const auto found = std::ranges::find_if(staged_->networks,
+                                            [&](const auto& staged) { return staged.first.spec.uuid == part.network; });
+    if (found == staged_->networks.end() || (!part.hosts.empty() && part.subnet >= found->first.spec.subnets.size())) {
+        return fail(Code::malformed, "the daemon pushes a part of nothing");
+    }
+    dhcp::Spec& spec = found->first.spec;
+    if (!part.hosts.empty()) {
+        auto& hosts = spec.subnets[part.subnet].hosts;
+        hosts.insert(hosts.end(), part.hosts.begin(), part.hosts.end());
+    }
+    spec.dns_hosts.insert(spec.dns_hosts.end(), part.dns_hosts.begin(), part.dns_hosts.end());
+    return {};
+}
+
+void Service::commit_push(const dhcp::Now& now) {
+    Staged push = std::move(*staged_);
+    staged_.reset();
+    std::vector<Uuid> gone;
+    for (const auto& [uuid, served] : state_.networks) {
+        const auto stays = [&](const auto& staged) { return staged.first.spec.uuid == uuid; };
+        if (std::ranges::none_of(push.networks, stays)) {
+            gone.push_back(uuid);
+        }
+    }
+    for (const Uuid& uuid : gone) {
+        stop_serving(uuid, now);
+    }
+    for (auto& [network, fds] : push.networks) {
+        serve(std::move(network), std::move(fds), now);
+    }
+    if (push.upstreams) {
+        replace_upstreams(push.upstreams->first, std::move(push.upstreams->second));
+    }
+    state_.generation = push.generation;
+    daemon_->owe_synced();
+}
+
+void Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp::Now& now) {
+    const Uuid uuid = network.spec.uuid;
+    const std::string name = network.spec.network;
+    auto found = state_.networks.find(uuid);
+    const bool fresh = found == state_.networks.end();
+    if (fresh) {
+        found = state_.networks.try_emplace(uuid, std::move(network.spec), folder_).first;
+    } else if (!(found->second.server().spec() == network.spec)) {
+        found->second.configure(std::move(network.spec));
+    }
+    found->second.open_leases(now);
+    if (!fds.empty()) {
+        replace_sockets(found->second, Sockets::take(network.sockets, fds));
+    }
+    if (fresh) {
+        log::info("{}: serving on {}, {} leases", name, found->second.server().spec().bridge.str(),
+                  found->second.server().leases().active());
+    }
+}
+
+void Service::stop_serving(const Uuid& network, const dhcp::Now& now) {
+    const auto found = state_.networks.find(network);
+    found->second.commit(now);  // the daemon asked for the end: it needs no word of these events
+    log::info("{}: no longer served", found->second.server().spec().network);
+    replace_sockets(found->second, {});
+    forwarder_.forget(network);
+    state_.networks.erase(found);
+}
+
+void Service::replace_sockets(Served& served, Sockets sockets) {
+    const Uuid& uuid = served.server().spec().uuid;
+    for (const int fd : served.sockets().fds()) {
+        unwatch(fd);
+    }
+    served.replace_sockets(std::move(sockets));
+    const auto watch_or_say = [&](const UniqueFd& fd, Source::Kind kind, std::size_t index) {
+        if (auto watched = fd ? watch(fd.get(), {kind, uuid, index}) : Result<void>(); !watched) {
+            log::error("{}: {}", served.server().spec().network, watched.error().message);
+        }
+    };
+    watch_or_say(served.sockets().dhcp, Source::Kind::dhcp, 0);
+    for (std::size_t i = 0; i < served.sockets().dns.size(); ++i) {
+        watch_or_say(served.sockets().dns[i].second, Source::Kind::dns, i);
+    }
+}
+
+void Service::replace_upstreams(const wire::Upstreams& upstreams, std::vector<UniqueFd> fds) {
+    if (!fds.empty()) {
+        for (const UniqueFd& fd : state_.upstreams) {
+            unwatch(fd.get());
+        }
+        state_.upstreams = std::move(fds);
+        state_.v4_upstreams = upstreams.v4_sockets;
+        for (std::size_t i = 0; i < state_.upstreams.size(); ++i) {
+            if (auto watched = watch(state_.upstreams[i].get(), {Source::Kind::upstream, {}, i}); !watched) {
+                log::error("upstream socket: {}", watched.error().message);
+            }
+        }
+    }
+    forwarder_.configure(upstreams.servers, state_.v4_upstreams, state_.upstreams.size() - state_.v4_upstreams);
+}
+
+// ---- DNS
+
+void Service::answer_dns(const Source& source, const dhcp::Now& now) {
+    const auto found = state_.networks.find(source.network);
+    if (found == state_.networks.end() || source.index >= found->second.sockets().dns.size()) {
+        return;
+    }
+    Served& served = found->second;
+    const int socket = served.sockets().dns[source.index].second.get();
+    for (const Incoming& in : inbox_.receive(socket)) {
+        if (!served.is_on_link(in.from.address)) {
+            continue;
+        }
+        auto reaction =
+            dhcp::react(in.bytes, served.zone(), served.server().leases(), served.is_own_address(in.from.address));
+        if (auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
+            outbox_.add(socket, in.from, std::move(*reply));
+        } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
+            const dhcp::Forwarder::Client client{source.network, static_cast<std::uint16_t>(source.index),
+                                                 in.from.address, in.from.port};
+            carry_out(forwarder_.ask(client, forward->query, in.bytes, now.time));
+        }
+    }
+}
+
+void Service::hear_upstream(const Source& source, const dhcp::Now& now) {
+    if (source.index >= state_.upstreams.size()) {
+        return;
+    }
+    for (const Incoming& in : inbox_.receive(state_.upstreams[source.index].get())) {
+        carry_out(forwarder_.reply(source.index, {in.from.address, in.from.port}, in.bytes, now.time));
+    }
+}
+
+void Service::carry_out(dhcp::Forwarder::Step step) {
+    for (auto& send : step.send) {
+        if (send.socket < state_.upstreams.size()) {
+            outbox_.add(state_.upstreams[send.socket].get(), {send.to.address, send.to.port}, std::move(send.datagram));
+        }
+    }
+    for (auto& deliver : step.deliver) {
+        const auto served = state_.networks.find(deliver.to.network);
+        if (served != state_.networks.end() && deliver.to.socket < served->second.sockets().dns.size()) {
+            outbox_.add(served->second.sockets().dns[deliver.to.socket].second.get(),
+                        {deliver.to.address, deliver.to.port}, std::move(deliver.datagram));
+        }
+    }
+}
+
+}  // namespace bascule::netsvc
