@@ -121,6 +121,25 @@ make_outside() {
     wait_until 5 "the outside" busybox ping -c 1 -W 1 "$outside_address"
 }
 
+# plug NAME BRIDGE [MAC]: a place called NAME whose eth0 is a port of the bridge; the port's own name is NAME-port.
+plug() {
+    place "$1"
+    ip link add "$1-port" type veth peer name eth0 netns "${place[$1]}"
+    [[ -z ${3:-} ]] || at "$1" ip link set eth0 address "$3"
+    ip link set "$1-port" master "$2" up
+    at "$1" ip link set eth0 up
+}
+
+# lease NAME [UDHCPC-OPTION…]: a real client asks in that place until it has a lease, and sets address and default
+# route. Prints what the server said, "ip=… router=… dns=…" and more, one fact a line. A bridge with spanning tree lets
+# nothing through for its first four seconds; the client asks every second.
+lease() {
+    local name=$1
+    shift
+    at "$name" busybox udhcpc -f -q -n -i eth0 -t 20 -T 1 -A 1 -s "$BASCULE_TOP/tests/support/lease_here.sh" "$@" 2>/dev/null
+}
+fact() { sed -n "s/^$1=//p"; } # of what lease printed
+
 # ── guests ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Puts kernel and initrd of the test guest where the daemon's QEMU may read them: $guest_kernel, $guest_initrd.
@@ -197,3 +216,19 @@ drops() {
 }
 dropped() { drops "$1" | awk '{ sum += $1 } END { print sum + 0 }'; } # PATTERN -> sum
 dropped_at_least() { (($(dropped "$1") >= $2)); }                    # PATTERN COUNT
+
+# bind PORT MAC FILTER [IP…]: puts a device under a filter, without a guest.
+bind() {
+    local port=$1 mac=$2 filter=$3 parameters="" address
+    shift 3
+    for address in "$@"; do parameters+="<parameter name='IP' value='$address'/>"; done
+    cat >"$root/binding-$port.xml" <<XML
+<filterbinding>
+  <owner><name>$port</name><uuid>$(cat /proc/sys/kernel/random/uuid)</uuid></owner>
+  <portdev name='$port'/>
+  <mac address='$mac'/>
+  <filterref filter='$filter'>$parameters</filterref>
+</filterbinding>
+XML
+    v nwfilter-binding-create "$root/binding-$port.xml"
+}

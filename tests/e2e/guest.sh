@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A real Linux guest, driven by real virsh: from define to undefine.
+# time: 240
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+make_outside
+daemon_start
+prepare_guest_image
+has() { grep -q -- "$1" <<<"$2" || fail "no '$1' in: $2"; }
+events=$BASCULE_TEST_DIR/events
+stdbuf -oL virsh -q -c "$(libvirt_uri)" event --all --loop --timestamp >"$events" 2>&1 &
+
+# Defined: listed as shut off, with a uuid and MAC of its own, and what comes back can be defined again.
+guest_xml alpha 52:54:00:e2:e0:01 "ping,192.168.122.1,2;ping,$outside_address,3;resolve,alpha" default clean-traffic |
+    sed "/<mac /d" >"$BASCULE_TEST_DIR/alpha.xml"
+v define "$BASCULE_TEST_DIR/alpha.xml" >/dev/null
+has "shut off" "$(v domstate alpha)"
+mac=$(v domiflist alpha | awk 'NF { print $5 }')
+[[ $mac =~ ^52:54:00: ]] || fail "generated MAC: '$mac'"
+v dumpxml alpha >"$BASCULE_TEST_DIR/again.xml"
+v define "$BASCULE_TEST_DIR/again.xml" >/dev/null
+[[ $(v domiflist alpha | awk 'NF { print $5 }') == "$mac" ]] || fail "the MAC changed"
+uuid=$(v domuuid alpha | xargs)
+[[ $(v domname "$uuid" | xargs) == alpha ]] || fail "domname of $uuid"
+
+# Started: a process of another user, a port on the bridge, a lease, the world.
+v start alpha >/dev/null
+console_log alpha "$BASCULE_TEST_DIR/console"
+has running "$(v domstate alpha)"
+id=$(v domid alpha | xargs)
+[[ $id =~ ^[0-9]+$ ]] || fail "domid: $id"
+v list --name | grep -x alpha >/dev/null || fail "alpha is not listed"
+qemu=$(processes qemu-system-x86)
+[[ -n $qemu && $(stat -c %u "/proc/$qemu") != 0 ]] || fail "QEMU runs as root"
+port=$(v domiflist alpha | awk 'NF { print $1 }')
+[[ $(readlink "/sys/class/net/$port/master") == *virbr0 ]] || fail "port $port is not on virbr0"
+lease=$(wait_marker 90 "$BASCULE_TEST_DIR/console" lease)
+address=$(cut -d' ' -f3 <<<"$lease")
+has "router 192.168.122.1 dns 192.168.122.1" "$lease"
+wait_marker 60 "$BASCULE_TEST_DIR/console" "done" >/dev/null
+for step in "ping 192.168.122.1 ok" "ping $outside_address ok" "resolve alpha ok ${address%/*}"; do
+    marker "$BASCULE_TEST_DIR/console" "step $step" >/dev/null || fail "the guest did not: $step"
+done
+has "$address" "$(v domifaddr alpha)"
+has "$mac" "$(v net-dhcp-leases default)"
+has "rx_bytes" "$(v domifstat alpha "$port")"
+has "CPU(s): *1" "$(v dominfo alpha)"
+v net-dumpxml default >/dev/null
+
+# The daemon is killed and comes back: the guest never noticed and is still its own.
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+daemon_start
+[[ $(v domid alpha | xargs) == "$id" ]] || fail "alpha has another id after the daemon was killed"
+busybox ping -c 1 -W 2 "${address%/*}" >/dev/null || fail "the guest does not answer after the daemon was killed"
+
+# Destroyed: gone with everything it had. A transient one leaves no definition.
+v destroy alpha >/dev/null
+wait_until 10 "QEMU to end" processes_gone qemu-system-x86
+no_port() { ! ip link show "$port"; }
+wait_until 5 "the port to be gone" no_port
+has "shut off" "$(v domstate alpha)"
+v undefine alpha >/dev/null
+v list --all --name | grep . && fail "a guest is still listed"
+v create "$BASCULE_TEST_DIR/alpha.xml" >/dev/null
+# A guest that dies by itself is noticed, and everything that it owned is withdrawn.
+port=$(v domiflist alpha | awk 'NF { print $1 }')
+kill -KILL "$(processes qemu-system-x86)"
+no_guests() { [[ -z $(v list --all --name | tr -d '\n') ]]; }
+wait_until 10 "the dead guest to be noticed" no_guests
+wait_until 5 "its port to be gone" no_port
+
+# What QEMU says when it cannot start is what the client reads.
+sed 's/<cmdline>/<initrd>\/dev\/null\/nothing<\/initrd>&/; /initrd.gz/d' "$BASCULE_TEST_DIR/alpha.xml" >"$BASCULE_TEST_DIR/broken.xml"
+if said=$(v create "$BASCULE_TEST_DIR/broken.xml" 2>&1); then fail "a guest without its initrd started"; fi
+has "/dev/null/nothing" "$said"
+
+for event in Defined Started Stopped Undefined; do
+    grep -q "alpha.*$event" "$events" || fail "no event '$event': $(cat "$events")"
+done

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Filters through virsh: the stock ones are there; bound, edited, unbound, they do what they say, at once.
+# time: 120
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+daemon_start
+cat >"$BASCULE_TEST_DIR/lab.xml" <<'XML'
+<network>
+  <name>lab</name>
+  <bridge name='labbr' stp='off' delay='0'/>
+  <ip address='10.50.0.1' netmask='255.255.255.0'>
+    <dhcp><range start='10.50.0.10' end='10.50.0.99'/></dhcp>
+  </ip>
+</network>
+XML
+v net-create "$BASCULE_TEST_DIR/lab.xml" >/dev/null
+reaches() { at "$1" busybox ping -c 1 -W 1 -I "$2" 10.50.0.1; }
+unreached() { ! reaches "$@"; }
+refused() { # WORDS COMMAND…: fails, and says so in these words
+    local words=$1 said
+    shift
+    if said=$("$@" 2>&1); then fail "was not refused: $*"; fi
+    grep -qi -- "$words" <<<"$said" || fail "refused without saying '$words': $said"
+}
+
+# The stock filters, and one with its references.
+for name in clean-traffic no-mac-spoofing no-ip-spoofing no-arp-spoofing no-other-l2-traffic qemu-announce-self \
+    allow-incoming-ipv4 allow-arp allow-ipv4 allow-dhcp; do
+    v nwfilter-list | grep -w "$name" >/dev/null || fail "there is no filter $name"
+done
+v nwfilter-dumpxml clean-traffic | grep -q "filter='no-mac-spoofing'" || fail "clean-traffic does not refer to no-mac-spoofing"
+
+# Bound with an address: that one passes, another does not.
+mac=52:54:00:50:00:01
+plug alpha labbr $mac
+at alpha ip addr add 10.50.0.2/24 dev eth0
+at alpha ip addr add 10.50.0.3/24 dev eth0
+wait_until 5 "the bare port" reaches alpha 10.50.0.3
+bind alpha-port $mac clean-traffic 10.50.0.2 >/dev/null
+v nwfilter-binding-list | grep alpha-port | grep -q clean-traffic || fail "nwfilter-binding-list"
+v nwfilter-binding-dumpxml alpha-port | grep -q "value='10.50.0.2'" || fail "nwfilter-binding-dumpxml"
+wait_until 5 "the honest address" reaches alpha 10.50.0.2
+unreached alpha 10.50.0.3 >/dev/null || fail "a spoofed source passed"
+refused "alpha-port" bind alpha-port $mac clean-traffic 10.50.0.2
+
+# Unbound, everything passes again; bound with a list, both of its addresses do.
+v nwfilter-binding-delete alpha-port >/dev/null
+wait_until 5 "the freed port" reaches alpha 10.50.0.3
+bind alpha-port $mac clean-traffic 10.50.0.2 10.50.0.3 >/dev/null
+wait_until 5 "the first of two addresses" reaches alpha 10.50.0.2
+wait_until 5 "the second of two addresses" reaches alpha 10.50.0.3
+v nwfilter-binding-delete alpha-port >/dev/null
+
+# A filter of our own, edited while two ports use it: both change.
+own() { # ACTION
+    cat >"$BASCULE_TEST_DIR/own.xml" <<XML
+<filter name='own' chain='root'>
+  <uuid>5f4d0a7e-58c7-4f0b-9b43-0a1f5f3a7d11</uuid>
+  <rule action='$1' direction='out' priority='100'>
+    <ip dstipaddr='10.50.0.1' protocol='icmp'/>
+  </rule>
+</filter>
+XML
+    v nwfilter-define "$BASCULE_TEST_DIR/own.xml" >/dev/null
+}
+plug beta labbr 52:54:00:50:00:02
+at beta ip addr add 10.50.0.4/24 dev eth0
+own accept
+bind alpha-port $mac own >/dev/null
+bind beta-port 52:54:00:50:00:02 own >/dev/null
+wait_until 5 "alpha under its own filter" reaches alpha 10.50.0.2
+wait_until 5 "beta under its own filter" reaches beta 10.50.0.4
+own drop
+unreached alpha 10.50.0.2 >/dev/null || fail "the edited filter does not hold alpha"
+unreached beta 10.50.0.4 >/dev/null || fail "the edited filter does not hold beta"
+refused "in use" v nwfilter-undefine own
+v nwfilter-binding-delete alpha-port >/dev/null
+v nwfilter-binding-delete beta-port >/dev/null
+v nwfilter-undefine own >/dev/null
+
+# The address learned from the lease that our own server gave.
+plug gamma labbr 52:54:00:50:00:03
+bind gamma-port 52:54:00:50:00:03 clean-traffic >/dev/null
+address=$(lease gamma | fact ip)
+[[ -n $address ]] || fail "no lease behind clean-traffic"
+wait_until 5 "the leased address" reaches gamma "$address"
+at gamma ip addr add 10.50.0.200/24 dev eth0
+unreached gamma 10.50.0.200 >/dev/null || fail "an address without lease passed"
+
+# What cannot be in force is refused.
+refused "nowhere" bind beta-port 52:54:00:50:00:02 nowhere
+printf "<filter name='loop'><filterref filter='loop'/></filter>" >"$BASCULE_TEST_DIR/loop.xml"
+refused "loop" v nwfilter-define "$BASCULE_TEST_DIR/loop.xml"
+refused "no-such-address" bind beta-port 52:54:00:50:00:02 clean-traffic no-such-address
+wait_until 5 "beta, free after refusals" reaches beta 10.50.0.4

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# An intruder behind clean-traffic and a filter against rogue DHCP servers: no hostile frame gets to the other ports of
+# the bridge, each honest one does.
+# time: 60
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+daemon_start
+cat >"$BASCULE_TEST_DIR/lab.xml" <<'XML'
+<network>
+  <name>lab</name>
+  <bridge name='labbr' stp='off' delay='0'/>
+  <ip address='10.60.0.1' netmask='255.255.255.0'/>
+</network>
+XML
+v net-create "$BASCULE_TEST_DIR/lab.xml" >/dev/null
+cat >"$BASCULE_TEST_DIR/no-server.xml" <<'XML'
+<filter name='no-dhcp-server-here' chain='ipv4' priority='-710'>
+  <rule action='drop' direction='out' priority='100'><ip protocol='udp' srcportstart='67'/></rule>
+</filter>
+XML
+cat >"$BASCULE_TEST_DIR/guarded.xml" <<'XML'
+<filter name='guarded'>
+  <filterref filter='no-dhcp-server-here'/>
+  <filterref filter='clean-traffic'/>
+</filter>
+XML
+v nwfilter-define "$BASCULE_TEST_DIR/no-server.xml" >/dev/null
+v nwfilter-define "$BASCULE_TEST_DIR/guarded.xml" >/dev/null
+
+mac=52:54:00:60:00:02
+plug intruder labbr $mac
+plug victim labbr
+at victim ip link set eth0 promisc on
+bind intruder-port $mac guarded 10.60.0.2 >/dev/null
+"$BASCULE_TOP/tests/netns/hostile.py" "${place[intruder]}" "${place[victim]}" $mac 10.60.0.2 10.60.0.1 ||
+    fail "a hostile frame arrived, or an honest one did not"
