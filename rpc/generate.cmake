@@ -5,7 +5,7 @@ if(NOT TARGET bascule_rpc)
   return()
 endif()
 add_executable(rpc_generate ${PROJECT_SOURCE_DIR}/rpc/generate.cpp)
-set(rpc_areas connect domain interface keepalive lxc network node_device nwfilter qemu secret storage)
+set(rpc_areas bascule connect domain interface keepalive lxc network node_device nwfilter qemu secret storage)
 set(rpc_out ${PROJECT_BINARY_DIR}/generated/rpc)
 set(rpc_headers ${rpc_out}/constants.h ${rpc_out}/procedures.h ${rpc_out}/proto.h ${rpc_out}/proto_types.h)
 set(rpc_recode ${rpc_out}/recode_index.cpp)
@@ -16,7 +16,7 @@ endforeach()
 file(GLOB rpc_tables CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/rpc/*.tsv)
 add_custom_command(
   OUTPUT ${rpc_headers} ${rpc_out}/procedures.cpp ${rpc_recode}
-  COMMAND rpc_generate ${PROJECT_SOURCE_DIR}/rpc ${PROJECT_BINARY_DIR}/generated
+  COMMAND rpc_generate ${PROJECT_SOURCE_DIR}/rpc ${PROJECT_BINARY_DIR}/generated ${rpc_areas}
   DEPENDS rpc_generate ${rpc_tables}
   COMMENT "Generating the protocol from rpc/*.tsv"
   VERBATIM)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Build-time generator: the protocol's tables to C++. Not part of the library; needs only the standard library.
 //
-//   generate TABLES_DIR OUTPUT_DIR
+//   generate TABLES_DIR OUTPUT_DIR AREA...
 //
-// reads procedures.tsv, structs.tsv and constants.tsv and writes below OUTPUT_DIR/rpc/
+// (the areas, so that the build knows the files beforehand; others than the tables have are an error) reads
+// procedures.tsv, structs.tsv and constants.tsv and writes below OUTPUT_DIR/rpc/
 //   constants.h       a namespace of constexpr values for each group
 //   proto_types.h     the composite types (Domain, Network, …)
 //   proto_AREA.h      for each procedure of an area its argument and result structs and a tag that binds them:
@@ -483,7 +484,7 @@ string constants_text(const std::filesystem::path& dir) {
     return out.str();
 }
 
-void generate(const std::filesystem::path& tables, const Output& out) {
+void generate(const std::filesystem::path& tables, const Output& out, const std::set<string>& expected_areas) {
     Types types;
     std::vector<Struct> structs;
     for (const Row& row : read_table(tables / "structs.tsv", 2)) {
@@ -502,6 +503,13 @@ void generate(const std::filesystem::path& tables, const Output& out) {
             programs.push_back(p.program);
         }
     }
+    if (areas != expected_areas) {
+        string list;
+        for (const string& area : areas) {
+            list += " " + area;
+        }
+        die("rpc_areas in rpc/generate.cmake must be:" + list);
+    }
     out.write("constants.h", constants_text(tables));
     out.write("proto_types.h", types_text(structs));
     out.write("procedures.h", numbers_text(procedures, programs));
@@ -519,8 +527,8 @@ void generate(const std::filesystem::path& tables, const Output& out) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        die("usage: generate TABLES_DIR OUTPUT_DIR");
+    if (argc < 4) {
+        die("usage: generate TABLES_DIR OUTPUT_DIR AREA...");
     }
-    generate(argv[1], Output(std::filesystem::path(argv[2]) / "rpc"));
+    generate(argv[1], Output(std::filesystem::path(argv[2]) / "rpc"), std::set<string>(argv + 3, argv + argc));
 }
