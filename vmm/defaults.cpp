@@ -2,6 +2,7 @@
 #include "vmm/defaults.h"
 
 #include <set>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -13,10 +14,16 @@ Result<void> complete(Spec& spec, const Fresh& fresh) {
     if (spec.uuid.is_nil()) {
         spec.uuid = fresh.uuid();
     }
+    // Two NICs on one wire cannot share a station address; on two wires (a bond, a standby) they may.
+    std::set<std::tuple<Interface::Type, std::string, MacAddr>> stations;
     std::set<MacAddr> taken;
     for (const Interface& nic : spec.interfaces) {
-        if (nic.mac && !taken.insert(*nic.mac).second) {
-            return fail(Code::invalid_xml, fmt::format("two <interface> have the MAC address {}", format(*nic.mac)));
+        if (nic.mac && !stations.emplace(nic.type, nic.source, *nic.mac).second) {
+            return fail(Code::invalid_xml,
+                        fmt::format("two <interface> of '{}' have the MAC address {}", nic.source, format(*nic.mac)));
+        }
+        if (nic.mac) {
+            taken.insert(*nic.mac);
         }
     }
     for (Interface& nic : spec.interfaces) {

@@ -41,9 +41,9 @@ constexpr Value<unsigned> kBootOrder{"a boot order, 1 or more", xml::parse_numbe
 constexpr Value<std::string> kParameterName{"a name of letters, digits and '_'", [](std::string_view t) {
                                                 return all_of(t, "_") ? std::optional(std::string(t)) : std::nullopt;
                                             }};
-constexpr Value<std::string> kParameterValue{
-    "a value of letters, digits, '_', '.', ':' and '/'",
-    [](std::string_view t) { return all_of(t, "_.:/-") ? std::optional(std::string(t)) : std::nullopt; }};
+constexpr Value<std::string> kParameterValue{"a value of letters, digits, '_', '.' and ':'", [](std::string_view t) {
+                                                 return all_of(t, "_.:") ? std::optional(std::string(t)) : std::nullopt;
+                                             }};
 constexpr Value<ObjectName> kFilterName{"a filter's name", ObjectName::parse};
 
 Result<std::string> read_source(const Node& node, Interface::Type type) {
