@@ -261,6 +261,26 @@ std::optional<Command> FakeSpawner::last() const {
     return children.empty() ? std::nullopt : std::optional(children.rbegin()->second.command);
 }
 
+Result<Bytes> FakeStream::read(std::size_t limit) {
+    if (incoming.empty() && closed) {
+        return fail(Code::unreachable, "the peer has closed the connection");
+    }
+    const ByteView now = as_bytes(incoming).first(std::min(limit, incoming.size()));
+    Bytes out(now.begin(), now.end());
+    incoming.erase(0, out.size());
+    return out;
+}
+
+Result<std::size_t> FakeStream::write(ByteView bytes) {
+    if (closed) {
+        return fail(Code::unreachable, "the peer has closed the connection");
+    }
+    const std::size_t taken = std::min(room, bytes.size());
+    outgoing += as_text(bytes.first(taken));
+    room -= taken;
+    return taken;
+}
+
 Result<UniqueFd> FakeTaps::open_tap(const IfName& name, bool multi_queue) {
     if (missing.contains(name.str())) {
         return fail_errno("tap " + name.str(), ENODEV);

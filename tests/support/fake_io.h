@@ -130,6 +130,19 @@ private:
     int next_pid_ = 1000;
 };
 
+// What the program under test reads is `incoming`, what it writes collects in `outgoing`.
+class FakeStream : public kernel::Stream {
+public:
+    int fd() const override { return number; }
+    Result<Bytes> read(std::size_t limit) override;
+    Result<std::size_t> write(ByteView bytes) override;
+
+    int number = -1;  // for FakeLoop::fire(); one that nothing else has open
+    std::string incoming, outgoing;
+    bool closed = false;                              // by the peer, once incoming is empty
+    std::size_t room = static_cast<std::size_t>(-1);  // that the peer still takes
+};
+
 class FakeTaps : public kernel::Taps {
 public:
     Result<UniqueFd> open_tap(const IfName& name, bool multi_queue) override;
