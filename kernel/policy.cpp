@@ -209,6 +209,9 @@ std::string dump(const Policy& policy) {
     for (std::size_t i = 0; i < policy.sections.size(); ++i) {
         const Section& section = policy.sections[i];
         const auto layer = std::ranges::find(policy.layers, i);
+        if (layer == policy.layers.end() && section.decisions.empty()) {
+            continue;  // says nothing
+        }
         out += layer == policy.layers.end() ? fmt::format("{}:\n", section.name)
                                             : fmt::format("layer {}:\n", section.name);
         for (const Decision& decision : section.decisions) {

@@ -68,6 +68,13 @@ void inline_short_sections(Directed& directed) {
         }
     }
     sections[0].decisions = std::move(out);
+    for (std::size_t i = 1; i < sections.size(); ++i) {
+        const bool entered = std::ranges::any_of(
+            sections[0].decisions, [&](const Decision& d) { return d.action == Action::enter && d.section == i; });
+        if (!entered) {
+            sections[i].decisions.clear();
+        }
+    }
 }
 
 // Nothing is reached behind a decision that takes every frame.

@@ -93,6 +93,11 @@ public:
         });
     }
 
+    bool goes_last(const policy::Condition& condition) const {
+        const auto* const among = std::get_if<policy::Among>(&condition.test);
+        return rarp_ && among != nullptr && among->field == Field::protocol;
+    }
+
     // One text, or several of which any is enough.
     std::vector<std::string> of(const policy::Condition& condition) {
         std::string layout;
@@ -200,10 +205,20 @@ private:
 
 std::vector<std::string> match_texts(const std::vector<policy::Condition>& when, std::string_view device) {
     Matcher matcher(when, device);
+    // `nft list` of version 1.0.6 aborts on rules that say `meta protocol 0x8035` before masked or ranged bytes
+    // of the header (payload_expr_complete), but not on those that say it after them.
+    std::vector<const policy::Condition*> ordered;
+    for (const bool last : {false, true}) {
+        for (const policy::Condition& condition : when) {
+            if (matcher.goes_last(condition) == last) {
+                ordered.push_back(&condition);
+            }
+        }
+    }
     std::vector<std::string> out{""};
-    for (const policy::Condition& condition : when) {
+    for (const policy::Condition* const condition : ordered) {
         std::vector<std::string> next;
-        const std::vector<std::string> texts = matcher.of(condition);
+        const std::vector<std::string> texts = matcher.of(*condition);
         for (const std::string& before : out) {
             for (const std::string& text : texts) {
                 next.push_back(before.empty() ? text : before + " " + text);

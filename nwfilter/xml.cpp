@@ -14,6 +14,7 @@ namespace bascule::nwfilter {
 namespace {
 
 using Kind = xml::Fault::Kind;
+using kernel::policy::Field;
 
 constexpr EnumNames<Action, 5> kActions{{{{"drop", Action::drop},
                                           {"accept", Action::accept},
@@ -37,7 +38,7 @@ bool is_variable_name(std::string_view text) {
 }
 
 constexpr xml::Value<std::string> kFilterName{
-    "a filter's name (no '/', at most 200 bytes)", [](std::string_view t) -> std::optional<std::string> {
+    "a filter's name without '/', at most 200 bytes", [](std::string_view t) -> std::optional<std::string> {
         return ObjectName::parse(t) ? std::optional(std::string(t)) : std::nullopt;
     }};
 constexpr xml::Value<std::string> kVariableName{
@@ -112,44 +113,46 @@ std::optional<std::uint32_t> number_of(const Attribute* attribute) {
 
 // What attributes need of each other. The peer drops those that lack their partner, and the rule then
 // matches more than was written.
-void check_partners(xml::Reader& r, const Rule& rule) {
+std::optional<xml::Fault> missing_partner(const Rule& rule, int line) {
+    const auto fault = [&](std::string_view attr, std::string_view what, std::string got) {
+        return xml::Fault{Kind::inconsistent, line,          std::string(name_of(rule.protocol)), std::string(attr),
+                          std::string(what),  std::move(got)};
+    };
     const Attribute* const protocol = find(rule, "protocol");
     const auto transport = protocol != nullptr && !protocol->negated ? number_of(protocol) : std::nullopt;
+    const std::string got = protocol == nullptr ? "none" : format_value(row(protocol->row), protocol->value);
     for (const Attribute& attribute : rule.attributes) {
         const AttributeRow& at = row(attribute.row);
+        if (at.role == Role::comment) {
+            continue;
+        }
         if (at.role == Role::mask || at.role == Role::range_end) {
+            const std::string_view base_name = row(attribute.row - 1).name;
             const auto base = std::ranges::find(rule.attributes, attribute.row - 1, &Attribute::row);
             if (base == rule.attributes.end()) {
-                r.report(Kind::inconsistent, at.name, fmt::format("needs {}", row(attribute.row - 1).name), "none");
-                return;
+                return fault(at.name, fmt::format("needs {}", base_name), "none");
             }
             const auto first = number_of(&*base), last = number_of(&attribute);
             if (at.role == Role::range_end && first && last && *last < *first) {
-                r.report(Kind::inconsistent, at.name, fmt::format("is before {}", row(attribute.row - 1).name),
-                         std::to_string(*last));
-                return;
+                return fault(at.name, fmt::format("is before {}", base_name), std::to_string(*last));
             }
         }
-        if (at.field == kernel::policy::Field::src_port || at.field == kernel::policy::Field::dst_port) {
-            const bool has_ports = transport == 6U || transport == 17U || transport == 33U || transport == 132U;
-            if (at.role != Role::comment && at.role != Role::mask && !has_ports) {
-                r.report(Kind::inconsistent, at.name, "ports need protocol 'tcp', 'udp', 'sctp' or 33 (dccp)",
-                         protocol == nullptr ? "none" : format_value(row(protocol->row), protocol->value));
-                return;
-            }
+        const bool port = at.field == Field::src_port || at.field == Field::dst_port;
+        if (port && transport != 6U && transport != 17U && transport != 33U && transport != 132U) {
+            return fault(at.name, "ports need protocol 'tcp', 'udp', 'sctp' or 33 (dccp)", got);
         }
-        if ((at.field == kernel::policy::Field::icmp6_type || at.field == kernel::policy::Field::icmp6_code) &&
-            transport != 58U) {
-            r.report(Kind::inconsistent, at.name, "ICMPv6 types and codes need protocol 'icmpv6'",
-                     protocol == nullptr ? "none" : format_value(row(protocol->row), protocol->value));
-            return;
+        const bool icmp = at.field == Field::icmp6_type || at.field == Field::icmp6_code;
+        if (icmp && transport != 58U) {
+            return fault(at.name, "ICMPv6 types and codes need protocol 'icmpv6'", got);
         }
     }
+    return std::nullopt;
 }
 
 Result<Rule> parse_rule(const xml::Node& node) {
     xml::Reader r(node);
     Rule rule;
+    int line = node.line;
     const auto action = r.opt("action", kActions);
     if (!action) {
         r.report(Kind::missing, "action", kActions.choices(), {});
@@ -181,6 +184,7 @@ Result<Rule> parse_rule(const xml::Node& node) {
             break;
         }
         rule.protocol = *protocol;
+        line = element.line;
         if (auto read = read_element(element, rule); !read) {
             r.report_error(std::move(read).error());
         }
@@ -195,7 +199,9 @@ Result<Rule> parse_rule(const xml::Node& node) {
             attribute.negated = base != rule.attributes.end() && base->negated;
         }
     }
-    check_partners(r, rule);
+    if (const auto fault = missing_partner(rule, line); fault && r.ok()) {
+        r.report_error(xml::to_error(*fault));
+    }
     TRY_OK(r.finish());
     return rule;
 }

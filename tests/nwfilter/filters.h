@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the tests of nwfilter/ share: filters by name, ports by text.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <sstream>
+#include <string>
+
+#include "nwfilter/builtin.h"
+#include "nwfilter/port.h"
+#include "nwfilter/xml.h"
+
+namespace bascule::nwfilter {
+
+// The stock filters and whatever a test adds.
+class Filters {
+public:
+    Filters() {
+        for (const Filter& filter : builtin_filters()) {
+            filters_[filter.name] = filter;
+        }
+    }
+    void add(Filter filter) { filters_[filter.name] = std::move(filter); }
+    // Fails the running test when the text is not a filter.
+    std::string add(const std::string& xml) {
+        auto filter = parse(xml);
+        if (!filter) {
+            ADD_FAILURE() << filter.error().message << "\n" << xml;
+            return {};
+        }
+        const std::string name = filter->name;
+        add(std::move(*filter));
+        return name;
+    }
+    Lookup lookup() const {
+        return [this](const std::string& name) {
+            const auto found = filters_.find(name);
+            return found == filters_.end() ? nullptr : &found->second;
+        };
+    }
+
+private:
+    std::map<std::string, Filter> filters_;
+};
+
+inline Port port(std::string filter, Parameters parameters = {}, std::string_view ifname = "vnet0",
+                 std::string_view mac = "52:54:00:00:00:01") {
+    return {*IfName::parse(ifname), *parse_mac(mac), std::move(filter), std::move(parameters)};
+}
+
+// Lines of words: "filter NAME", "ifname NAME", "mac ADDRESS", and a parameter with one value a line.
+inline Port port_of(const std::string& text) {
+    Port out = port("");
+    std::istringstream lines(text);
+    std::string line;
+    while (std::getline(lines, line)) {
+        std::istringstream words(line);
+        std::string name, value;
+        if (!(words >> name >> value) || name.starts_with('#')) {
+            continue;
+        }
+        if (name == "filter") {
+            out.filter = value;
+        } else if (name == "ifname") {
+            out.ifname = *IfName::parse(value);
+        } else if (name == "mac") {
+            out.mac = *parse_mac(value);
+        } else {
+            out.parameters[name].push_back(value);
+        }
+    }
+    return out;
+}
+
+}  // namespace bascule::nwfilter
