@@ -25,7 +25,7 @@ has "read.only\|denied\|forbidden" "$said"
 ip link show virbr0 >/dev/null || fail "virbr0 is gone"
 
 # Our own command: the same facts, as a table and as JSON, and what its status says.
-b() { "$BASCULE_BUILD/bascule" --root "$root" "$@"; }
+b() { "$BASCULE_BUILD/bascule" --socket "$root/run/bascule/libvirt-sock" "$@"; }
 status_is() { # STATUS COMMAND…
     local wanted=$1 got=0
     shift
@@ -44,4 +44,4 @@ status_is 0 b net start default
 status_is 0 b net leases default
 status_is 2 b net frobnicate
 status_is 3 b net dumpxml nowhere
-status_is 6 "$BASCULE_BUILD/bascule" --root "$BASCULE_TEST_DIR/nobody-here" status
+status_is 6 "$BASCULE_BUILD/bascule" --socket "$BASCULE_TEST_DIR/nobody-here" status
