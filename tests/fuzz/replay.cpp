@@ -12,10 +12,15 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
 
 namespace {
 
-void replay(const std::filesystem::path& file) {
+bool replay(const std::filesystem::path& file) {
     std::ifstream in(file, std::ios::binary);
+    if (!in) {
+        std::fprintf(stderr, "cannot read %s\n", file.c_str());
+        return false;
+    }
     const std::vector<char> bytes{std::istreambuf_iterator<char>(in), {}};
     LLVMFuzzerTestOneInput(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    return true;
 }
 
 }  // namespace
@@ -24,15 +29,20 @@ int main(int argc, char** argv) {
     unsigned files = 0;
     for (int i = 1; i < argc; ++i) {
         if (!std::filesystem::is_directory(argv[i])) {
-            replay(argv[i]);
+            if (!replay(argv[i])) {
+                return 1;
+            }
             ++files;
             continue;
         }
         for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[i])) {
-            if (entry.is_regular_file()) {
-                replay(entry.path());
-                ++files;
+            if (!entry.is_regular_file()) {
+                continue;
             }
+            if (!replay(entry.path())) {
+                return 1;
+            }
+            ++files;
         }
     }
     std::printf("%u inputs\n", files);
