@@ -51,8 +51,9 @@ Result<std::uint32_t> number(const std::string& text, int base, std::uint32_t mo
     std::uint32_t value = 0;
     const auto [stop, ec] = std::from_chars(text.data(), text.data() + text.size(), value, base);
     if (ec != std::errc() || stop != text.data() + text.size() || value > most) {
-        return fail(Code::invalid_argument, fmt::format("expected {} up to {:o}, got '{}'",
-                                                        base == 8 ? "an octal number" : "a number", most, text));
+        return fail(Code::invalid_argument,
+                    base == 8 ? fmt::format("expected an octal number up to {:o}, got '{}'", most, text)
+                              : fmt::format("expected a number up to {}, got '{}'", most, text));
     }
     return value;
 }

@@ -186,8 +186,14 @@ Result<void> Daemon::start() {
                            .ro_perms = config_.unix_sock_ro_perms,
                            .group = config_.unix_sock_group,
                            .max_clients = config_.max_clients}));
+    const bool fresh = !host_.files.exists("/etc/bascule/networks");
     report(filters_.load());
     report(networks_.load());
+    if (fresh) {
+        if (auto installed = networks_.install_default(); !installed) {
+            report({fmt::format("the network 'default': {}", installed.error().message)});
+        }
+    }
     report(filters_.load_bindings());
     report(guests_.load());
     netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); }, .ready = [this] { ready(); }});

@@ -68,7 +68,7 @@ std::vector<const nwfilter::Filter*> Filters::all() const {
 Result<nwfilter::Filter> Filters::accept(nwfilter::Filter filter) const {
     const nwfilter::Filter* const former = find(filter.name);
     if (filter.uuid.is_nil()) {
-        filter.uuid = former != nullptr ? former->uuid : Uuid::random();
+        filter.uuid = Uuid::random();
     }
     if (former != nullptr && former->uuid != filter.uuid) {
         return fail(Code::exists,
@@ -173,6 +173,9 @@ std::vector<std::string> Filters::load() {
                                                            parsed.name, entry.name));
             }
             const bool complete = !parsed.uuid.is_nil();
+            if (const nwfilter::Filter* const former = find(parsed.name); !complete && former != nullptr) {
+                parsed.uuid = former->uuid;  // a file that was replaced by one without is still the same filter
+            }
             TRY(nwfilter::Filter filter, accept(std::move(parsed)));
             if (!complete) {
                 TRY_OK(definitions_.save(*ObjectName::parse(filter.name), nwfilter::format(filter)));
@@ -187,8 +190,23 @@ std::vector<std::string> Filters::load() {
     return problems;
 }
 
-// The same pass as at start: put() reaches the ports, which there are none of at start.
-std::vector<std::string> Filters::reload() { return load(); }
+// The pass of the start again (its put() reaches the ports, which there are none of at start), then the files that
+// were removed: a stock filter comes back, another one goes unless it is used.
+std::vector<std::string> Filters::reload() {
+    std::vector<std::string> problems = load();
+    for (const nwfilter::Filter* const filter : all()) {
+        const auto name = ObjectName::parse(filter->name);
+        const nwfilter::Filter* const original = stock(filter->name);
+        if (!name || (original != nullptr && *original == *filter) || definitions_.has(*name)) {
+            continue;
+        }
+        if (auto gone = undefine(filter->uuid); !gone) {
+            problems.push_back(
+                std::move(gone.error()).in("nwfilter " + name->str() + ": its file was removed").message);
+        }
+    }
+    return problems;
+}
 
 // ---- bindings -----------------------------------------------------------------------------------
 

@@ -108,14 +108,9 @@ Result<void> Guests::check_identity(const vmm::Spec& spec) const {
     return {};
 }
 
-// A document, with what it leaves out taken from the guest's former definition, else generated.
+// A document, with what it leaves out filled in.
 Result<vmm::Spec> Guests::read(std::string_view xml) const {
     TRY(vmm::Spec spec, vmm::parse(xml));
-    if (spec.uuid.is_nil()) {
-        if (const auto named = names_.find(spec.name.str()); named != names_.end()) {
-            spec.uuid = named->second;
-        }
-    }
     if (spec.emulator.empty()) {
         spec.emulator = deps_.emulator;
     }

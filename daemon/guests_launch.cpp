@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "daemon/guests.h"
-#include "kernel/linux/sockets.h"
+#include "kernel/linux/process.h"
 #include "kernel/linux/stream.h"
 #include "switch/compile.h"
 #include "vhost/choose.h"
@@ -164,28 +164,29 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
     TRY_OK(open_files(launched, extra, launch.slots.size()));
     TRY(launch, vmm::compile(launched, plans));
 
-    vmm::StartPlan plan;
-    plan.monitor = deps_.host.files.real(monitor_file(domain.name));
-    TRY(UniqueFd monitor, os::listen_unix(plan.monitor, 0600));
+    const std::string monitor_path = deps_.host.files.real(monitor_file(domain.name));
+    TRY(UniqueFd monitor, os::listen_unix(monitor_path, 0600));
+    std::vector<UniqueFd> fds;
     for (const vmm::Slot& slot : launch.slots) {
         switch (slot.kind) {
-            case vmm::Slot::Kind::monitor: plan.fds.push_back(std::move(monitor)); break;
-            case vmm::Slot::Kind::tap: plan.fds.push_back(std::move(taps[slot.nic][slot.queue])); break;
-            case vmm::Slot::Kind::vhost: plan.fds.push_back(std::move(vhosts[slot.nic][slot.queue])); break;
+            case vmm::Slot::Kind::monitor: fds.push_back(std::move(monitor)); break;
+            case vmm::Slot::Kind::tap: fds.push_back(std::move(taps[slot.nic][slot.queue])); break;
+            case vmm::Slot::Kind::vhost: fds.push_back(std::move(vhosts[slot.nic][slot.queue])); break;
         }
     }
-    std::ranges::move(extra, std::back_inserter(plan.fds));
+    std::ranges::move(extra, std::back_inserter(fds));
     TRY(os::RunLog log, os::open_run_log(deps_.host.files.real("/var/log/bascule/guests/" + domain.name + ".log")));
     auto shared_log = std::make_shared<os::RunLog>(std::move(log));
-    plan.log = shared_log->fd.duplicate();
-    plan.last_words = [shared_log] { return shared_log->since_opened(); };
-    plan.spec = std::move(spec);
-    plan.launch = std::move(launch);
-    plan.id = domain.id;
-    plan.uid = deps_.uid;
-    plan.gid = deps_.gid;
-    plan.groups = deps_.groups;
-    return plan;
+    return vmm::StartPlan{.spec = std::move(spec),
+                          .launch = std::move(launch),
+                          .id = domain.id,
+                          .fds = std::move(fds),
+                          .monitor = monitor_path,
+                          .log = shared_log->fd.duplicate(),
+                          .last_words = [shared_log] { return shared_log->since_opened(); },
+                          .uid = deps_.uid,
+                          .gid = deps_.gid,
+                          .groups = deps_.groups};
 }
 
 // ---- over a restart of the daemon ---------------------------------------------------------------

@@ -27,7 +27,6 @@ constexpr std::uint32_t kCreateValidate = 16;
 // each of these is done by doing nothing.
 constexpr std::uint32_t kUndefineCleanUps = 1 | 2 | 4 | 8 | 16;
 
-bool active(const Domain& domain) { return domain.active(); }
 bool inactive(const Domain& domain) { return !domain.active(); }
 std::string name_of(const Domain& domain) { return domain.name; }
 

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "kernel/helper_channel.h"
+#include "kernel/linux/files.h"
 #include "kernel/linux/sockets.h"
 
 namespace bascule::daemon {
@@ -91,8 +92,10 @@ Result<void> Netsvc::serve(const dhcp::Spec& spec) {
         Entry entry{.spec = spec, .layout = {}, .fds = {}, .sent = false};
         TRY_OK(open_sockets(entry));
         entries_.insert_or_assign(spec.uuid, std::move(entry));
+    } else if (known != entries_.end()) {
+        known->second.spec = spec;
     } else {
-        entries_[spec.uuid].spec = spec;
+        entries_.emplace(spec.uuid, Entry{.spec = spec, .layout = {}, .fds = {}, .sent = false});
     }
     push();
     return {};

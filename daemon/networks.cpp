@@ -86,13 +86,10 @@ Result<void> Networks::check_identity(const network::Spec& spec) const {
     return {};
 }
 
-// What the document left out is taken from the network's former definition, else generated.
+// What the document left out is taken from the network's former definition, which its uuid names, else generated.
 Result<void> Networks::complete(network::Spec& spec) const {
-    if (const auto named = names_.find(spec.name.str()); named != names_.end()) {
-        const network::Spec& former = networks_.at(named->second).shown();
-        if (spec.uuid.is_nil()) {
-            spec.uuid = former.uuid;
-        }
+    if (const auto known = networks_.find(spec.uuid); known != networks_.end()) {
+        const network::Spec& former = known->second.shown();
         spec.bridge = spec.bridge ? spec.bridge : former.bridge;
         spec.mac = spec.mac ? spec.mac : former.mac;
     }
@@ -287,6 +284,9 @@ Result<void> Networks::read_file(const Store::Entry& entry) {
                                                    spec.name.str(), entry.name));
     }
     const network::Spec written = spec;
+    if (const auto named = names_.find(spec.name.str()); spec.uuid.is_nil() && named != names_.end()) {
+        spec.uuid = named->second;  // a file that was replaced by one without is still the same network
+    }
     TRY_OK(complete(spec));
     TRY_OK(check_identity(spec));
     if (!(spec == written)) {
@@ -325,6 +325,11 @@ std::vector<std::string> Networks::load() {
         return {};
     });
     return problems;
+}
+
+Result<void> Networks::install_default() {
+    TRY(const Network* const network, define(network::default_definition()));
+    return set_autostart(network->definition->uuid, true);
 }
 
 std::vector<std::string> Networks::autostart() {

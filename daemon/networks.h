@@ -40,6 +40,8 @@ public:
     // Definitions and live state from the disk, wishes into the ledger; no effect on the kernel. Broken files are
     // reported and left alone.
     std::vector<std::string> load();
+    // What a fresh installation has: the network `default`, which starts with the host.
+    Result<void> install_default();
     // Starts what starts with the host. Problems are reported.
     std::vector<std::string> autostart();
     // Files dropped, edited or removed since: definitions follow, a running network whose bridge stays the same

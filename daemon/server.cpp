@@ -27,6 +27,9 @@ struct Server::Client {
     bool gone = false;
 };
 
+Server::Server(Host& host, rpc::Handlers& handlers) : host_(host), handlers_(handlers) {}
+Server::~Server() = default;
+
 Result<void> Server::listen(const Settings& settings) {
     max_clients_ = settings.max_clients;
     std::optional<std::uint32_t> group;

@@ -21,7 +21,8 @@ public:
         std::string group;  // of the read-write socket; empty: ours
         std::size_t max_clients = 5000;
     };
-    Server(Host& host, rpc::Handlers& handlers) : host_(host), handlers_(handlers) {}
+    Server(Host& host, rpc::Handlers& handlers);
+    ~Server();
 
     // Sockets at /run/bascule/libvirt-sock and -ro. Refused while another daemon serves there.
     Result<void> listen(const Settings& settings);

@@ -26,6 +26,7 @@ public:
 
     Result<void> save(const ObjectName& name, std::string_view xml);
     Result<void> remove(const ObjectName& name);  // the autostart link goes first
+    bool has(const ObjectName& name) const { return files_.exists(file(name)); }
     bool autostart(const ObjectName& name) const;
     Result<void> set_autostart(const ObjectName& name, bool on);
 
