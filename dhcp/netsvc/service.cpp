@@ -104,6 +104,7 @@ void Service::unwatch(int fd) {
 }
 
 Result<void> Service::run() {
+    finish_turn(now());  // the daemon that started us is waiting to be greeted
     for (;;) {
         TRY_OK(turn(kLongestWait));
     }
