@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "daemon/guests.h"
+#include "kernel/linux/files.h"
 #include "kernel/linux/process.h"
 #include "kernel/linux/stream.h"
 #include "switch/compile.h"
@@ -164,6 +165,9 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
     TRY_OK(open_files(launched, extra, launch.slots.size()));
     TRY(launch, vmm::compile(launched, plans));
 
+    for (const char* const folder : {"/run/bascule/guests", "/var/log/bascule/guests"}) {
+        TRY_OK(os::make_folder(deps_.host.files.real(folder), 0700, 0, 0));
+    }
     const std::string monitor_path = deps_.host.files.real(monitor_file(domain.name));
     TRY(UniqueFd monitor, os::listen_unix(monitor_path, 0600));
     std::vector<UniqueFd> fds;
