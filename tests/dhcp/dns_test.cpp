@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Messages, and what is answered without asking anybody.
+#include <gtest/gtest.h>
+
+#include "dhcp/dns_message.h"
+#include "dhcp/zone.h"
+#include "tests/dhcp/fixtures.h"
+
+namespace bascule::dhcp {
+namespace {
+
+using namespace test;
+
+TEST(DnsName, TextAndWireForm) {
+    EXPECT_EQ(dns_name("Vm1.Test"), std::string("\3vm1\4test"));
+    EXPECT_EQ(dns_name(""), "");
+    EXPECT_EQ(label_count(dns_name("a.b.c")), 3U);
+    EXPECT_EQ(parent(dns_name("a.b")), dns_name("b"));
+    EXPECT_TRUE(is_below(dns_name("a.b.c"), dns_name("b.c")));
+    EXPECT_TRUE(is_below(dns_name("b.c"), dns_name("b.c")));
+    EXPECT_FALSE(is_below(dns_name("ab.c"), dns_name("b.c")));
+    EXPECT_FALSE(is_below(dns_name("c"), dns_name("b.c")));
+}
+
+TEST(DnsName, ReverseNamesThereAndBack) {
+    for (const Ip& ip : {"192.168.122.7"_ip, "0.0.0.0"_ip, "fd00::1:2"_ip, "2001:db8:ffff::a"_ip}) {
+        const auto prefix = reverse_prefix(reverse_name(ip));
+        ASSERT_TRUE(prefix) << format(ip);
+        EXPECT_EQ(prefix->network, ip);
+        EXPECT_EQ(prefix->length, ip.bits());
+    }
+    EXPECT_EQ(reverse_prefix(dns_name("168.192.in-addr.arpa")), "192.168.0.0/16"_prefix);
+    EXPECT_EQ(reverse_prefix(dns_name("d.f.ip6.arpa")), Prefix::of("fd00::"_ip, 8));
+    EXPECT_EQ(reverse_prefix(dns_name("in-addr.arpa")), "0.0.0.0/0"_prefix);
+    for (const char* bad : {"256.in-addr.arpa", "01.in-addr.arpa", "a.in-addr.arpa", "1.2.3.4.5.in-addr.arpa",
+                            "g.ip6.arpa", "10.ip6.arpa", "arpa", "x.arpa"}) {
+        EXPECT_FALSE(reverse_prefix(dns_name(bad))) << bad;
+    }
+}
+
+TEST(DnsMessage, AQueryIsDecodedWithItsEdns) {
+    const auto query = decode_query(dns_query("VM1.example.test", kTypeA, 7, 4096));
+    ASSERT_TRUE(query) << query.error().message;
+    EXPECT_EQ(query->name, dns_name("vm1.example.test"));
+    EXPECT_EQ(query->header.id, 7);
+    EXPECT_TRUE(query->edns->dnssec_ok);
+    EXPECT_EQ(query->edns->size, 4096);
+    EXPECT_EQ(query->size_limit(), 1232U);
+    EXPECT_EQ(decode_query(dns_query("a", kTypeA))->size_limit(), 512U);
+}
+
+Bytes with(Bytes bytes, std::size_t at, int value) {
+    bytes.at(at) = static_cast<std::byte>(value);
+    return bytes;
+}
+
+TEST(DnsMessage, WhatIsNotOneWholeQueryIsRefused) {
+    const Bytes good = dns_query("vm1.test", kTypeA, 1, 1232);
+    for (std::size_t size = 0; size < good.size(); ++size) {
+        EXPECT_FALSE(decode_query(ByteView(good).first(size))) << size;
+    }
+    Bytes longer = good;
+    longer.push_back(std::byte{0});
+    EXPECT_FALSE(decode_query(longer));
+    EXPECT_FALSE(decode_query(with(good, 2, 0x80))) << "a response";
+    EXPECT_EQ(decode_query(with(good, 2, 0x28)).error().code, Code::unsupported) << "UPDATE";
+    EXPECT_FALSE(decode_query(with(good, 5, 2))) << "two questions";
+    EXPECT_FALSE(decode_query(with(good, 5, 0))) << "none";
+    EXPECT_FALSE(decode_query(with(good, 7, 1))) << "an answer in a query";
+    EXPECT_FALSE(decode_query(with(good, 10, 1))) << "257 additional records";
+    EXPECT_FALSE(decode_query(with(good, 12, 0xc0))) << "a pointer in the question";
+    EXPECT_FALSE(decode_query(with(good, 12, 0x40))) << "an extended label";
+}
+
+TEST(DnsMessage, ANameLongerThan255BytesIsRefused) {
+    std::string name;
+    for (int i = 0; i < 4; ++i) {
+        name += std::string(i < 3 ? 63 : 61, 'a') + ".";
+    }
+    EXPECT_TRUE(decode_query(dns_query(name, kTypeA)));
+    EXPECT_FALSE(decode_query(dns_query(name + "b", kTypeA)));
+}
+
+TEST(DnsMessage, AnAnswerThatDoesNotFitIsTruncated) {
+    const auto query = decode_query(dns_query("many", kTypeA));
+    Answer answer;
+    for (unsigned i = 0; i < 100; ++i) {
+        answer.addresses.push_back(Ip::v4(0x0a000000U + i));
+    }
+    const Bytes reply = encode_answer(*query, answer, true);
+    EXPECT_LE(reply.size(), 512U);
+    EXPECT_TRUE(decode_header(reply)->truncated);
+    EXPECT_EQ(decode_header(reply)->answers, (512U - 22U) / 16U);
+}
+
+TEST(DnsMessage, AnUpstreamsReplyIsCutToItsQuestion) {
+    const Bytes query = dns_query("vm1.test", kTypeA);
+    Bytes reply = with(query, 2, 0x81);
+    reply[7] = std::byte{3};
+    reply.resize(900);
+    const Bytes cut = truncated(reply, query.size() - 12);
+    EXPECT_EQ(cut.size(), query.size());
+    EXPECT_TRUE(decode_header(cut)->truncated);
+    EXPECT_EQ(decode_header(cut)->answers, 0);
+}
+
+// ---- the zone
+
+struct ZoneTest : testing::Test {
+    Spec spec = small_network();
+    LeaseTable leases;
+    void SetUp() override {
+        spec.subnets.push_back({.server = {"fd00:1::1"_ip, 64}});
+        spec.dns_hosts.push_back({"fd00:1::80"_ip, {"www"}});
+        spec.dns_hosts.push_back({"203.0.113.5"_ip, {"shop.example.com", "shop2.example.com"}});
+        spec.dns_hosts.push_back({"192.168.122.1"_ip, {"deep.under.example.test"}});
+        leases.bind(
+            {.network = kUuid, .port = kMac1, .address = "192.168.122.10"_ip, .prefix_length = 24, .hostname = "vm1"},
+            kEndOfTime);
+        leases.bind({.network = kUuid, .port = kMac2, .address = "192.168.122.11"_ip, .prefix_length = 24}, kEndOfTime);
+    }
+    // "A 1.2.3.4", "PTR name", "NXDOMAIN", "NODATA", "REFUSED", or "forward".
+    std::string ask(const std::string& name, std::uint16_t type) const {
+        const auto query = decode_query(dns_query(name, type));
+        if (!query) {
+            return "malformed";
+        }
+        const auto answer = Zone(spec).answer(*query, leases);
+        if (!answer) {
+            return "forward";
+        }
+        if (answer->rcode != Rcode::no_error) {
+            return answer->rcode == Rcode::nx_domain ? "NXDOMAIN" : "REFUSED";
+        }
+        if (answer->target) {
+            std::string text;
+            for (DnsName rest = *answer->target; !rest.empty(); rest = parent(rest)) {
+                text += (text.empty() ? "" : ".") + first_label(rest);
+            }
+            return "PTR " + text;
+        }
+        std::string text;
+        for (const Ip& ip : answer->addresses) {
+            text += (text.empty() ? "" : " ") + format(ip);
+        }
+        return text.empty() ? "NODATA" : text;
+    }
+};
+
+TEST_F(ZoneTest, NamesOfGuestsReservationsAndHosts) {
+    constexpr std::uint16_t kMx = 15, kNs = 2;
+    struct Case {
+        const char* name;
+        std::uint16_t type;
+        const char* answer;
+    };
+    for (const Case& c : {
+             Case{"vm1", kTypeA, "192.168.122.10"},
+             Case{"VM1", kTypeA, "192.168.122.10"},
+             Case{"vm1.example.test", kTypeA, "192.168.122.10"},
+             Case{"vm1.Example.Test", kTypeAny, "192.168.122.10"},
+             Case{"vm1", kTypeAaaa, "NODATA"},
+             Case{"vm1.example.test", kMx, "NODATA"},
+             Case{"vm1.other.test", kTypeA, "forward"},
+             Case{"sub.vm1.example.test", kTypeA, "forward"},
+             Case{"db", kTypeA, "192.168.122.9"},
+             Case{"db.example.test", kTypeA, "192.168.122.9"},
+             Case{"byname.example.test", kTypeA, "192.168.122.8"},
+             Case{"host.example.test", kTypeA, "192.168.122.1"},
+             Case{"www", kTypeA, "192.168.122.1"},
+             Case{"www.example.test", kTypeAaaa, "fd00:1::80"},
+             Case{"www", kTypeAny, "192.168.122.1 fd00:1::80"},
+             Case{"shop.example.com", kTypeA, "203.0.113.5"},
+             Case{"shop.example.com", kTypeAaaa, "NODATA"},
+             Case{"shop.example.com", kMx, "forward"},
+             Case{"nobody", kTypeA, "NXDOMAIN"},
+             Case{"nobody.example.test", kTypeA, "forward"},
+             Case{"com", kNs, "forward"},
+             Case{"", kNs, "forward"},
+             Case{"example.org", kTypeA, "forward"},
+         }) {
+        EXPECT_EQ(ask(c.name, c.type), c.answer) << c.name << " " << c.type;
+    }
+}
+
+TEST_F(ZoneTest, ALocalDomainIsNeverForwarded) {
+    spec.domain_local = true;
+    EXPECT_EQ(ask("nobody.example.test", kTypeA), "NXDOMAIN");
+    EXPECT_EQ(ask("nobody.EXAMPLE.test", 16), "NXDOMAIN");
+    EXPECT_EQ(ask("x.vm1.example.test", kTypeA), "NXDOMAIN");
+    EXPECT_EQ(ask("example.test", kTypeA), "NODATA");
+    EXPECT_EQ(ask("under.example.test", kTypeA), "NODATA") << "it has names below (RFC 8020)";
+    EXPECT_EQ(ask("vm1.example.test", kTypeA), "192.168.122.10");
+    EXPECT_EQ(ask("notexample.test", kTypeA), "forward");
+}
+
+TEST_F(ZoneTest, ReverseNames) {
+    EXPECT_EQ(ask("10.122.168.192.in-addr.arpa", kTypePtr), "PTR vm1.example.test");
+    EXPECT_EQ(ask("9.122.168.192.in-addr.arpa", kTypePtr), "PTR db.example.test");
+    EXPECT_EQ(ask("9.122.168.192.in-addr.arpa", kTypeA), "NODATA");
+    EXPECT_EQ(ask("1.122.168.192.in-addr.arpa", kTypePtr), "PTR host.example.test");
+    EXPECT_EQ(ask("5.113.0.203.in-addr.arpa", kTypePtr), "PTR shop.example.com");
+    EXPECT_EQ(ask("6.113.0.203.in-addr.arpa", kTypePtr), "forward");
+    EXPECT_EQ(ask("0.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa", kTypePtr),
+              "PTR www.example.test");
+}
+
+TEST_F(ZoneTest, ReverseNamesOfOurSubnetsAreNeverForwarded) {
+    EXPECT_EQ(ask("11.122.168.192.in-addr.arpa", kTypePtr), "NXDOMAIN") << "leased, without a name";
+    EXPECT_EQ(ask("200.122.168.192.in-addr.arpa", kTypePtr), "NXDOMAIN");
+    EXPECT_EQ(ask("122.168.192.in-addr.arpa", 6), "NODATA");
+    EXPECT_EQ(ask("168.192.in-addr.arpa", 6), "forward");
+    spec.subnets[0].server = {"10.0.17.1"_ip, 20};  // ends within an octet
+    EXPECT_EQ(ask("9.31.0.10.in-addr.arpa", kTypePtr), "NXDOMAIN");
+    EXPECT_EQ(ask("31.0.10.in-addr.arpa", kTypePtr), "NODATA");
+    EXPECT_EQ(ask("9.32.0.10.in-addr.arpa", kTypePtr), "forward");
+}
+
+TEST_F(ZoneTest, AGuestCannotTakeANameThatIsWrittenDown) {
+    leases.bind(
+        {.network = kUuid, .port = kMac3, .address = "192.168.122.12"_ip, .prefix_length = 24, .hostname = "www"},
+        kEndOfTime);
+    EXPECT_EQ(ask("www", kTypeA), "192.168.122.1");
+}
+
+TEST_F(ZoneTest, Reactions) {
+    const auto rcode = [&](const Bytes& datagram, bool from_host = false) {
+        const Reaction r = react(datagram, Zone(spec), leases, from_host);
+        if (std::holds_alternative<Forward>(r)) {
+            return std::string("forward");
+        }
+        const Bytes* const reply = std::get_if<Bytes>(&r);
+        return reply == nullptr ? "ignore" : std::to_string(static_cast<int>(decode_header(*reply)->rcode));
+    };
+    EXPECT_EQ(rcode(dns_query("vm1", kTypeA)), "0");
+    EXPECT_EQ(rcode(dns_query("example.org", kTypeA)), "forward");
+    EXPECT_EQ(rcode({}), "ignore");
+    EXPECT_EQ(rcode(with(dns_query("vm1", kTypeA), 2, 0x80)), "ignore") << "a response nobody asked for";
+    EXPECT_EQ(rcode(with(dns_query("vm1", kTypeA), 5, 3)), "1");
+    EXPECT_EQ(rcode(with(dns_query("vm1", kTypeA), 2, 0x20)), "4") << "NOTIFY";
+    Bytes chaos = dns_query("version.bind", 16);
+    chaos.back() = std::byte{3};
+    EXPECT_EQ(rcode(chaos), "5");
+    EXPECT_EQ(rcode(dns_query("nobody.example.test", kTypeA), true), "3") << "the host's resolver asked us back";
+    EXPECT_EQ(rcode(dns_query("example.org", kTypeA), true), "forward");
+    spec.forward_dns = false;
+    EXPECT_EQ(rcode(dns_query("example.org", kTypeA)), "5");
+    EXPECT_EQ(rcode(dns_query("vm1", kTypeA)), "0");
+}
+
+TEST_F(ZoneTest, AnUnknownEdnsVersionIsToldSo) {
+    Bytes query = dns_query("vm1", kTypeA, 1, 1232);
+    query[query.size() - 5] = std::byte{1};
+    const Reaction r = react(query, Zone(spec), leases, false);
+    const Bytes& reply = std::get<Bytes>(r);
+    EXPECT_EQ(decode_header(reply)->answers, 0);
+    EXPECT_EQ(reply[reply.size() - 6], std::byte{1}) << "BADVERS' upper bits";
+}
+
+}  // namespace
+}  // namespace bascule::dhcp
