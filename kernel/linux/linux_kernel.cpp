@@ -49,7 +49,7 @@ private:
     Result<void> apply_one(const PutRoute& op);
     Result<void> apply_one(const DropRoute& op);
     Result<void> apply_one(const SetSysctl& op) { return write_sysctl(op.key, op.value); }
-    Result<void> apply_one(const RuleBatch& op) { return nft_->run(op); }
+    Result<void> apply_one(const RuleBatch& op);
 
     Result<void> make_bridge(const PutLink& op);
     Result<void> make_tap(const PutLink& op);
@@ -436,6 +436,18 @@ Result<void> LinuxKernel::apply_one(const DropRoute& op) {
     TRY(const Answer answer, netlink_.talk(drop_route(op.route, index)));
     return answer.failed_with(ESRCH) ? Result<void>()
                                      : check(answer, "removing the route to " + format(op.route.destination));
+}
+
+Result<void> LinuxKernel::apply_one(const RuleBatch& op) {
+    // Since Linux 6.16 a chain may name a device that is still to come. Ours guard one that is there.
+    if (const auto netdev = op.add.find(Family::netdev); netdev != op.add.end()) {
+        for (const auto& [name, chain] : netdev->second.chains) {
+            if (const auto device = chain.hook ? IfName::parse(chain.hook->device) : std::nullopt) {
+                TRY_OK(need(*device, "shall be guarded by chain " + name));
+            }
+        }
+    }
+    return nft_->run(op);
 }
 
 Result<std::unique_ptr<Kernel>> make_linux_kernel() {

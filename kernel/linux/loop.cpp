@@ -81,17 +81,12 @@ int on_time(sd_event_source*, std::uint64_t, void* data) {
 
 class SdLoop : public Loop {
 public:
-    explicit SdLoop(sd_event* event) : event_(event) {
-        sd_event_source* source = nullptr;
-        needed(sd_event_add_defer(event_.get(), &source, on_deferred, this), "making a deferred source");
-        defer_.reset(source);
-        needed(sd_event_source_set_enabled(source, SD_EVENT_OFF), "making a deferred source");
-    }
+    explicit SdLoop(sd_event* event) : event_(event) {}
 
     const Clock& clock() const override { return clock_; }
     std::unique_ptr<Watch> watch(int fd, bool read, bool write, std::move_only_function<void(Ready)> on) override;
     std::unique_ptr<Watch> at(Time when, std::move_only_function<void()> on) override;
-    void defer(std::move_only_function<void()> on) override;
+    void defer(std::move_only_function<void()> on) override { deferred_.push_back(std::move(on)); }
     std::unique_ptr<Watch> on_signal(int number, std::move_only_function<void()> on) override;
     Result<void> run() override;
     void stop() override { stopped_ = true; }
@@ -104,12 +99,11 @@ private:
         std::vector<std::shared_ptr<Callback<>>> callbacks;
     };
 
-    static int on_deferred(sd_event_source* source, void* data);
+    void run_deferred();
     static int on_signalled(sd_event_source* source, const signalfd_siginfo* info, void* data);
 
     BootClock clock_;
     std::unique_ptr<sd_event, UnrefEvent> event_;
-    Source defer_;
     std::deque<std::move_only_function<void()>> deferred_;
     std::map<int, Signal> signals_;
     bool stopped_ = false;
@@ -143,23 +137,13 @@ std::unique_ptr<Watch> SdLoop::at(Time when, std::move_only_function<void()> on)
     return out;
 }
 
-void SdLoop::defer(std::move_only_function<void()> on) {
-    deferred_.push_back(std::move(on));
-    needed(sd_event_source_set_enabled(defer_.get(), SD_EVENT_ONESHOT), "deferring");
-}
-
 // Those that are there now; what they defer runs in the next turn.
-int SdLoop::on_deferred(sd_event_source*, void* data) {
-    auto& self = *static_cast<SdLoop*>(data);
-    for (std::size_t left = self.deferred_.size(); left > 0; --left) {
-        auto on = std::move(self.deferred_.front());
-        self.deferred_.pop_front();
+void SdLoop::run_deferred() {
+    for (std::size_t left = deferred_.size(); left > 0 && !stopped_; --left) {
+        auto on = std::move(deferred_.front());
+        deferred_.pop_front();
         on();
     }
-    if (!self.deferred_.empty()) {
-        needed(sd_event_source_set_enabled(self.defer_.get(), SD_EVENT_ONESHOT), "deferring");
-    }
-    return 0;
 }
 
 class SdLoop::SignalWatch : public Watch {
@@ -200,12 +184,18 @@ int SdLoop::on_signalled(sd_event_source* source, const signalfd_siginfo*, void*
 
 Result<void> SdLoop::run() {
     stopped_ = false;
-    while (!stopped_) {
-        if (const int error = sd_event_run(event_.get(), UINT64_MAX); error < 0) {
+    while (true) {
+        // Not sd-event's own deferred sources: they come before all others, so that one which defers itself again
+        // would keep descriptors waiting for ever.
+        run_deferred();
+        if (stopped_) {
+            return {};
+        }
+        const std::uint64_t longest = deferred_.empty() ? UINT64_MAX : 0;
+        if (const int error = sd_event_run(event_.get(), longest); error < 0) {
             return fail_errno("event loop", -error);
         }
     }
-    return {};
 }
 
 }  // namespace

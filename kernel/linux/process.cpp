@@ -7,9 +7,9 @@
 #include <poll.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +27,10 @@
 namespace bascule::kernel::os {
 
 namespace {
+
+// glibc 2.36 declares its wrappers of these two without C linkage.
+int open_pidfd(int pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+long signal_pidfd(int pidfd, int number) { return ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0); }
 
 bool has_ended(const UniqueFd& pidfd) {
     pollfd one{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
@@ -77,7 +81,7 @@ public:
         return false;
     }
     Result<void> signal(int number) override {
-        if (::pidfd_send_signal(pidfd_.get(), number, nullptr, 0) < 0) {
+        if (signal_pidfd(pidfd_.get(), number) < 0) {
             const int error = errno;
             return error == ESRCH ? fail(Code::unreachable, fmt::format("process {} has ended", pid_))
                                   : fail_errno(fmt::format("sending signal {} to process {}", number, pid_), error);
@@ -244,7 +248,7 @@ Result<std::unique_ptr<Process>> LinuxSpawner::spawn(const Command& command) {
         return fail_errno(fmt::format("starting {}", command.program), fork_error);
     }
     // Not reaped before this, so the number is still the child's.
-    UniqueFd pidfd(::pidfd_open(pid, 0));
+    UniqueFd pidfd(open_pidfd(pid));
     const int pidfd_error = errno;
     writing.reset();
     Failure failure;
@@ -272,7 +276,7 @@ Result<std::unique_ptr<Process>> LinuxSpawner::adopt(int pid, const std::string&
     if (pid <= 0) {
         return gone("no process has this number");
     }
-    UniqueFd pidfd(::pidfd_open(pid, 0));
+    UniqueFd pidfd(open_pidfd(pid));
     if (!pidfd) {
         return gone(errno == ESRCH ? "has ended" : errno_text(errno));
     }

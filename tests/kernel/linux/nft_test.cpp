@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// When our tables are read again and when not, and what nft's errors look like.
+#include "kernel/linux/nft.h"
+
+#include <gtest/gtest.h>
+
+#include "kernel/linux/clock.h"
+#include "tests/kernel/linux/netns.h"
+
+namespace bascule::kernel::os {
+
+namespace {
+
+Ruleset rules() {
+    Table table;
+    table.sets["ports"] = SetDef{.key = "ifname", .data = "verdict"};
+    table.sets["known"] = SetDef{.key = "ifname . ether_addr . ipv4_addr", .data = "", .timeouts = true};
+    table.sets["timed"] = SetDef{.key = "ifname", .data = "verdict", .timeouts = true};
+    const std::string name = table.add_chain("class", {.hook = {}, .rules = {"ether type arp accept", "drop"}});
+    table.add_chain("pre",
+                    {.hook = Hook{"filter", "prerouting", -300, "", "accept"}, .rules = {"iifname vmap @ports"}});
+    table.elements["ports"]["vnet0"] = {"jump " + name, {}};
+    return {{Family::bridge, table}};
+}
+
+RuleBatch adding(Ruleset what) {
+    RuleBatch batch;
+    batch.add = std::move(what);
+    return batch;
+}
+
+Scope everything() {
+    Scope scope;
+    scope.everything = true;
+    return scope;
+}
+
+class NftTest : public Netns {
+protected:
+    void SetUp() override {
+        Netns::SetUp();
+        if (IsSkipped()) {
+            return;
+        }
+        auto opened = Nft::open();
+        ASSERT_TRUE(ok(opened));
+        nft_ = *std::move(opened);
+    }
+    Ruleset seen() {
+        auto out = nft_->observe(everything());
+        EXPECT_TRUE(ok(out));
+        return out ? *std::move(out) : Ruleset{};
+    }
+    // The element of "known" as it would be after a batch that sets its expiry.
+    RuleBatch element(const std::string& key, std::optional<Time> expires) {
+        RuleBatch batch;
+        batch.add[Family::bridge].elements["known"][key] = {"", expires};
+        batch.types[Family::bridge]["known"] = rules().at(Family::bridge).sets.at("known");
+        return batch;
+    }
+
+    std::unique_ptr<Nft> nft_;
+};
+
+}  // namespace
+
+TEST_F(NftTest, OwnChangesCostNoReading) {
+    EXPECT_EQ(seen(), Ruleset{});
+    const std::size_t before = nft_->listings();
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    EXPECT_EQ(seen(), rules());
+    ASSERT_TRUE(ok(nft_->run(element("vnet0 . 52:54:00:00:00:01 . 10.0.0.1", boot_now() + std::chrono::hours(1)))));
+    EXPECT_EQ(seen().at(Family::bridge).elements.at("known").size(), 1U);
+    EXPECT_EQ(nft_->listings(), before);
+}
+
+TEST_F(NftTest, WhatIsReadBackIsWhatWasWritten) {
+    Ruleset wanted = rules();
+    ASSERT_TRUE(ok(nft_->run(adding(wanted))));
+    auto other = Nft::open();
+    ASSERT_TRUE(ok(other));
+    const auto read = (*other)->observe(everything());
+    ASSERT_TRUE(ok(read));
+    for (auto& [name, chain] : wanted.at(Family::bridge).chains) {
+        std::ranges::fill(chain.rules, "");
+    }
+    EXPECT_EQ(*read, wanted);
+}
+
+TEST_F(NftTest, AForeignTransactionAnywhereIsNoticedAndOursKeepTheirTexts) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    const std::size_t before = nft_->listings();
+    sh("nft add table ip somebody");
+    EXPECT_EQ(seen(), rules());
+    EXPECT_EQ(nft_->listings(), before + 1);
+    EXPECT_EQ(seen(), rules());
+    EXPECT_EQ(nft_->listings(), before + 1) << "once is enough";
+}
+
+TEST_F(NftTest, AForeignElementIsSeen) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    sh("nft add element bridge bascule ports '{ \"vnet9\" : drop }'");
+    EXPECT_EQ(seen().at(Family::bridge).elements.at("ports").at("vnet9").data, "drop");
+}
+
+TEST_F(NftTest, AForeignFlushOfEverythingIsSeen) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    sh("nft flush ruleset");
+    EXPECT_EQ(seen(), Ruleset{});
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    EXPECT_EQ(seen(), rules());
+}
+
+TEST_F(NftTest, RulesThatSomebodyAddedOrRemovedShowInTheirNumber) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    const std::string name = rules().at(Family::bridge).chains.begin()->first;
+    ASSERT_TRUE(name.starts_with("class_"));
+    sh("nft add rule bridge bascule " + name + " accept");
+    EXPECT_EQ(seen().at(Family::bridge).chains.at(name).rules.size(), 3U);
+    sh("nft flush chain bridge bascule " + name);
+    EXPECT_EQ(seen().at(Family::bridge).chains.at(name).rules.size(), 0U);
+    Ruleset again;
+    again[Family::bridge].chains = rules().at(Family::bridge).chains;
+    ASSERT_TRUE(ok(nft_->run(adding(again))));
+    EXPECT_EQ(seen(), rules());
+}
+
+TEST_F(NftTest, AChangeBetweenObservationAndTransactionIsReadAfterwards) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    auto other = Nft::open();
+    ASSERT_TRUE(ok(other));
+    ASSERT_TRUE(ok((*other)->run(element("vnet5 . 52:54:00:00:00:05 . 10.0.0.5", {}))));
+    ASSERT_TRUE(ok(nft_->run(element("vnet6 . 52:54:00:00:00:06 . 10.0.0.6", {}))));
+    EXPECT_EQ(seen().at(Family::bridge).elements.at("known").size(), 2U);
+}
+
+TEST_F(NftTest, ExpiryIsNoTransaction) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    const std::string key = "vnet0 . 52:54:00:00:00:01 . 10.0.0.1";
+    ASSERT_TRUE(ok(nft_->run(element(key, boot_now() + std::chrono::milliseconds(300)))));
+    EXPECT_TRUE(seen().at(Family::bridge).elements.contains("known"));
+    const std::size_t before = nft_->listings();
+    EXPECT_TRUE(eventually([&] { return !seen().at(Family::bridge).elements.contains("known"); }));
+    EXPECT_TRUE(eventually([&] { return !sh("nft list set bridge bascule known").contains("10.0.0.1"); }));
+    Scope scope;
+    scope.rules[Family::bridge].elements["known"] = {key};
+    EXPECT_EQ(*nft_->observe(scope), Ruleset{});
+    EXPECT_EQ(nft_->listings(), before);
+}
+
+TEST_F(NftTest, AnElementThatExpiredMeanwhileCanBeRemovedOrRenewed) {
+    Ruleset start = rules();
+    const std::string target = start.at(Family::bridge).chains.begin()->first;
+    const std::string key = "vnet0 . 52:54:00:00:00:01 . 10.0.0.1";
+    const Time soon = boot_now() + std::chrono::milliseconds(50);
+    start.at(Family::bridge).elements["known"][key] = {"", soon};
+    start.at(Family::bridge).elements["timed"]["vnet0"] = {"jump " + target, soon};
+    ASSERT_TRUE(ok(nft_->run(adding(start))));
+    ASSERT_TRUE(eventually([] {
+        const std::string all = sh("nft list table bridge bascule");
+        return !all.contains("10.0.0.1") && !all.contains("expires");
+    }));
+    RuleBatch batch;
+    batch.remove[Family::bridge].elements["known"] = {key};
+    batch.remove[Family::bridge].elements["timed"] = {"vnet0"};
+    batch.types[Family::bridge] = start.at(Family::bridge).sets;
+    batch.add[Family::bridge].elements["timed"]["vnet0"] = {"drop", boot_now() + std::chrono::hours(1)};
+    ASSERT_TRUE(ok(nft_->run(batch)));
+    EXPECT_EQ(seen().at(Family::bridge).elements.at("timed").at("vnet0").data, "drop");
+    EXPECT_TRUE(sh("nft list map bridge bascule timed").contains("\"vnet0\" timeout 1h"));
+}
+
+TEST_F(NftTest, TheLastThingInATableTakesTheTableAlong) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    sh("nft add counter bridge bascule somebodys");  // not ours, but in our table
+    RuleBatch batch;
+    RuleBatch::Removal& remove = batch.remove[Family::bridge];
+    const Ruleset before = rules();
+    const Table& table = before.at(Family::bridge);
+    for (const auto& [name, chain] : table.chains) {
+        remove.chains.insert(name);
+    }
+    for (const auto& [name, set] : table.sets) {
+        remove.sets.insert(name);
+    }
+    ASSERT_TRUE(ok(nft_->run(batch)));
+    EXPECT_EQ(seen(), Ruleset{});
+    EXPECT_EQ(sh("nft list tables"), "");
+}
+
+TEST_F(NftTest, AnErrorHasNftsWordsAndTheLineTheyAreAbout) {
+    Ruleset wrong = rules();
+    wrong.at(Family::bridge)
+        .add_chain("wrong", {.hook = {}, .rules = {"ether type arp accept", "ip saddr 10.0.0.300 drop"}});
+    const auto refused = nft_->run(adding(wrong));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::system);
+    EXPECT_TRUE(refused.error().message.starts_with("nftables: line:")) << refused.error().message;
+    EXPECT_TRUE(refused.error().message.contains("ip saddr 10.0.0.300 drop")) << refused.error().message;
+    EXPECT_TRUE(refused.error().message.contains("^^")) << refused.error().message;
+    EXPECT_EQ(seen(), Ruleset{});
+}
+
+TEST_F(NftTest, ARefusalByTheKernelChangesNothing) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    const std::size_t before = nft_->listings();
+    RuleBatch batch = element("vnet6 . 52:54:00:00:00:06 . 10.0.0.6", {});
+    batch.remove[Family::bridge].chains = {rules().at(Family::bridge).chains.begin()->first};  // in use
+    const auto refused = nft_->run(batch);
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().message.contains("Device or resource busy")) << refused.error().message;
+    EXPECT_EQ(seen(), rules());
+    EXPECT_EQ(nft_->listings(), before);
+}
+
+TEST(NftModel, ATableIsEmptyWhenItsChainsAndSetsAreGone) {
+    const Ruleset all = rules();
+    const Table& table = all.at(Family::bridge);
+    RuleBatch::Removal remove;
+    for (const auto& [name, set] : table.sets) {
+        remove.sets.insert(name);
+    }
+    EXPECT_FALSE(leaves_empty(table, nullptr, remove));
+    for (const auto& [name, chain] : table.chains) {
+        remove.chains.insert(name);
+    }
+    EXPECT_TRUE(leaves_empty(table, nullptr, remove));
+    Table more;
+    EXPECT_TRUE(leaves_empty(table, &more, remove));
+    more.sets["other"] = SetDef{.key = "ifname", .data = ""};
+    EXPECT_FALSE(leaves_empty(table, &more, remove));
+}
+
+TEST(NftModel, ABatchChangesItLikeTheKernel) {
+    Ruleset model = rules();
+    RuleBatch batch;
+    const std::string name = model.at(Family::bridge).chains.begin()->first;
+    batch.remove[Family::bridge].elements["ports"] = {"vnet0", "vnet1"};
+    batch.remove[Family::bridge].chains = {name};
+    batch.remove[Family::inet].whole_table = true;
+    batch.add[Family::bridge].elements["ports"]["vnet2"] = {"drop", {}};
+    apply_to(model, batch);
+    EXPECT_EQ(model.at(Family::bridge).elements.at("ports").size(), 1U);
+    EXPECT_FALSE(model.at(Family::bridge).chains.contains(name));
+    RuleBatch whole;
+    whole.remove[Family::bridge].whole_table = true;
+    apply_to(model, whole);
+    EXPECT_EQ(model, Ruleset{});
+}
+
+}  // namespace bascule::kernel::os
