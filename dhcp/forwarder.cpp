@@ -175,7 +175,7 @@ Forwarder::Step Forwarder::reply(std::size_t socket, const wire::Resolver& from,
 
 Forwarder::Step Forwarder::tick(Time now) {
     Step step;
-    while (next_tick() <= now) {
+    while (!deadlines_.empty() && next_tick() <= now) {
         Outstanding query = take(queries_.find(deadlines_.begin()->second));
         ++counters_.timed_out;
         if (query.server == preferred_ && !servers_.empty()) {

@@ -55,7 +55,7 @@ std::vector<Ip> Offers::drop(const MacAddr& port) {
 
 std::vector<Ip> Offers::expire(Time now) {
     std::vector<Ip> changed;
-    while (next_end() <= now) {
+    while (!order_.empty() && next_end() <= now) {
         const auto gone = drop(MacAddr(order_.begin()->second));
         changed.insert(changed.end(), gone.begin(), gone.end());
     }
@@ -79,7 +79,7 @@ bool Quarantine::put(const MacAddr& port, const Ip& address, Time until, std::si
 
 std::vector<Ip> Quarantine::expire(Time now) {
     std::vector<Ip> changed;
-    while (next_end() <= now) {
+    while (!order_.empty() && next_end() <= now) {
         const Ip address = order_.begin()->second;
         order_.erase(order_.begin());
         const auto holder = addresses_.find(address);

@@ -108,7 +108,7 @@ std::optional<Lease> LeaseTable::end(const MacAddr& port) {
 
 std::vector<Lease> LeaseTable::expire(Time now) {
     std::vector<Lease> out;
-    while (next_end() <= now) {
+    while (!ends_.empty() && next_end() <= now) {
         Binding& binding = bindings_.at(ends_.begin()->second);
         deactivate(binding);
         out.push_back(binding.lease);

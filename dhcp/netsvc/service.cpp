@@ -324,8 +324,15 @@ void Service::commit_push(const dhcp::Now& now) {
     for (const Uuid& uuid : gone) {
         stop_serving(uuid, now);
     }
+    bool more_leases = false;  // those that a network brought along from its file
     for (auto& [network, fds] : push.networks) {
+        const Uuid uuid = network.spec.uuid;
+        const bool fresh = !state_.networks.contains(uuid);
         serve(std::move(network), std::move(fds), now);
+        more_leases = more_leases || (fresh && state_.networks.at(uuid).server().leases().active() > 0);
+    }
+    if (more_leases) {
+        daemon_->start_dump();
     }
     if (push.upstreams) {
         replace_upstreams(push.upstreams->first, std::move(push.upstreams->second));
