@@ -134,7 +134,7 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
       config_(config),
       netsvc_(host, netsvc_settings(config, line)),
       ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
-      filters_(host, ports_),
+      filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
       networks_(host, netsvc_, events_, [this](const Uuid& network) { return guests_.ports_of(network); }),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       emulator_(host, config.emulator),

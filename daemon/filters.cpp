@@ -6,10 +6,13 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "kernel/linux/facts.h"
 #include "nwfilter/builtin.h"
 #include "nwfilter/xml.h"
 
 namespace bascule::daemon {
+
+namespace os = kernel::os;
 
 namespace {
 
@@ -23,8 +26,11 @@ const nwfilter::Filter* stock(const std::string& name) {
 
 }  // namespace
 
-Filters::Filters(Host& host, Ports& ports)
-    : host_(host), ports_(ports), definitions_(host.files, "/etc/bascule/nwfilter") {
+Filters::Filters(Host& host, Ports& ports, NetworkOf network_of)
+    : host_(host),
+      ports_(ports),
+      network_of_(std::move(network_of)),
+      definitions_(host.files, "/etc/bascule/nwfilter") {
     for (const nwfilter::Filter& filter : nwfilter::builtin_filters()) {
         filters_.emplace(filter.name, filter);
     }
@@ -210,12 +216,19 @@ std::vector<std::string> Filters::reload() {
 
 // ---- bindings -----------------------------------------------------------------------------------
 
-PortSpec Filters::port_of(const nwfilter::Binding& binding) const {
-    return {.ifname = binding.port,
-            .mac = binding.mac,
-            .network = std::nullopt,
-            .link = {},
-            .filter = nwfilter::Port{binding.port, binding.mac, binding.filter.filter, binding.filter.parameters}};
+// The device as it is now; a device that is gone stays bound, so that it is filtered when it comes back.
+Result<PortSpec> Filters::port_of(const nwfilter::Binding& binding) const {
+    kernel::Scope scope;
+    scope.links.insert(binding.port);
+    TRY(const kernel::State seen, host_.kernel.observe(scope));
+    const auto device = seen.links.find(binding.port);
+    const bool plugged = device != seen.links.end() && device->second.master;
+    return PortSpec{
+        .ifname = binding.port,
+        .mac = binding.mac,
+        .network = plugged ? network_of_(*device->second.master) : std::nullopt,
+        .link = {},
+        .filter = nwfilter::Port{binding.port, binding.mac, binding.filter.filter, binding.filter.parameters}};
 }
 
 Result<const nwfilter::Binding*> Filters::bind(std::string_view xml) {
@@ -223,14 +236,12 @@ Result<const nwfilter::Binding*> Filters::bind(std::string_view xml) {
     if (bindings_.contains(binding.port)) {
         return fail(Code::exists, fmt::format("binding '{}' already exists", binding.port.str()));
     }
-    kernel::Scope scope;
-    scope.links.insert(binding.port);
-    TRY(const kernel::State seen, host_.kernel.observe(scope));
-    if (!seen.links.contains(binding.port)) {
+    if (!os::link_exists(binding.port)) {
         return fail(Code::invalid_argument, fmt::format("there is no network device '{}'", binding.port.str()));
     }
     const IfName port = binding.port;
-    TRY_OK(ports_.plug(port_of(binding)));
+    TRY(PortSpec spec, port_of(binding));
+    TRY_OK(ports_.plug(std::move(spec)));
     if (auto saved = host_.files.write(binding_file(port), nwfilter::format(binding)); !saved) {
         TRY_OK(ports_.unplug(port));
         return std::unexpected(std::move(saved).error());
@@ -281,7 +292,8 @@ std::vector<std::string> Filters::load_bindings() {
         const auto done = [&]() -> Result<void> {
             TRY(const std::string text, host_.files.read(path, kMaxBinding));
             TRY(nwfilter::Binding binding, nwfilter::parse_binding(text));
-            TRY_OK(ports_.remember(port_of(binding)));
+            TRY(PortSpec spec, port_of(binding));
+            TRY_OK(ports_.remember(std::move(spec)));
             bindings_.insert_or_assign(binding.port, Kept{binding, false});
             return {};
         }();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +18,9 @@ namespace bascule::daemon {
 // its name and uuid. And the bindings that clients made by hand; a guest's are its ports.
 class Filters {
 public:
-    Filters(Host& host, Ports& ports);
+    // `network_of` names the running network whose bridge that is: its leases feed ports in it.
+    using NetworkOf = std::function<std::optional<Uuid>(const IfName& bridge)>;
+    Filters(Host& host, Ports& ports, NetworkOf network_of);
 
     std::vector<std::string> load();           // definitions
     std::vector<std::string> load_bindings();  // those of a former daemon, into the ledger; after load()
@@ -45,11 +49,12 @@ private:
     };
     Result<nwfilter::Filter> accept(nwfilter::Filter filter) const;
     Result<void> put(nwfilter::Filter filter);
-    PortSpec port_of(const nwfilter::Binding& binding) const;
+    Result<PortSpec> port_of(const nwfilter::Binding& binding) const;
     std::string binding_file(const IfName& port) const { return "/run/bascule/bindings/" + port.str() + ".xml"; }
 
     Host& host_;
     Ports& ports_;
+    NetworkOf network_of_;
     Store definitions_;
     std::map<std::string, nwfilter::Filter, std::less<>> filters_;
     std::map<IfName, Kept> bindings_;

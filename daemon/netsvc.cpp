@@ -132,9 +132,9 @@ std::vector<dhcp::Lease> Netsvc::leases(const Uuid& network) const {
     std::vector<dhcp::Lease> out;
     const auto now = host_.loop.clock().wall();
     if (const auto it = leases_.find(network); it != leases_.end()) {
-        for (const auto& [mac, lease] : it->second) {
-            if (lease.expires == dhcp::kNever || lease.expires > now) {
-                out.push_back(lease);
+        for (const auto& [mac, known] : it->second) {
+            if (known.lease.expires == dhcp::kNever || known.lease.expires > now) {
+                out.push_back(known.lease);
             }
         }
     }
@@ -340,32 +340,54 @@ void Netsvc::handle(const wire::ToDaemon& message, std::vector<UniqueFd> fds) {
     } else if (const auto* const leases = std::get_if<wire::Leases>(&message)) {
         handle_leases(*leases);
     } else if (const auto* const synced = std::get_if<wire::Synced>(&message)) {
-        for (const wire::Trouble& trouble : synced->troubles) {
-            const auto entry = entries_.find(trouble.network);
-            log::error("network {}: {}", entry == entries_.end() ? format(trouble.network) : entry->second.spec.network,
-                       trouble.what);
+        handle_synced(*synced);
+    }
+}
+
+void Netsvc::handle_synced(const wire::Synced& synced) {
+    for (const wire::Trouble& trouble : synced.troubles) {
+        const auto entry = entries_.find(trouble.network);
+        log::error("network {}: {}", entry == entries_.end() ? format(trouble.network) : entry->second.spec.network,
+                   trouble.what);
+    }
+    if (phase_ == Phase::ready) {
+        if (synced.generation == generation_) {
+            forget_older_leases();
         }
-        if (phase_ == Phase::greeting) {
-            phase_ = Phase::ready;
-            if (!std::exchange(was_ready_, true)) {
-                callbacks_.ready();
-            } else {
-                push();
+        return;
+    }
+    phase_ = Phase::ready;
+    if (!std::exchange(was_ready_, true)) {
+        callbacks_.ready();
+    } else {
+        push();
+    }
+}
+
+void Netsvc::forget_older_leases() {
+    for (auto& [network, leases] : leases_) {
+        for (auto it = leases.begin(); it != leases.end();) {
+            if (it->second.epoch == epoch_) {
+                ++it;
+                continue;
             }
+            const dhcp::Lease lease = it->second.lease;
+            it = leases.erase(it);
+            callbacks_.lease({dhcp::LeaseEventKind::expired, lease});
         }
     }
 }
 
 void Netsvc::handle_leases(const wire::Leases& leases) {
     if (leases.reset) {
-        leases_.clear();
+        ++epoch_;
     }
     for (const wire::LeaseEvent& event : leases.events) {
         const dhcp::Lease& lease = event.lease;
-        if (event.kind == wire::LeaseEventKind::released || event.kind == wire::LeaseEventKind::expired) {
+        if (event.kind == dhcp::LeaseEventKind::released || event.kind == dhcp::LeaseEventKind::expired) {
             leases_[lease.network].erase(lease.port);
         } else {
-            leases_[lease.network].insert_or_assign(lease.port, lease);
+            leases_[lease.network].insert_or_assign(lease.port, Known{lease, epoch_});
         }
         callbacks_.lease(event);
     }

@@ -73,13 +73,22 @@ private:
     void flush();
     void readable();
     void handle(const dhcp::wire::ToDaemon& message, std::vector<UniqueFd> fds);
+    void handle_synced(const dhcp::wire::Synced& synced);
     void handle_leases(const dhcp::wire::Leases& leases);
+    void forget_older_leases();
 
     Host& host_;
     Settings settings_;
     Callbacks callbacks_;
     std::map<Uuid, Entry> entries_;
-    std::map<Uuid, std::map<MacAddr, dhcp::Lease>> leases_;
+    // What the service said last. A dump begins a new epoch; what it did not mention is gone once the service says that
+    // it has caught up with our latest push: a service that was just started does not know its networks before.
+    struct Known {
+        dhcp::Lease lease;
+        std::uint64_t epoch = 0;
+    };
+    std::map<Uuid, std::map<MacAddr, Known>> leases_;
+    std::uint64_t epoch_ = 0;
     std::vector<Ip> resolvers_;
     std::vector<UniqueFd> resolver_sockets_;  // IPv4 first
     std::size_t resolver_v4_ = 0;

@@ -55,6 +55,15 @@ Result<const Network*> Networks::by_uuid(const Uuid& uuid) const {
     return &it->second;
 }
 
+std::optional<Uuid> Networks::of_bridge(const IfName& bridge) const {
+    for (const auto& [uuid, network] : networks_) {
+        if (network.live && network.live->bridge == bridge) {
+            return uuid;
+        }
+    }
+    return std::nullopt;
+}
+
 std::vector<const Network*> Networks::all() const {
     std::vector<const Network*> out;
     for (const auto& [name, uuid] : names_) {

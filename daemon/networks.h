@@ -57,7 +57,8 @@ public:
 
     Result<const Network*> by_name(std::string_view name) const;
     Result<const Network*> by_uuid(const Uuid& uuid) const;
-    std::vector<const Network*> all() const;  // by name
+    std::optional<Uuid> of_bridge(const IfName& bridge) const;  // the active network that has it
+    std::vector<const Network*> all() const;                    // by name
     std::string format(const Network& network, bool inactive) const;
 
 private:

@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <pwd.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,6 +123,8 @@ Result<std::set<IfName>> link_names() {
     return names;
 }
 
+bool link_exists(const IfName& name) { return ::if_nametoindex(name.str().c_str()) != 0; }
+
 Result<std::vector<RouteTo>> route_destinations() {
     std::vector<RouteTo> routes;
     for (const auto family : {AF_INET, AF_INET6}) {
@@ -205,17 +208,29 @@ Uuid host_uuid() {
 }
 
 std::string read_text(const std::string& path, std::size_t limit) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    return read_whole(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), limit);
+}
+
+std::string read_whole(const UniqueFd& fd, std::size_t limit) {
     std::string text;
     std::array<char, 16384> chunk{};
     while (fd && text.size() < limit) {
-        const ssize_t got = ::read(fd.get(), chunk.data(), std::min(chunk.size(), limit - text.size()));
+        const ssize_t got = ::pread(fd.get(), chunk.data(), std::min(chunk.size(), limit - text.size()),
+                                    static_cast<off_t>(text.size()));
         if (got <= 0) {
             break;
         }
         text.append(chunk.data(), static_cast<std::size_t>(got));
     }
     return text;
+}
+
+Result<UniqueFd> scratch_file() {
+    UniqueFd fd(::memfd_create("bascule", MFD_CLOEXEC));
+    if (!fd) {
+        return fail_errno("memfd_create");
+    }
+    return fd;
 }
 
 bool kvm_usable() { return static_cast<bool>(UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC))); }
@@ -241,6 +256,24 @@ Result<UniqueFd> open_terminal(const std::string& path) {
         return fail_errno("console " + path);
     }
     return fd;
+}
+
+Result<Bytes> read_some(const UniqueFd& fd, std::size_t limit) {
+    Bytes bytes(limit);
+    const ssize_t got = ::read(fd.get(), bytes.data(), bytes.size());
+    if (got < 0) {
+        return fail_errno("read");
+    }
+    bytes.resize(static_cast<std::size_t>(got));
+    return bytes;
+}
+
+Result<std::size_t> write_some(const UniqueFd& fd, ByteView bytes) {
+    const ssize_t put = bytes.empty() ? 0 : ::write(fd.get(), bytes.data(), bytes.size());
+    if (put < 0) {
+        return fail_errno("write");
+    }
+    return static_cast<std::size_t>(put);
 }
 
 Result<Account> account(const std::string& user) {

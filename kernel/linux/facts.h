@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/fd.h"
 #include "base/names.h"
 #include "base/net.h"
@@ -16,6 +17,7 @@ namespace bascule::kernel::os {
 
 // Every link of our network namespace.
 Result<std::set<IfName>> link_names();
+bool link_exists(const IfName& name);
 
 // The destinations of the main table, with the device each leaves by; host-local, broadcast and multicast
 // entries left out.
@@ -46,8 +48,15 @@ bool kvm_usable();
 // The name servers of a resolv.conf(5) text, in order, zones dropped.
 std::vector<Ip> name_servers(std::string_view resolv_conf);
 
+// An unnamed file in memory, for the output of a program; and what it holds, from its beginning.
+Result<UniqueFd> scratch_file();
+std::string read_whole(const UniqueFd& fd, std::size_t limit = 1U << 20);
+
 // The slave side of a pseudo-terminal, without becoming its controlling process; non-blocking.
 Result<UniqueFd> open_terminal(const std::string& path);
+// One read or write that does not wait: Code::system with EAGAIN when it would have to. An empty read is the end.
+Result<Bytes> read_some(const UniqueFd& fd, std::size_t limit);
+Result<std::size_t> write_some(const UniqueFd& fd, ByteView bytes);
 
 // User and group of an account by name; Code::invalid_argument when there is none.
 struct Account {

@@ -37,7 +37,7 @@ mac_number=0 acknowledged=$BASCULE_TEST_DIR/acknowledged
 : >"$acknowledged"
 take_lease() {
     local mac got
-    mac=$(printf '52:54:00:70:01:%02x' $((++mac_number)))
+    printf -v mac '52:54:00:70:01:%02x' $((++mac_number))
     at crowd ip link set eth0 down
     at crowd ip link set eth0 address "$mac" up
     got=$(lease crowd | fact ip)
@@ -85,7 +85,7 @@ if at alpha busybox ping -c 1 -W 1 -I 10.70.0.251 10.70.0.1 >/dev/null; then fai
 daemon_start
 still_there
 
-kill -INT "$ping"
+pkill -INT -x ping # the shell that holds it ignores the signal
 wait "$ping" || true
 sed -n '/packets transmitted/p' "$BASCULE_TEST_DIR/pings"
 lost=$(awk '/packets transmitted/ { print $1 - $4 }' "$BASCULE_TEST_DIR/pings")
