@@ -22,8 +22,8 @@ struct Node {
     std::vector<Node> children;                              // elements only
     std::string raw;  // the element as text; kept only for children of <metadata>
 
-    const std::string* attr(std::string_view name) const;
-    const Node* child(std::string_view name) const;  // the first with no namespace
+    const std::string* attr(std::string_view wanted) const;
+    const Node* child(std::string_view wanted) const;  // the first with no namespace
 };
 
 // The root element. Code::xml_syntax with "line N: …" when it is not well-formed.
