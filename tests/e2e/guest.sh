@@ -8,8 +8,23 @@ make_outside
 daemon_start
 prepare_guest_image
 has() { grep -q -- "$1" <<<"$2" || fail "no '$1' in: $2"; }
+
+# What virsh hears of guests. It has registered once it hears of a definition that comes and goes.
 events=$BASCULE_TEST_DIR/events
-stdbuf -oL virsh -q -c "$(libvirt_uri)" event --all --loop --timestamp >"$events" 2>&1 &
+: >"$events"
+cat >"$BASCULE_TEST_DIR/probe.xml" <<'XML'
+<domain type='qemu'><name>probe</name><memory unit='MiB'>64</memory><os><type arch='x86_64'>hvm</type></os></domain>
+XML
+hears() {
+    local before
+    before=$(grep -c probe "$events" || true)
+    v define "$BASCULE_TEST_DIR/probe.xml" && v undefine probe && (($(grep -c probe "$events" || true) > before))
+}
+listen_to_events() {
+    stdbuf -oL virsh -q -c "$(libvirt_uri)" event --all --loop --timestamp >>"$events" 2>&1 &
+    wait_until 10 "an event" hears
+}
+listen_to_events
 
 # Defined: listed as shut off, with a uuid and MAC of its own, and what comes back can be defined again.
 guest_xml alpha 52:54:00:e2:e0:01 "ping,192.168.122.1,2;ping,$outside_address,3;resolve,alpha" default clean-traffic |
@@ -52,6 +67,7 @@ v net-dumpxml default >/dev/null
 kill -KILL "$daemon"
 wait "$daemon" 2>/dev/null || true
 daemon_start
+listen_to_events
 [[ $(v domid alpha | xargs) == "$id" ]] || fail "alpha has another id after the daemon was killed"
 busybox ping -c 1 -W 2 "${address%/*}" >/dev/null || fail "the guest does not answer after the daemon was killed"
 

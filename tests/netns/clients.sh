@@ -33,7 +33,7 @@ status_is() { # STATUS COMMAND…
     ((got == wanted)) || fail "'$*' ended with $got instead of $wanted"
 }
 [[ -x $BASCULE_BUILD/bascule ]] || fail "there is no program bascule in $BASCULE_BUILD"
-has basculed "$(b status)"
+has "Networks: *1" "$(b status)"
 b net list -o json | jq -e '.[] | select(.name == "default")' >/dev/null || fail "net list -o json lacks default"
 has virbr0 "$(b net dumpxml default)"
 has clean-traffic "$(b nwfilter list)"
