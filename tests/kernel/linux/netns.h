@@ -48,7 +48,7 @@ inline std::unique_ptr<Kernel> needed_kernel() {
 
 // Runs a program of the host (ip, nft) and returns what it printed; a failure is the test's.
 inline std::string sh(const std::string& command) {
-    FILE* pipe = ::popen((command + " 2>&1").c_str(), "re");
+    FILE* pipe = ::popen(("exec 2>&1\n" + command).c_str(), "re");
     std::string out;
     std::array<char, 4096> buffer{};
     for (std::size_t n = 0; pipe != nullptr && (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
