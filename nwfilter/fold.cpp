@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace bascule::nwfilter {
 
@@ -42,6 +43,22 @@ void simplify(std::vector<Condition>& when) {
         }
     }
     when = std::move(out);
+}
+
+// A rule of one protocol in the chain of another never matches, and nft refuses to say such a thing.
+bool contradicts_itself(const std::vector<Condition>& when) {
+    std::optional<std::uint32_t> outer, inner;
+    for (const Condition& condition : when) {
+        for (auto [field, known] : {std::pair(Field::eth_type, &outer), std::pair(Field::protocol, &inner)}) {
+            if (const auto type = single_type(condition, field)) {
+                if (*known && *known != type) {
+                    return true;
+                }
+                *known = type;
+            }
+        }
+    }
+    return outer && inner && outer != inner && !is_tag(*outer);
 }
 
 bool goes_on(const policy::Section& section) {
@@ -220,6 +237,7 @@ void fold(Compiled& compiled) {
     for (Directed* const directed : {&compiled.out, &compiled.in}) {
         inline_short_sections(*directed);
         for (policy::Section& section : directed->policy.sections) {
+            std::erase_if(section.decisions, [](const Decision& d) { return contradicts_itself(d.when); });
             for (Decision& decision : section.decisions) {
                 simplify(decision.when);
             }

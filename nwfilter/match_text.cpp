@@ -46,7 +46,7 @@ constexpr std::array<FieldText, policy::kFields> kFieldTexts{{
     {Field::dst_port, "th dport"},
 }};
 
-constexpr std::uint32_t kRarp = 0x8035;
+constexpr std::uint32_t kRarp = 0x8035, kIp6 = 0x86dd;
 
 bool is_address(Field field) {
     switch (field) {
@@ -60,6 +60,7 @@ bool is_address(Field field) {
     }
 }
 
+bool is_transport(Field field) { return field >= Field::icmp6_type && field <= Field::dst_port; }
 bool is_arp_address(Field field) { return field >= Field::arp_src_mac && field <= Field::arp_dst_ip; }
 
 std::string type_text(std::uint32_t type) {
@@ -71,6 +72,16 @@ std::string type_text(std::uint32_t type) {
         case 0x88a8: return "8021ad";
         default: return fmt::format("{:#06x}", type);
     }
+}
+
+// The last value that one masked or plain interval takes in.
+policy::Value last_of(const policy::Among& among) {
+    policy::Value last = among.values[0].last;
+    const policy::Value ones = policy::Value::ones(among.field);
+    for (std::size_t i = 0; i < last.octets.size(); ++i) {
+        last.octets[i] = static_cast<std::uint8_t>(last.octets[i] | (ones.octets[i] & ~among.mask.octets[i]));
+    }
+    return last;
 }
 
 // Of a mask of leading ones.
@@ -85,12 +96,18 @@ unsigned length_of(const policy::Value& mask) {
 class Matcher {
 public:
     Matcher(const std::vector<policy::Condition>& when, std::string_view device) : device_(device) {
-        rarp_ = std::ranges::any_of(when, [](const policy::Condition& condition) {
+        unsigned negations = 0;
+        for (const policy::Condition& condition : when) {
             const auto* const among = std::get_if<policy::Among>(&condition.test);
-            return among != nullptr && (among->field == Field::protocol || among->field == Field::eth_type) &&
-                   !condition.negated && among->values.size() == 1 &&
-                   among->values[0].first.number(among->field) == kRarp;
-        });
+            if (among != nullptr && (among->field == Field::protocol || among->field == Field::eth_type) &&
+                !condition.negated && among->values.size() == 1) {
+                const std::uint32_t type = among->values[0].first.number(among->field);
+                rarp_ = rarp_ || type == kRarp;
+                ip6_ = ip6_ || type == kIp6;
+            }
+            negations += among != nullptr && condition.negated ? 1 : 0;
+        }
+        as_ranges_ = negations > 1;
     }
 
     bool goes_last(const policy::Condition& condition) const {
@@ -100,22 +117,29 @@ public:
 
     // One text, or several of which any is enough.
     std::vector<std::string> of(const policy::Condition& condition) {
-        std::string layout;
+        if (const auto* const same = std::get_if<policy::Same>(&condition.test)) {
+            return same_texts(*same, condition.negated, layout_for({same->first, same->second}));
+        }
+        std::vector<Field> fields;
+        std::string text;
         if (const auto* const among = std::get_if<policy::Among>(&condition.test)) {
-            layout = layout_for({among->field});
-            return {layout + among_text(*among, condition.negated)};
-        }
-        if (const auto* const listed = std::get_if<policy::Listed>(&condition.test)) {
-            layout = layout_for(listed->fields);
-            std::string key(device_);
-            for (const Field field : listed->fields) {
-                key += " . " + name(field);
+            fields = {among->field};
+            text = among_text(*among, condition.negated);
+        } else {
+            const auto& listed = std::get<policy::Listed>(condition.test);
+            fields = listed.fields;
+            text = device_;
+            for (const Field field : fields) {
+                text += " . " + name(field);
             }
-            return {fmt::format("{}{} {}@{}", layout, key, condition.negated ? "!= " : "", listed->table)};
+            text += fmt::format(" {}@{}", condition.negated ? "!= " : "", listed.table);
         }
-        const auto& same = std::get<policy::Same>(condition.test);
-        layout = layout_for({same.first, same.second});
-        return same_texts(same, condition.negated, layout);
+        const std::string layout = layout_for(fields);
+        std::vector<std::string> out = whole_for(fields);
+        for (std::string& before : out) {
+            before += layout + text;
+        }
+        return out;
     }
 
 private:
@@ -125,6 +149,19 @@ private:
     }
 
     bool is_raw(Field field) const { return rarp_ && kFieldTexts[static_cast<std::size_t>(field)].bits != 0; }
+
+    // Later fragments have no transport header. The bridge family's rules read one there all the same (seen with
+    // Linux 6.18: `th dport` matches the payload of a fragment), so they are told; once a rule.
+    std::vector<std::string> whole_for(const std::vector<Field>& fields) {
+        if (whole_said_ || std::ranges::none_of(fields, is_transport)) {
+            return {""};
+        }
+        whole_said_ = true;
+        if (ip6_) {
+            return {"exthdr frag missing ", "frag frag-off 0 "};
+        }
+        return {"ip frag-off & 0x1fff == 0 "};
+    }
 
     // The addresses of ARP are where they are only for Ethernet and IPv4 (RFC 826): said once a rule.
     std::string layout_for(const std::vector<Field>& fields) {
@@ -153,6 +190,12 @@ private:
         const Field field = among.field;
         const bool whole = among.mask == policy::Value::ones(field);
         const bool prefix = !whole && is_address(field) && !is_raw(field);
+        if (negated && as_ranges_ && field != Field::protocol && among.values.size() == 1 && (whole || prefix)) {
+            const auto bound = [&](const policy::Value& v) {
+                return field == Field::eth_type ? policy::format(field, v) : value(field, v);
+            };
+            return fmt::format("{} != {}-{}", name(field), bound(among.values[0].first), bound(last_of(among)));
+        }
         std::string values;
         for (const policy::Interval& interval : among.values) {
             values += values.empty() ? "" : ", ";
@@ -198,7 +241,12 @@ private:
 
     std::string_view device_;
     bool rarp_ = false;
+    bool ip6_ = false;
+    // nft 1.0.6 makes one comparison of two "!=" about neighbouring bytes, and so "not both" of "neither"; not of
+    // ranges.
+    bool as_ranges_ = false;
     bool layout_said_ = false;
+    bool whole_said_ = false;
 };
 
 }  // namespace
