@@ -12,7 +12,8 @@ effect is there, seen from a tap as a guest would see it:
   net-destroy    the bridge is gone
   filter-bind    from a tap with clean-traffic, an honest frame arrives at another tap and a spoofed one does not
   filter-unbind  the spoofed frame arrives again
-  memory         PSS of all processes of a side, one network and one binding active, its DHCP server included
+  memory         PSS of all processes of a side, one network and one binding active, its DHCP server included, no client
+                 connected
 
 Options: --rounds N (15), --only ours|theirs, --verbose.
 """
@@ -181,17 +182,26 @@ def start_theirs(root):
 
 
 def start_ours(root):
-    shell("mount -t tmpfs -o mode=755 tmpfs /run")
+    for folder in ("run", "etc", "var"):  # in memory, as the peer's
+        shell(f"mkdir -p {root}/{folder} && mount -t tmpfs -o mode=755 tmpfs {root}/{folder}")
     log = open(f"{root}/basculed.log", "wb")
     daemon = subprocess.Popen([BUILD / "basculed", "--root", root], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     return daemon, f"{root}/run/bascule/libvirt-sock"
 
 
+def ended(pid):
+    """Also asked by processes that are not the daemon's parent, which cannot wait for it."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def connect(libvirt, daemon, path):
     end = time.monotonic() + DEADLINE
     while True:
-        if daemon.poll() is not None:
-            raise RuntimeError(f"the daemon ended with status {daemon.returncode}")
+        if ended(daemon.pid):
+            raise RuntimeError("the daemon ended")
         try:
             return libvirt.open(f"qemu+unix:///system?socket={path}")
         except libvirt.libvirtError:
@@ -200,18 +210,25 @@ def connect(libvirt, daemon, path):
             time.sleep(0.05)
 
 
-class Side:
-    def __init__(self, connection):
-        self.connection = connection
-        for network in connection.listAllNetworks():
-            if network.isActive():
-                network.destroy()
-        self.network = connection.networkDefineXML(NETWORK)
+class Devices:
+    """A tap that is to be the network's client, and two on a bridge of their own."""
+
+    def __init__(self):
         self.client = Tap("benchclient")
         make_bridge("benchbr")
         self.taps = [Tap("benchtap0"), Tap("benchtap1")]
         for tap in self.taps:
             add_port("benchbr", tap.name)
+
+
+class Side:
+    def __init__(self, connection, devices):
+        self.connection = connection
+        for network in connection.listAllNetworks():
+            if network.isActive():
+                network.destroy()
+        self.network = connection.networkDefineXML(NETWORK)
+        self.client, self.taps = devices.client, devices.taps
         self.binding = None
         if not self.passes_both():
             raise RuntimeError("frames do not pass the bare bridge")
@@ -283,37 +300,71 @@ class Side:
         self.binding = None
         return seconds
 
-    def memory(self):
-        """MiB of PSS; this process namespace holds the side's processes, this worker and its first process."""
-        total, parts = 0, {}
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) in (1, os.getpid()):
-                continue
-            try:
-                name = (entry / "comm").read_text(encoding="utf-8").strip()
-                rollup = (entry / "smaps_rollup").read_text(encoding="ascii")
-            except OSError:
-                continue
-            kib = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-            parts[name] = parts.get(name, 0) + round(kib / 1024, 2)
-            total += kib
-        return total / 1024, parts
+
+def memory():
+    """MiB of PSS; this process namespace holds the side's processes, this worker and its first process."""
+    total, parts = 0, {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) in (1, os.getpid()):
+            continue
+        try:
+            name = (entry / "comm").read_text(encoding="utf-8").strip()
+            rollup = (entry / "smaps_rollup").read_text(encoding="ascii")
+        except OSError:
+            continue
+        kib = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        parts[name] = round(parts.get(name, 0) + kib / 1024, 2)
+        total += kib
+    return total / 1024, parts
+
+
+def in_a_child(work):
+    """Its own process, so that what it loads is gone when it ends."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except Exception as error:  # said here, as this process is about to vanish
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(status)
+    if os.waitpid(child, 0)[1] != 0:
+        raise RuntimeError("the child failed")
 
 
 def worker(side, root):
-    import libvirt  # only here: the coordinator runs without it
-
-    libvirt.registerErrorHandler(lambda context, error: None, None)
     shell("mount --make-rprivate / && mount -t sysfs sysfs /sys && ip link set lo up")
     daemon, path = (start_ours if side == "ours" else start_theirs)(root)
-    state = Side(connect(libvirt, daemon, path))
-    print(json.dumps({"ready": True, "version": state.connection.getLibVersion()}), flush=True)
+    devices, state = Devices(), None
+
+    def get_side():
+        import libvirt  # only where it is used: a process that has it loaded shares its pages with the peer's daemon
+
+        libvirt.registerErrorHandler(lambda context, error: None, None)
+        return Side(connect(libvirt, daemon, path), devices)
+
+    def loaded_memory():
+        def load():
+            loaded = get_side()
+            loaded.net_start()
+            loaded.filter_bind()
+
+        in_a_child(load)
+        return memory()
+
+    print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         verb = line.strip()
         try:
-            value = getattr(state, verb.replace("-", "_"))()
-            answer = {"value": value[0], "parts": value[1]} if verb == "memory" else {"value": value * 1000}
-        except (RuntimeError, OSError, libvirt.libvirtError) as error:
+            if verb == "memory":
+                value, parts = loaded_memory()
+                answer = {"value": value, "parts": parts}
+            else:
+                state = state or get_side()
+                answer = {"value": getattr(state, verb.replace("-", "_"))() * 1000}
+        except Exception as error:  # whatever it was, the coordinator says it
             answer = {"error": f"{verb}: {error}"}
         print(json.dumps(answer), flush=True)
 
@@ -356,17 +407,36 @@ class Worker:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def measure(workers, rounds):
-    values = {case: {side: [] for side in workers} for case, _ in CASES}
-    for number in range(rounds + 1):
-        for case in ("net-start", "filter-bind", "memory", "filter-unbind", "net-destroy"):
-            for side, one in workers.items():
-                answer = one.ask(case)
-                if number > 0:  # the first round warms up both
-                    values[case][side].append(answer["value"])
-                if number == rounds and "parts" in answer:
-                    print(f"# {side}: PSS in MiB: {answer['parts']}")
+def measure(sides, rounds, verbose):
+    values = {case: {side: [] for side in sides} for case, _ in CASES}
+    workers = {}
+    try:
+        for side in sides:
+            workers[side] = Worker(side, verbose)
+        for number in range(rounds + 1):
+            for case in ("net-start", "filter-bind", "filter-unbind", "net-destroy"):
+                for side, one in workers.items():
+                    answer = one.ask(case)
+                    if number > 0:  # the first round warms up both
+                        values[case][side].append(answer["value"])
+    finally:
+        for one in workers.values():
+            one.end()
     return values
+
+
+def weigh(sides, rounds, values, verbose):
+    """Fresh daemons each time, no client connected: libvirt's clients share pages with libvirtd, which PSS would halve."""
+    for _ in range(rounds):
+        for side in sides:
+            one = Worker(side, verbose)
+            try:
+                answer = one.ask("memory")
+                values["memory"][side].append(answer["value"])
+            finally:
+                one.end()
+            if verbose:
+                print(f"# {side}: PSS in MiB: {answer['parts']}")
 
 
 def report(values):
@@ -392,15 +462,10 @@ def main():
     parser.add_argument("--only", choices=SIDES)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    workers = {}
-    try:
-        for side in SIDES:
-            if options.only in (None, side):
-                workers[side] = Worker(side, options.verbose)
-        report(measure(workers, options.rounds))
-    finally:
-        for one in workers.values():
-            one.end()
+    sides = [side for side in SIDES if options.only in (None, side)]
+    values = measure(sides, options.rounds, options.verbose)
+    weigh(sides, 3, values, options.verbose)
+    report(values)
     return 0
 
 
