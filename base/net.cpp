@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -35,13 +36,13 @@ Ip masked(const Ip& address, unsigned length, bool fill) {
 
 Ip Ip::v4(std::array<std::uint8_t, 4> octets) {
     Ip ip;
-    std::copy(octets.begin(), octets.end(), ip.octets_.begin());
+    std::ranges::copy(octets, ip.octets_.begin());
     return ip;
 }
 
-Ip Ip::v4(std::uint32_t value) {
-    return v4({static_cast<std::uint8_t>(value >> 24), static_cast<std::uint8_t>(value >> 16),
-               static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)});
+Ip Ip::v4(std::uint32_t host_order) {
+    return v4({static_cast<std::uint8_t>(host_order >> 24), static_cast<std::uint8_t>(host_order >> 16),
+               static_cast<std::uint8_t>(host_order >> 8), static_cast<std::uint8_t>(host_order)});
 }
 
 Ip Ip::v6(std::array<std::uint8_t, 16> octets) {
@@ -107,12 +108,12 @@ std::optional<MacAddr> parse_mac(std::string_view text) {
             }
             text.remove_prefix(1);
         }
-        const char* const end = text.data() + std::min<std::size_t>(2, text.size());
-        const auto [stop, ec] = std::from_chars(text.data(), end, mac.octets[i], 16);
-        if (ec != std::errc() || stop == text.data()) {
+        const std::string_view digits = text.substr(0, 2);
+        const auto [stop, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), mac.octets[i], 16);
+        if (ec != std::errc() || stop == digits.data()) {
             return std::nullopt;
         }
-        text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
+        text.remove_prefix(static_cast<std::size_t>(stop - digits.data()));
     }
     return text.empty() ? std::optional(mac) : std::nullopt;
 }

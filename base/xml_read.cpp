@@ -26,8 +26,8 @@ std::string did_you_mean(std::string_view got, const std::set<std::string, std::
 }  // namespace
 
 std::string worded(const Fault& f) {
-    const std::string where = f.attribute.empty() ? fmt::format("line {}: <{}>", f.line, f.element)
-                                                  : fmt::format("line {}: <{} {}>", f.line, f.element, f.attribute);
+    std::string where = f.attribute.empty() ? fmt::format("line {}: <{}>", f.line, f.element)
+                                            : fmt::format("line {}: <{} {}>", f.line, f.element, f.attribute);
     switch (f.kind) {
         case Fault::Kind::missing:
             return f.attribute.empty() ? fmt::format("{}: is missing (expected {})", where, f.expected)

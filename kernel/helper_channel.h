@@ -42,7 +42,7 @@ namespace bascule::kernel::channel {
 inline constexpr std::uint32_t kMagic = 0x42534348;  // "BSCH"
 inline constexpr std::uint16_t kVersion = 1;
 inline constexpr std::uint16_t kOldestVersion = 1;
-inline constexpr std::size_t kMaxMessage = 64 * 1024;
+inline constexpr std::size_t kMaxMessage = 65536;
 
 struct Field {
     std::uint16_t tag = 0;
