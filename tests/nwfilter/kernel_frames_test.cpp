@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -25,6 +27,7 @@
 #include "nwfilter/flatten.h"
 #include "nwfilter/fold.h"
 #include "nwfilter/render.h"
+#include "tests/nwfilter/frames.h"
 #include "tests/nwfilter/random_filters.h"
 
 namespace bascule::nwfilter {
@@ -230,6 +233,56 @@ TEST_F(KernelFrames, FareUnderTheStockFiltersAsThePolicySays) {
     }
     EXPECT_GT(passed_, 1000U);
     EXPECT_GT(dropped_, 1000U);
+}
+
+// Packets that the drop rule of this origin has counted.
+unsigned counted(const std::string& origin) {
+    const std::string command =
+        "nft list table bridge bascule | sed -n 's|.*counter packets \\([0-9]*\\) .* comment \"" + origin +
+        "\".*|\\1|p'";
+    unsigned sum = 0;
+    FILE* const pipe = ::popen(command.c_str(), "r");
+    for (unsigned one = 0; pipe != nullptr && std::fscanf(pipe, "%u", &one) == 1;) {
+        sum += one;
+    }
+    if (pipe != nullptr) {
+        ::pclose(pipe);
+    }
+    return sum;
+}
+
+TEST_F(KernelFrames, OfAnIntruderAreDroppedAndCountedByTheRuleThatIsMeant) {
+    const auto attachment = attach(port("clean-traffic", {{"IP", {"10.0.0.1"}}}), Filters().lookup());
+    ASSERT_TRUE(attachment && load(attachment->rules));
+    for (const HostileFrame& frame : hostile_frames()) {
+        const unsigned before = counted(frame.rule);
+        EXPECT_EQ(pass({numbered(frame.bytes, 0)}, frame.out).contains(0), frame.pass) << frame.name;
+        const unsigned marker = frame.rule == "no-other-l2-traffic/rule 1" ? 1 : 0;  // is dropped before the guest
+        EXPECT_EQ(counted(frame.rule) - before - marker, frame.pass ? 0U : 1U) << frame.name << " by " << frame.rule;
+    }
+}
+
+TEST_F(KernelFrames, PassFromALearnedAddressUntilItExpires) {
+    const auto attachment = attach(port("clean-traffic"), Filters().lookup());
+    ASSERT_TRUE(attachment && load(attachment->rules));
+    const Bytes frame = numbered(hostile_frames()[0].bytes, 0), discover = numbered(hostile_frames()[2].bytes, 0);
+    EXPECT_FALSE(pass({frame}, true).contains(0));
+    EXPECT_TRUE(pass({discover}, true).contains(0));
+    const kernel::Table more = learned(*attachment, *parse_ip("10.0.0.1"), {}).at(kernel::Family::bridge);
+    for (const auto& [set, elements] : more.elements) {
+        for (const auto& [key, element] : elements) {
+            const std::string add =
+                "nft add element bridge bascule " + set + " '{ \"vnet0\"" + key.substr(5) + " timeout 1s }'";
+            ASSERT_TRUE(run(add)) << add;
+        }
+    }
+    EXPECT_TRUE(pass({frame}, true).contains(0));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    bool cut_off = false;
+    while (!cut_off && std::chrono::steady_clock::now() < deadline) {
+        cut_off = !pass({frame}, true).contains(0);
+    }
+    EXPECT_TRUE(cut_off);
 }
 
 TEST_F(KernelFrames, FareUnderRandomFiltersAsThePolicySays) {
