@@ -14,6 +14,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -276,24 +277,33 @@ Result<std::size_t> write_some(const UniqueFd& fd, ByteView bytes) {
     return static_cast<std::size_t>(put);
 }
 
+namespace {
+
+struct CloseFile {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, CloseFile>;
+
+}  // namespace
+
 Result<Account> account(const std::string& user) {
-    passwd entry{};
-    passwd* found = nullptr;
-    std::vector<char> buffer(16384);
-    if (::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-        return fail(Code::invalid_argument, fmt::format("there is no user '{}'", user));
+    const File file(std::fopen("/etc/passwd", "re"));
+    while (const passwd* const entry = file ? ::fgetpwent(file.get()) : nullptr) {
+        if (user == entry->pw_name) {
+            return Account{entry->pw_uid, entry->pw_gid};
+        }
     }
-    return Account{found->pw_uid, found->pw_gid};
+    return fail(Code::invalid_argument, fmt::format("there is no user '{}' in /etc/passwd", user));
 }
 
 Result<std::uint32_t> group_id(const std::string& name) {
-    group entry{};
-    group* found = nullptr;
-    std::vector<char> buffer(65536);
-    if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-        return fail(Code::invalid_argument, fmt::format("there is no group '{}'", name));
+    const File file(std::fopen("/etc/group", "re"));
+    while (const group* const entry = file ? ::fgetgrent(file.get()) : nullptr) {
+        if (name == entry->gr_name) {
+            return entry->gr_gid;
+        }
     }
-    return found->gr_gid;
+    return fail(Code::invalid_argument, fmt::format("there is no group '{}' in /etc/group", name));
 }
 
 }  // namespace bascule::kernel::os

@@ -58,7 +58,9 @@ Result<UniqueFd> open_terminal(const std::string& path);
 Result<Bytes> read_some(const UniqueFd& fd, std::size_t limit);
 Result<std::size_t> write_some(const UniqueFd& fd, ByteView bytes);
 
-// User and group of an account by name; Code::invalid_argument when there is none.
+// User and group of a local account by name; Code::invalid_argument when there is none. Read from the files and not
+// through the name service switch: a service's own accounts are local (as systemd wants them), and its modules would
+// come to run, and stay, in this process.
 struct Account {
     std::uint32_t uid = 0, gid = 0;
 };
