@@ -127,6 +127,7 @@ Result<State> LinuxKernel::observe(const Scope& scope) {
 // All questions in one system call; those about links that are not there are answered with ENODEV.
 Result<LinuxKernel::Seen> LinuxKernel::named_links(const Scope& scope) {
     std::vector<NlMsg> queries;
+    queries.reserve(scope.links.size());
     for (const IfName& name : scope.links) {
         queries.push_back(link_query(name));
     }
@@ -139,7 +140,8 @@ Result<LinuxKernel::Seen> LinuxKernel::named_links(const Scope& scope) {
         for (const NlMsg& reply : answer.objects) {
             // Alternative names find a link too; it is not the one that was asked for.
             if (auto seen = parse_link(reply); seen && seen->name == *name) {
-                out.emplace(seen->index, *std::move(seen));
+                const int index = seen->index;
+                out.emplace(index, *std::move(seen));
             }
         }
         ++name;
@@ -154,7 +156,8 @@ Result<LinuxKernel::Seen> LinuxKernel::observe_links(const Scope& scope, State& 
         TRY_OK(check(answer, "listing links"));
         for (const NlMsg& reply : answer.objects) {
             if (auto link = parse_link(reply)) {
-                seen.emplace(link->index, *std::move(link));
+                const int index = link->index;
+                seen.emplace(index, *std::move(link));
             }
         }
     } else {

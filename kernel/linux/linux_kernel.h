@@ -8,6 +8,7 @@
 //   linux_kernel   observe and apply: State and Ops on one side, the four below on the other
 //     netlink      one rtnetlink socket: messages out, answers in     rtnl   our values <-> messages, pure
 //     nft          rule transactions, what our tables hold            nft_listing  nft's JSON -> our values, pure
+//                                                                     nft_model    what a transaction changes, pure
 //     tap          /dev/net/tun, /dev/vhost-net                       sysctl       /proc/sys
 //   loop, clock    sd-event                                           process      start, adopt, signal
 //   files          durable files below one root                       sockets      all that is opened to be handed down

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -17,12 +16,11 @@
 #include "base/fd.h"
 #include "kernel/linux/clock.h"
 #include "kernel/linux/nft_listing.h"
+#include "kernel/linux/nft_model.h"
 
 namespace bascule::kernel::os {
 
 namespace {
-
-bool is_expired(const Element& element, Time now) { return element.expires && *element.expires <= now; }
 
 int take_generation(const nlmsghdr* header, void* out) {
     nlattr* attribute = nullptr;
@@ -49,111 +47,6 @@ std::string trimmed(std::string text) {
 }
 
 }  // namespace
-
-void apply_to(Ruleset& rules, const RuleBatch& batch) {
-    for (const auto& [family, removal] : batch.remove) {
-        const auto found = rules.find(family);
-        if (found == rules.end()) {
-            continue;
-        }
-        Table& table = found->second;
-        if (removal.whole_table) {
-            table = {};
-        }
-        for (const auto& [set, keys] : removal.elements) {
-            if (const auto elements = table.elements.find(set); elements != table.elements.end()) {
-                std::ranges::for_each(keys, [&](const std::string& key) { elements->second.erase(key); });
-                if (elements->second.empty()) {
-                    table.elements.erase(elements);
-                }
-            }
-        }
-        for (const std::string& chain : removal.chains) {
-            table.chains.erase(chain);
-        }
-        for (const std::string& set : removal.sets) {
-            table.sets.erase(set);
-            table.elements.erase(set);
-        }
-        if (table.empty()) {
-            rules.erase(found);
-        }
-    }
-    for (const auto& [family, add] : batch.add) {
-        Table& table = rules[family];
-        for (const auto& [name, def] : add.sets) {
-            table.sets.insert_or_assign(name, def);
-        }
-        for (const auto& [name, chain] : add.chains) {
-            table.chains.insert_or_assign(name, chain);
-        }
-        for (const auto& [set, elements] : add.elements) {
-            for (const auto& [key, element] : elements) {
-                table.elements[set].insert_or_assign(key, element);
-            }
-        }
-    }
-}
-
-bool leaves_empty(const Table& table, const Table* add, const RuleBatch::Removal& remove) {
-    if (add != nullptr && !add->empty()) {
-        return false;
-    }
-    const auto gone = [](const std::set<std::string>& removed) {
-        return [&](const auto& entry) { return removed.contains(entry.first); };
-    };
-    // Elements need no look: they go with their sets.
-    return remove.chains.size() >= table.chains.size() && remove.sets.size() >= table.sets.size() &&
-           std::ranges::all_of(table.chains, gone(remove.chains)) && std::ranges::all_of(table.sets, gone(remove.sets));
-}
-
-Ruleset in_scope(const Ruleset& rules, const Scope& scope, Time now) {
-    Ruleset out;
-    if (scope.everything) {
-        out = rules;
-        for (auto& [family, table] : out) {
-            for (auto& [set, elements] : table.elements) {
-                std::erase_if(elements, [&](const auto& entry) { return is_expired(entry.second, now); });
-            }
-            std::erase_if(table.elements, [](const auto& entry) { return entry.second.empty(); });
-        }
-        return out;
-    }
-    for (const auto& [family, wanted] : scope.rules) {
-        const auto found = rules.find(family);
-        if (found == rules.end()) {
-            continue;
-        }
-        const Table& table = found->second;
-        Table part;
-        for (const std::string& name : wanted.chains) {
-            if (const auto chain = table.chains.find(name); chain != table.chains.end()) {
-                part.chains.insert(*chain);
-            }
-        }
-        for (const std::string& name : wanted.sets) {
-            if (const auto set = table.sets.find(name); set != table.sets.end()) {
-                part.sets.insert(*set);
-            }
-        }
-        for (const auto& [set, keys] : wanted.elements) {
-            const auto elements = table.elements.find(set);
-            for (const std::string& key : keys) {
-                if (elements == table.elements.end()) {
-                    break;
-                }
-                if (const auto element = elements->second.find(key);
-                    element != elements->second.end() && !is_expired(element->second, now)) {
-                    part.elements[set].insert(*element);
-                }
-            }
-        }
-        if (!part.empty()) {
-            out.emplace(family, std::move(part));
-        }
-    }
-    return out;
-}
 
 void Nft::FreeContext::operator()(nft_ctx* context) const { nft_ctx_free(context); }
 void Nft::FreeSocket::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
@@ -221,7 +114,7 @@ Result<void> Nft::refresh() {
         if (known_ == before) {
             return {};
         }
-        const Result<void> read = read_tables();
+        Result<void> read = read_tables();
         TRY(const std::uint32_t after, generation());
         if (read && before == after) {
             known_ = after;

@@ -25,13 +25,6 @@ struct mnl_socket;
 
 namespace bascule::kernel::os {
 
-// The same change to the model of a table as the kernel makes to the table. Pure.
-void apply_to(Ruleset& rules, const RuleBatch& batch);
-// Whether nothing is left of the table. Pure.
-bool leaves_empty(const Table& table, const Table* add, const RuleBatch::Removal& remove);
-// The part of it that a scope names, without elements that have expired. `now` is CLOCK_BOOTTIME. Pure.
-Ruleset in_scope(const Ruleset& rules, const Scope& scope, std::chrono::steady_clock::time_point now);
-
 class Nft {
 public:
     static Result<std::unique_ptr<Nft>> open();

@@ -66,7 +66,7 @@ public:
     LinuxProcess(int pid, UniqueFd pidfd, std::shared_ptr<Orphans> orphans)
         : pid_(pid), pidfd_(std::move(pidfd)), orphans_(std::move(orphans)) {}
     ~LinuxProcess() override {
-        if (running() && orphans_) {
+        if (LinuxProcess::running() && orphans_) {
             orphans_->add(std::move(pidfd_));
         }
     }
@@ -107,6 +107,7 @@ struct Failure {
 // Everything the child needs, laid out before the fork: between fork and exec it must not allocate.
 struct Prepared {
     std::string program;
+    std::vector<std::string> arguments, environment;  // what the next two point to
     std::vector<char*> argv, envp;
     std::vector<gid_t> groups;
     std::vector<int> sources;  // of descriptors 0, 1, 2, …
@@ -114,10 +115,9 @@ struct Prepared {
     UniqueFd null;
 };
 
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
+std::vector<char*> pointers(std::vector<std::string>& texts) {
     std::vector<char*> out;
-    std::ranges::transform(texts, std::back_inserter(out),
-                           [](const std::string& text) { return const_cast<char*>(text.c_str()); });
+    std::ranges::transform(texts, std::back_inserter(out), [](std::string& text) { return text.data(); });
     out.push_back(nullptr);
     return out;
 }
@@ -138,9 +138,11 @@ Result<std::string> find_program(const std::string& program) {
 Result<Prepared> prepare(const Command& command) {
     Prepared out;
     TRY(out.program, find_program(command.program));
-    out.argv = pointers(command.args);
-    out.argv.insert(out.argv.begin(), const_cast<char*>(command.program.c_str()));
-    out.envp = pointers(command.environment);
+    out.arguments = command.args;
+    out.arguments.insert(out.arguments.begin(), command.program);
+    out.environment = command.environment;
+    out.argv = pointers(out.arguments);
+    out.envp = pointers(out.environment);
     out.groups.assign(command.groups.begin(), command.groups.end());
     out.identity = command.uid || command.gid || !command.groups.empty();
     out.null = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -304,18 +306,14 @@ Result<std::unique_ptr<Process>> LinuxSpawner::adopt(int pid, const std::string&
 // back with it (capabilities(7), "effect of user ID changes").
 class FileIdentity {
 public:
-    FileIdentity(std::uint32_t uid, std::uint32_t gid) {
-        const int count = ::getgroups(0, nullptr);
-        groups_.resize(static_cast<std::size_t>(std::max(count, 0)));
-        ::getgroups(static_cast<int>(groups_.size()), groups_.data());
-        const gid_t only = gid;
-        changed_ = ::setgroups(1, &only) == 0;
-        gid_ = static_cast<gid_t>(::setfsgid(gid));
-        uid_ = static_cast<uid_t>(::setfsuid(uid));
-        // They report nothing but the former id.
-        complete_ = changed_ && static_cast<std::uint32_t>(::setfsgid(gid)) == gid &&
-                    static_cast<std::uint32_t>(::setfsuid(uid)) == uid;
-    }
+    FileIdentity(std::uint32_t uid, std::uint32_t gid)
+        : groups_(current_groups()),
+          changed_(set_only_group(gid)),
+          gid_(static_cast<gid_t>(::setfsgid(gid))),
+          uid_(static_cast<uid_t>(::setfsuid(uid))),
+          // They report nothing but the former id.
+          complete_(changed_ && static_cast<std::uint32_t>(::setfsgid(gid)) == gid &&
+                    static_cast<std::uint32_t>(::setfsuid(uid)) == uid) {}
     FileIdentity(const FileIdentity&) = delete;
     FileIdentity& operator=(const FileIdentity&) = delete;
     ~FileIdentity() {
@@ -328,10 +326,19 @@ public:
     bool complete() const { return complete_; }
 
 private:
+    static std::vector<gid_t> current_groups() {
+        std::vector<gid_t> out(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+        ::getgroups(static_cast<int>(out.size()), out.data());
+        return out;
+    }
+    static bool set_only_group(gid_t gid) { return ::setgroups(1, &gid) == 0; }
+
+    // In the order in which they are changed.
     std::vector<gid_t> groups_;
-    uid_t uid_ = 0;
-    gid_t gid_ = 0;
-    bool changed_ = false, complete_ = false;
+    bool changed_;
+    gid_t gid_;
+    uid_t uid_;
+    bool complete_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/linux/clock.h"
+#include "kernel/linux/nft_model.h"
 #include "tests/kernel/linux/netns.h"
 
 namespace bascule::kernel::os {
