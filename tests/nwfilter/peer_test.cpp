@@ -106,7 +106,7 @@ std::vector<xml::Node> rules_of(const fs::path& file) {
 TEST(PeerFilters, FormatBackAsThePeerDoesOrAreRefusedByName) {
     const fs::path in = peer_data() / "nwfilterxml2xmlin", expected = peer_data() / "nwfilterxml2xmlout";
     if (!fs::exists(in)) {
-        GTEST_SKIP() << "the peer's test data is not at " << in;
+        GTEST_SKIP() << "needs the peer's test data at " << in;
     }
     std::map<std::string, unsigned> count;
     for (const fs::path& file : files(in)) {
@@ -148,7 +148,7 @@ TEST(PeerFilters, FormatBackAsThePeerDoesOrAreRefusedByName) {
 TEST(PeerFilters, EachValidRuleFormatsBackAsThePeerDoes) {
     const fs::path in = peer_data() / "nwfilterxml2xmlin", expected = peer_data() / "nwfilterxml2xmlout";
     if (!fs::exists(in)) {
-        GTEST_SKIP() << "the peer's test data is not at " << in;
+        GTEST_SKIP() << "needs the peer's test data at " << in;
     }
     unsigned same = 0, refused = 0;
     for (const fs::path& file : files(in)) {
@@ -183,7 +183,7 @@ TEST(PeerFilters, EachValidRuleFormatsBackAsThePeerDoes) {
 TEST(PeerFilters, ThoseOfItsRuleCompilerCanBeAttached) {
     const fs::path folder = peer_data() / "nwfilterxml2firewalldata";
     if (!fs::exists(folder)) {
-        GTEST_SKIP() << "the peer's test data is not at " << folder;
+        GTEST_SKIP() << "needs the peer's test data at " << folder;
     }
     unsigned attached = 0, refused = 0;
     for (const fs::path& file : files(folder)) {
@@ -207,7 +207,7 @@ TEST(PeerFilters, ThoseOfItsRuleCompilerCanBeAttached) {
 TEST(PeerBindings, FormatBackAsTheyAre) {
     const fs::path folder = peer_data() / "virnwfilterbindingxml2xmldata";
     if (!fs::exists(folder)) {
-        GTEST_SKIP() << "the peer's test data is not at " << folder;
+        GTEST_SKIP() << "needs the peer's test data at " << folder;
     }
     for (const fs::path& file : files(folder)) {
         const auto binding = parse_binding(test::read_file(file));
