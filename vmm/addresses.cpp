@@ -63,6 +63,7 @@ private:
 // Every device that needs a slot, in the order in which they are given out.
 std::vector<std::pair<std::string, std::optional<PciAddress>*>> devices(Spec& spec) {
     std::vector<std::pair<std::string, std::optional<PciAddress>*>> out;
+    out.reserve(spec.interfaces.size() + spec.rngs.size() + 1);
     for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
         out.emplace_back(nic_alias(spec, i), &spec.interfaces[i].address);
     }
