@@ -14,6 +14,7 @@
 //
 //   Hello{pid, generation}  Held{default}+fds  HeldUpstreams+fds  Leases{reset, …}  Leases{…}  Synced{generation}
 //
+// The leases that a network's file held when it was taken up come as a dump too, before the Synced of that push.
 // From then on Leases reports every change, before the client that caused it gets its acknowledgement. When the
 // daemon reads too slowly to be told everything, reports are dropped and a fresh dump (Leases with reset set)
 // follows as soon as it reads again; the end of any dump is a Synced.

@@ -48,7 +48,17 @@ Result<void> check_descriptors() {
     return {};
 }
 
+// A log that nobody reads (the pipe of a daemon that hangs) must not stop the service: lines are lost instead. Only
+// for pipes: a terminal or the journal's socket is shared with others, who would not expect it.
+void never_wait_for_the_log() {
+    struct stat status{};
+    if (::fstat(STDERR_FILENO, &status) == 0 && S_ISFIFO(status.st_mode)) {
+        ::fcntl(STDERR_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK);
+    }
+}
+
 Result<void> serve() {
+    never_wait_for_the_log();
     TRY_OK(check_descriptors());
     const UniqueFd folder(kFolder);
     TRY(const UniqueFd lock, netsvc::lock_folder(folder.get()));

@@ -28,12 +28,6 @@ constexpr rlim_t kFileBytes = 256U << 20;
 // A process of 64 thousand leases has 30 MiB.
 constexpr rlim_t kMemoryBytes = 1U << 30;
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
 // Why each call is needed stands beside it. Descriptors are made by accept4, openat and recvmsg only.
 constexpr int kAllowed[] = {
     SCMP_SYS(epoll_wait),       // the loop
@@ -96,7 +90,7 @@ Result<void> set_limits() {
     TRY_OK(limit(RLIMIT_NPROC, 0, "nproc"));
     TRY_OK(limit(RLIMIT_NOFILE, kDescriptors, "nofile"));
     TRY_OK(limit(RLIMIT_FSIZE, kFileBytes, "fsize"));
-    if (!kSanitized) {
+    if (!kSanitized) {  // they map terabytes, however little they use
         TRY_OK(limit(RLIMIT_AS, kMemoryBytes, "as"));
     }
     // A write beyond the limit, or to a log that nobody reads any more, is an error like others.
@@ -136,7 +130,7 @@ Result<void> restrict_files(int folder) {
     return done ? Result<void>() : fail_errno("cannot restrict files with Landlock", error);
 }
 
-Result<void> restrict_calls(int folder) {
+Result<void> restrict_calls(int folder, bool room_for_sanitizers) {
     const std::unique_ptr<void, decltype(&::seccomp_release)> filter(::seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                                      ::seccomp_release);
     if (!filter) {
@@ -158,7 +152,7 @@ Result<void> restrict_calls(int folder) {
     TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
                                     SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(folder))),
                  "openat"));
-    if (kSanitized) {
+    if (room_for_sanitizers) {
         for (const int call : kForSanitizers) {
             TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0), "cannot allow a sanitizer's call"));
         }
@@ -168,16 +162,16 @@ Result<void> restrict_calls(int folder) {
 
 }  // namespace
 
-Result<void> enter_sandbox(int folder) {
+Result<void> enter_sandbox(int folder, bool room_for_sanitizers) {
     TRY_OK(set_limits());
     TRY_OK(drop_capabilities());
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return fail_errno("cannot set no_new_privs");
     }
-    if (!kSanitized) {
+    if (!room_for_sanitizers) {
         TRY_OK(restrict_files(folder));
     }
-    return restrict_calls(folder);
+    return restrict_calls(folder, room_for_sanitizers);
 }
 
 }  // namespace bascule::netsvc

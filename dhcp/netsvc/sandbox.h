@@ -14,7 +14,14 @@
 
 namespace bascule::netsvc {
 
+// Built with a sanitizer, whose reports need more than the program does.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 // `folder`: the descriptor of the lease folder, the only one that files are opened below.
-Result<void> enter_sandbox(int folder);
+Result<void> enter_sandbox(int folder, bool room_for_sanitizers = kSanitized);
 
 }  // namespace bascule::netsvc

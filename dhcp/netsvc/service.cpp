@@ -358,6 +358,9 @@ void Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp
     if (fresh) {
         log::info("{}: serving on {}, {} leases", name, found->second.server().spec().bridge.str(),
                   found->second.server().leases().active());
+        if (found->second.server().leases().active() > 0) {
+            daemon_->start_dump();  // the daemon has not heard of those that the file held
+        }
     }
 }
 
