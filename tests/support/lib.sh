@@ -102,7 +102,11 @@ place() {
     wait_until 5 "namespace $1" in_own_namespace "${place[$1]}"
     at "$1" ip link set lo up
 }
-in_own_namespace() { [[ $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]]; }
+# Its link cannot be read while the process is between fork and exec: that is not "another" yet.
+in_own_namespace() {
+    local its
+    its=$(readlink "/proc/$1/ns/net") && [[ -n $its && $its != $(readlink /proc/self/ns/net) ]]
+}
 at() { # PLACE COMMAND…
     local name=$1
     shift
