@@ -46,7 +46,7 @@ void each_of_table(Family family, const Table& table, F& f) {
         f(fmt::format("chain {} {}", name_of(family), name), chains, name, chain);
     }
     for (const auto& [set, elements] : table.elements) {
-        const auto in_set = [family, &set = set](auto& state) { return elements_of(state, family, set); };
+        const auto in_set = [family, &of = set](auto& state) { return elements_of(state, family, of); };
         for (const auto& [key, element] : elements) {
             f(fmt::format("element {} {} {}", name_of(family), set, key), in_set, key, element);
         }
