@@ -2,9 +2,7 @@
 #include "nwfilter/compile.h"
 
 #include <algorithm>
-#include <array>
-
-#include <fmt/format.h>
+#include <utility>
 
 #include "nwfilter/conditions.h"
 #include "nwfilter/protocols.h"
@@ -34,7 +32,10 @@ struct Ordered {
     std::vector<Chain> chains;
 };
 
-void sort(std::vector<Placed>& rules) { std::ranges::stable_sort(rules, {}, &Placed::priority); }
+// Flat rules lie in document order in one array, so that of equal priorities the earlier one comes first.
+void sort(std::vector<Placed>& rules) {
+    std::ranges::sort(rules, {}, [](const Placed& rule) { return std::pair(rule.priority, rule.flat); });
+}
 
 bool applies(const Rule& rule, bool out) {
     return rule.direction == Direction::inout || rule.direction == (out ? Direction::out : Direction::in);
@@ -65,7 +66,7 @@ Ordered order(const Flat& flat, bool out) {
         ordered.chains.push_back(std::move(chain));
     }
     sort(ordered.root);
-    std::ranges::stable_sort(ordered.chains, {}, &Chain::priority);
+    std::ranges::sort(ordered.chains, {}, [](const Chain& chain) { return std::pair(chain.priority, chain.name); });
     return ordered;
 }
 
