@@ -64,8 +64,8 @@ wrong() {
     echo "WRONG: $*"
     failures=$((failures + 1))
 }
-reaches() { # PLACE ADDRESS
-    at "$1" ping -n -c 1 -W 2 "$2" >/dev/null 2>&1 || wrong "$1 does not reach $2"
+reaches() { # PLACE ADDRESS: a fresh IPv6 host may drop what comes before its link-local address is its own
+    wait_until 8 "$1 to reach $2" at "$1" ping -n -c 1 -W 1 "$2" || wrong "$1 does not reach $2"
 }
 rejected() { # PLACE ADDRESS: an answer comes, and it says no
     local said
