@@ -110,8 +110,8 @@ void Server::restore(const std::vector<journal::Record>& records, const Now& now
     for (const journal::Record& record : records) {
         const Subnet* const subnet = subnet_of(record.lease.address);
         auto left = record.lease.expires == kNever ? std::chrono::seconds::max() : record.lease.expires - now.wall;
-        // A wall clock that was wrong must not make leases of years. An endless one is no matter of clocks: its client was
-        // promised that, whatever the network gives out since.
+        // A wall clock that was wrong must not make leases of years. An endless one is no matter of clocks: its client
+        // was promised that, whatever the network gives out since.
         if (subnet != nullptr && subnet->lease.count() != 0 && record.lease.expires != kNever) {
             left = std::min(left, subnet->lease);
         }
