@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/daemon.h"
 
+#include <malloc.h>
 #include <systemd/sd-daemon.h>
 
 #include <csignal>
@@ -231,6 +232,7 @@ void Daemon::ready() {
     guests_.autostart([this](std::string problem) { report({std::move(problem)}); });
     hangup_ = host_.loop.on_signal(SIGHUP, [this] { reload(); });
     server_.accept();
+    ::malloc_trim(0);  // reading everything took more than keeping it does
     sd_notify(0, "READY=1");
     log::info("basculed {} serves at {}", kVersion, host_.files.real("/run/bascule/libvirt-sock"));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/server.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -148,6 +150,9 @@ void Server::drop(Client& client) {
     }
     client.watch.reset();
     std::erase_if(clients_, [&](const Client& other) { return &other == &client; });
+    if (clients_.empty()) {
+        ::malloc_trim(0);  // what a burst of work took goes back to the host's guests
+    }
 }
 
 }  // namespace bascule::daemon
