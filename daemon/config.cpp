@@ -162,7 +162,9 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& args) {
     line.help = values.contains("help");
     line.version = values.contains("version");
     line.verbose = values.contains("verbose");
-    line.root = values.contains("root") ? values["root"].as<std::string>() : std::string();
+    if (values.contains("root")) {
+        line.root = values["root"].as<std::string>();
+    }
     line.netsvc = values.contains("netsvc") ? values["netsvc"].as<std::string>() : std::string();
     return line;
 }

@@ -33,7 +33,7 @@ Result<void> read_config(std::string_view text, const std::string& file, Config&
 
 // basculed's command line.
 struct CommandLine {
-    std::string root;    // prefix of every path; empty: "/"
+    std::string root = "/";  // prefix of every path
     std::string netsvc;  // the helper program; empty: beside basculed
     bool help = false, version = false, verbose = false;
 };

@@ -61,6 +61,7 @@ TEST(CommandLine, KnowsItsOptionsAndRefusesOthers) {
     EXPECT_EQ(line->root, "/tmp/x");
     EXPECT_EQ(line->netsvc, "/bin/helper");
     EXPECT_TRUE(line->verbose);
+    EXPECT_EQ(parse_command_line({})->root, "/");
     EXPECT_FALSE(parse_command_line({"--rot", "/x", "y"}));
     EXPECT_FALSE(parse_command_line({"stray"}));
     EXPECT_TRUE(usage().contains("--root"));
