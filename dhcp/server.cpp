@@ -106,14 +106,17 @@ void Server::configure(Spec spec) {
     refresh(quarantine_.all());
 }
 
+// The longest rest of a lease that is believed of a file, unless the network gives longer ones.
+constexpr std::chrono::seconds kLongestRestored = std::chrono::days(7);
+
 void Server::restore(const std::vector<journal::Record>& records, const Now& now) {
     for (const journal::Record& record : records) {
         const Subnet* const subnet = subnet_of(record.lease.address);
         auto left = record.lease.expires == kNever ? std::chrono::seconds::max() : record.lease.expires - now.wall;
-        // A wall clock that was wrong must not make leases of years. An endless one is no matter of clocks: its client
-        // was promised that, whatever the network gives out since.
+        // A wall clock that was wrong must not make leases of years; but what a client was promised before the
+        // network's lease time was cut holds, and an endless lease is no matter of clocks.
         if (subnet != nullptr && subnet->lease.count() != 0 && record.lease.expires != kNever) {
-            left = std::min(left, subnet->lease);
+            left = std::min(left, std::max(subnet->lease, kLongestRestored));
         }
         const bool endless = left == std::chrono::seconds::max();
         Lease lease = record.lease;
