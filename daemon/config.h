@@ -34,7 +34,7 @@ Result<void> read_config(std::string_view text, const std::string& file, Config&
 // basculed's command line.
 struct CommandLine {
     std::string root = "/";  // prefix of every path
-    std::string netsvc;  // the helper program; empty: beside basculed
+    std::string netsvc;      // the helper program; empty: beside basculed
     bool help = false, version = false, verbose = false;
 };
 Result<CommandLine> parse_command_line(const std::vector<std::string>& args);
