@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Prints the path of Debian's kernel package (a .deb) in the cache folder, after downloading it when it is not
 # there. Nothing is installed. Any user may run it; it needs package lists (apt-get update) only the first time.
+# With --cache-folder it only prints the cache folder.
 #   BASCULE_CACHE   folder, default $XDG_CACHE_HOME/bascule, else ~/.cache/bascule, else /tmp/bascule-cache-UID
 set -euo pipefail
 
@@ -30,6 +31,7 @@ candidate() {
 main() {
     local cache deb package newest
     cache=$(cache_folder)
+    [[ ${1:-} != --cache-folder ]] || { echo "$cache"; return; }
     if ! read -r deb package < <(candidate); then
         # No package lists: a kernel fetched earlier serves as well.
         newest=$(find "$cache" -maxdepth 1 -name 'linux-image-*.deb' | sort -V | tail -n 1)
@@ -51,4 +53,4 @@ main() {
     fi
     echo "$cache/$deb"
 }
-main
+main "$@"
