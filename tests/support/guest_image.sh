@@ -3,9 +3,10 @@
 # Builds the small Linux guest that ./run and the tests boot, and prints where it is:
 #   kernel=/…/vmlinuz
 #   initrd=/…/initrd.gz
-# It is Debian's kernel, a few of its modules, busybox and the files of guest/. Nothing is installed, no root is
-# needed. Images are kept in the cache folder (see kernel_package.sh) under a name made of the kernel's version and
-# a hash of everything else that went in, so a changed script builds a new one and old ones stay usable meanwhile.
+# It is Debian's kernel, a few of its modules, busybox, a DHCPv6 client and the files of guest/. Nothing is installed,
+# no root is needed. Images are kept in the cache folder (see kernel_package.sh) under a name made of the kernel's
+# version and a hash of everything else that went in, so a changed script builds a new one and old ones stay usable
+# meanwhile.
 #
 # What the guest does is told on its kernel command line; guest/init describes it.
 set -euo pipefail
@@ -31,14 +32,30 @@ unpack() {
         './lib/modules/*/kernel/drivers/i2c/*' './lib/modules/*/kernel/net/*'
 }
 
-# initrd KERNEL_TREE VERSION FOLDER: the guest's file system as a folder.
+# The DHCPv6 client, with the libraries and the loader that it names: busybox of Debian 12 has none. Only tests ask
+# for it (packages-test.txt), so a machine without it still gets an image, and lease6 says what is missing.
+add_dhclient() {
+    local root=$1 file
+    [[ -n $dhclient ]] || return 0
+    install -m 755 "$dhclient" "$root/bin/dhclient"
+    mkdir -p "$root/etc/dhcp" "$root/var/lib/dhcp"
+    for file in $(ldd "$dhclient" | grep -o '/[^ ]*'); do
+        install -D -m 755 "$file" "$root$file"
+    done
+}
+
+# lay_out KERNEL_TREE VERSION FOLDER: the guest's file system as a folder.
 lay_out() {
-    local tree=$1 version=$2 root=$3 module line number=100
+    local tree=$1 version=$2 root=$3 module line program number=100
     mkdir -p "$root"/{bin,etc,lib/modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
     install -m 755 "$here/guest/init" "$root/init"
     install -m 755 "$here/guest/lease" "$root/bin/lease"
-    gcc -O2 -static -Wall -Wextra -Werror -s -o "$root/bin/frame" "$here/guest/frame.c"
+    install -m 755 "$here/guest/lease6" "$root/bin/lease6"
+    for program in frame responder; do
+        gcc -O2 -static -Wall -Wextra -Werror -s -o "$root/bin/$program" "$here/guest/$program.c"
+    done
+    add_dhclient "$root"
     depmod -b "$tree" "$version" 2>/dev/null
     for module in "${modules[@]}"; do
         modprobe -d "$tree" -S "$version" --show-depends "$module"
@@ -51,10 +68,11 @@ lay_out() {
 
 main() {
     need busybox gcc cpio gzip depmod modprobe flock dpkg
+    dhclient=$(PATH=$PATH:/usr/sbin:/sbin command -v dhclient || true)
     local deb cache name hash folder work tree version
     deb=$("$here/kernel_package.sh")
     cache=$(dirname "$deb")
-    hash=$({ cat "${BASH_SOURCE[0]}" "$here"/guest/*; cat "$(command -v busybox)"; } | sha256sum | cut -c1-12)
+    hash=$({ cat "${BASH_SOURCE[0]}" "$here"/guest/*; cat "$(command -v busybox)" ${dhclient:+"$dhclient"}; } | sha256sum | cut -c1-12)
     name=$(basename "$deb" .deb)
     folder=$cache/guest-${name#linux-image-}-$hash
     exec 8>"$cache/guest_image.lock"
