@@ -41,6 +41,18 @@ enum class Code {
     no_nwfilter_binding,
     no_domain_metadata,
     no_network_metadata,
+    no_network_port,
+    no_domain_snapshot,
+    no_domain_checkpoint,
+    no_storage_pool,
+    no_storage_vol,
+    no_node_device,
+    no_interface,
+    no_secret,
+    agent_unresponsive,  // the guest's agent does not answer
+    auth_failed,         // who the caller says he is was not believed
+    auth_cancelled,      // he gave up proving it
+    auth_unavailable,    // nobody there who could ask him
 };
 
 struct Error {

@@ -45,12 +45,23 @@ ExitCode exit_code(const Error& error) {
         case Code::no_nwfilter:
         case Code::no_nwfilter_binding:
         case Code::no_domain_metadata:
-        case Code::no_network_metadata: return ExitCode::not_found;
+        case Code::no_network_metadata:
+        case Code::no_network_port:
+        case Code::no_domain_snapshot:
+        case Code::no_domain_checkpoint:
+        case Code::no_storage_pool:
+        case Code::no_storage_vol:
+        case Code::no_node_device:
+        case Code::no_interface:
+        case Code::no_secret: return ExitCode::not_found;
         case Code::exists:
         case Code::conflict:
         case Code::in_use:
         case Code::invalid_state: return ExitCode::conflict;
         case Code::denied:
+        case Code::auth_failed:
+        case Code::auth_cancelled:
+        case Code::auth_unavailable:
         case Code::read_only: return ExitCode::not_permitted;
         case Code::unreachable: return ExitCode::unreachable;
         default: return ExitCode::failed;

@@ -44,6 +44,19 @@ constexpr Row kRows[] = {
      "Network filter binding not found"},
     {Code::no_domain_metadata, "no-domain-metadata", error_number::no_domain_metadata, "metadata not found"},
     {Code::no_network_metadata, "no-network-metadata", kNoNetworkMetadata, "metadata not found"},
+    {Code::no_network_port, "no-network-port", error_number::no_network_port, "network port not found"},
+    {Code::no_domain_snapshot, "no-domain-snapshot", error_number::no_domain_snapshot, "Domain snapshot not found"},
+    {Code::no_domain_checkpoint, "no-domain-checkpoint", error_number::no_domain_checkpoint,
+     "Domain checkpoint not found"},
+    {Code::no_storage_pool, "no-storage-pool", error_number::no_storage_pool, "Storage pool not found"},
+    {Code::no_storage_vol, "no-storage-vol", error_number::no_storage_vol, "Storage volume not found"},
+    {Code::no_node_device, "no-node-device", error_number::no_node_device, "Node device not found"},
+    {Code::no_interface, "no-interface", error_number::no_interface, "Interface not found"},
+    {Code::no_secret, "no-secret", error_number::no_secret, "Secret not found"},
+    {Code::agent_unresponsive, "agent-unresponsive", error_number::agent_unresponsive, "Guest agent is not responding"},
+    {Code::auth_failed, "auth-failed", error_number::auth_failed, "authentication failed"},
+    {Code::auth_cancelled, "auth-cancelled", error_number::auth_cancelled, "authentication cancelled"},
+    {Code::auth_unavailable, "auth-unavailable", error_number::auth_unavailable, "authentication unavailable"},
 };
 
 const Row& row_of(Code code) {

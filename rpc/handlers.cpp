@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
 
 #include "rpc/constants.h"
@@ -60,17 +61,29 @@ void Answer::fail(const Error& error, std::optional<std::int32_t> domain) {
 
 namespace {
 
-// Asked before connect-open by every client, or about it.
-bool needs_open(const ProcedureInfo& procedure) {
+bool is_login(const ProcedureInfo& procedure) {
     if (procedure.program != program::remote) {
-        return true;
+        return false;
     }
     switch (procedure.number) {
         case proto::auth_list::number:
         case proto::auth_sasl_init::number:
         case proto::auth_sasl_start::number:
         case proto::auth_sasl_step::number:
-        case proto::auth_polkit::number:
+        case proto::auth_polkit::number: return true;
+        default: return false;
+    }
+}
+
+// Asked before connect-open by every client, or about it.
+bool needs_open(const ProcedureInfo& procedure) {
+    if (is_login(procedure)) {
+        return false;
+    }
+    if (procedure.program != program::remote) {
+        return true;
+    }
+    switch (procedure.number) {
         case proto::connect_open::number:
         case proto::connect_close::number:
         case proto::connect_supports_feature::number: return false;
@@ -91,16 +104,43 @@ bool is_feature_there(std::int32_t number, const Peer& peer) {
     }
 }
 
+void log_in(Call& call, Responder<proto::auth_polkit> responder,
+            std::move_only_function<void(Call&, Handlers::Verdict)>& polkit) {
+    const auto& offered = call.session.peer().auth;
+    if (call.session.authenticated() || !polkit || std::ranges::find(offered, auth_type::polkit) == offered.end()) {
+        responder.fail({Code::auth_failed, "the server did not ask for polkit on this connection"}, error_domain::auth);
+        return;
+    }
+    polkit(call, [weak = call.session.weak_from_this(), r = std::move(responder)](Result<void> said) mutable {
+        const auto session = weak.lock();
+        if (!said) {
+            r.fail(said.error(), error_domain::auth);
+        } else if (session) {
+            session->set_authenticated();
+            r.ok({.complete = 1});
+        }
+    });
+}
+
 }  // namespace
 
 Handlers::Handlers() : thunks_(procedures().size()) {
-    add<proto::auth_list>([](Call&, const Nothing&) -> Result<proto::auth_list_ret> {
-        return proto::auth_list_ret{.types = {auth_type::none}};
+    add<proto::auth_list>([](Call& call, const Nothing&) -> Result<proto::auth_list_ret> {
+        const std::vector<std::int32_t>& offered = call.session.peer().auth;
+        return proto::auth_list_ret{.types = call.session.authenticated() || offered.empty()
+                                                 ? std::vector<std::int32_t>{auth_type::none}
+                                                 : offered};
+    });
+    add<proto::auth_polkit>([this](Call& call, const Nothing&, Responder<proto::auth_polkit> responder) {
+        log_in(call, std::move(responder), polkit_);
     });
     add<proto::connect_close>([](Call&, const Nothing&) -> Result<void> { return {}; });
     add<proto::connect_supports_feature>(
         [](Call& call,
            const proto::connect_supports_feature_args& args) -> Result<proto::connect_supports_feature_ret> {
+            if (args.feature == feature::program_keepalive) {
+                call.session.arm_keepalive();  // only who asks has a library that answers pings
+            }
             const bool there = is_feature_there(args.feature, call.session.peer());
             return proto::connect_supports_feature_ret{.supported = there ? 1 : 0};
         });
@@ -120,7 +160,38 @@ Handlers::Thunk* Handlers::find(const ProcedureInfo& procedure) {
     return thunk ? &thunk : nullptr;
 }
 
+bool Handlers::is_checked(const ProcedureInfo& procedure) const { return check_ && needs_open(procedure); }
+
+void Handlers::ask(Call& call, const Subject& subject, Answer answer,
+                   std::move_only_function<void(Call&, Answer)> run) {
+    // The verdict may come at once, while `call` is the caller's, or later; what the handler needs is kept for both.
+    struct Waiting {
+        std::weak_ptr<Session> session;
+        const ProcedureInfo& procedure;
+        std::uint32_t serial;
+        std::vector<UniqueFd> fds;
+        Answer answer;
+        std::move_only_function<void(Call&, Answer)> run;
+    };
+    auto waiting = std::make_unique<Waiting>(Waiting{call.session.weak_from_this(), call.procedure, call.serial,
+                                                     std::move(call.fds), std::move(answer), std::move(run)});
+    check_(call, subject, [waiting = std::move(waiting)](Result<void> said) {
+        const auto session = waiting->session.lock();
+        if (!said) {
+            waiting->answer.fail(said.error(), waiting->procedure.api_domain);
+        } else if (session && waiting->answer) {
+            Call later{*session, waiting->procedure, waiting->serial, std::move(waiting->fds)};
+            waiting->run(later, std::move(waiting->answer));
+        }
+    });
+}
+
 bool Handlers::admit(Call& call, const Error* undecodable, Answer& answer) {
+    if (!call.session.authenticated() && !is_login(call.procedure)) {
+        // Not one of the newer codes for authentication: clients of all ages know this one.
+        answer.fail({Code::malformed, "authentication required"}, error_domain::rpc);
+        return false;
+    }
     if (undecodable != nullptr) {
         answer.fail(*undecodable, error_domain::rpc);
         return false;

@@ -15,6 +15,7 @@
 #include "rpc/frame.h"
 #include "rpc/procedure.h"
 #include "rpc/stream.h"
+#include "rpc/subject.h"
 #include "rpc/xdr.h"
 
 namespace bascule::rpc {
@@ -103,9 +104,22 @@ private:
 
 class Handlers {
 public:
-    // Knows already, and add() may replace: auth-list (none is needed), connect-close, connect-supports-feature, and
+    // What was decided, now or in a later turn of the loop. Called once; dropped, it means no.
+    using Verdict = std::move_only_function<void(Result<void>)>;
+
+    // Knows already, and add() may replace: auth-list and auth-polkit, connect-close, connect-supports-feature, and
     // the close-callback pair, none of which needs more than the session.
     Handlers();
+
+    // Asked when a client that was offered polkit logs in through it. The error should be Code::auth_*.
+    void set_polkit(std::move_only_function<void(Call&, Verdict)> ask) { polkit_ = std::move(ask); }
+
+    // Asked before each handler but those of the log-in and connect-open, connect-close and connect-supports-feature:
+    // may this client (call.session.peer(), identity()) make this call (call.procedure) on this subject? The error is
+    // what the client gets, in the name of `procedure.api_domain`. While the verdict is out the call counts as in
+    // flight, and nothing of it is looked at: XML that it carries is parsed by the handler.
+    using Check = std::move_only_function<void(Call&, const Subject&, Verdict)>;
+    void set_check(Check check) { check_ = std::move(check); }
 
     // Either form, P being a tag of a proto header and Args, Ret its structs (Result<void> where Ret is Nothing):
     //   Result<Ret>(Call&, const Args&)              answers at once
@@ -113,19 +127,32 @@ public:
     template <class P, class F>
     void add(F handler) {
         using Args = typename P::Args;
-        put(P::program, P::number, [handler = std::move(handler)](Call& call, ByteView payload, Answer answer) mutable {
-            const Result<Args> args = decode<Args>(payload);
+        auto run = [handler = std::move(handler)](Call& call, const Args& args, Answer answer) mutable {
+            Responder<P> responder(std::move(answer));
+            if constexpr (std::is_invocable_v<F&, Call&, const Args&, Responder<P>>) {
+                handler(call, args, std::move(responder));
+            } else {
+                responder.answer(handler(call, args));
+            }
+        };
+        put(P::program, P::number, [this, run = std::move(run)](Call& call, ByteView payload, Answer answer) mutable {
+            Result<Args> args = decode<Args>(payload);
             if (!admit(call, args ? nullptr : &args.error(), answer)) {
                 return;
             }
-            Responder<P> responder(std::move(answer));
-            if constexpr (std::is_invocable_v<F&, Call&, const Args&, Responder<P>>) {
-                handler(call, *args, std::move(responder));
-            } else {
-                responder.answer(handler(call, *args));
+            if (!is_checked(call.procedure)) {
+                run(call, *args, std::move(answer));
+                return;
             }
+            const Subject subject = subject_of(*args);
+            // Handlers live as long as every session, so `run` is there when the verdict comes.
+            ask(call, subject, std::move(answer), [&run, args = *std::move(args)](Call& later, Answer allowed) mutable {
+                run(later, args, std::move(allowed));
+            });
         });
     }
+    // Is this procedure answered here?
+    bool has(const ProcedureInfo& procedure) { return find(procedure) != nullptr; }
 
 private:
     friend class Session;
@@ -134,9 +161,13 @@ private:
     void put(std::uint32_t program, std::int32_t number, Thunk thunk);
     // Arguments that decode, a connection that is open, a caller who may: or the answer is given here.
     static bool admit(Call& call, const Error* undecodable, Answer& answer);
+    bool is_checked(const ProcedureInfo& procedure) const;
+    void ask(Call& call, const Subject& subject, Answer answer, std::move_only_function<void(Call&, Answer)> run);
     Thunk* find(const ProcedureInfo& procedure);  // null where nothing was added
 
     std::vector<Thunk> thunks_;  // in the order of procedures()
+    std::move_only_function<void(Call&, Verdict)> polkit_;
+    Check check_;
 };
 
 }  // namespace bascule::rpc

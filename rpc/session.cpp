@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
 
 #include "rpc/constants.h"
@@ -43,7 +44,12 @@ std::uint64_t next_session_id() {
 }  // namespace
 
 Session::Session(Handlers& handlers, const Peer& peer, std::move_only_function<void()> on_wake, const Limits& limits)
-    : handlers_(handlers), peer_(peer), limits_(limits), on_wake_(std::move(on_wake)), id_(next_session_id()) {}
+    : handlers_(handlers),
+      peer_(peer),
+      limits_(limits),
+      on_wake_(std::move(on_wake)),
+      id_(next_session_id()),
+      authenticated_(peer.auth.empty() || std::ranges::find(peer.auth, auth_type::none) != peer.auth.end()) {}
 
 std::shared_ptr<Session> Session::create(Handlers& handlers, const Peer& peer, std::move_only_function<void()> on_wake,
                                          const Limits& limits) {
@@ -144,10 +150,6 @@ void Session::take_call(Frame frame) {
     Answer answer(weak_from_this(), header, *info);
     if (is_for(header, program::remote, proto::connect_open::number) && !begin_open(frame, answer)) {
         return;
-    }
-    if (is_for(header, program::remote, proto::connect_supports_feature::number)) {
-        const auto args = decode<proto::connect_supports_feature_args>(frame.payload);
-        asked_keepalive_ = asked_keepalive_ || (args && args->feature == feature::program_keepalive);
     }
     Call call{*this, *info, header.serial, std::move(frame.fds)};
     (*thunk)(call, frame.payload, std::move(answer));

@@ -56,7 +56,9 @@
 //    as the peer's daemon answers it (the table is in session.cpp).
 //  * Handlers run only inside receive() and next_output(), never from inside an answer, an event or another handler.
 //
-// Not done here: authentication other than none, and the server's own pings (asked_keepalive() says who wants them).
+// Who is let in: Peer::auth says what the client may log in with. Until it has, only the calls that log in are
+// answered. For polkit, Handlers::set_polkit() is asked; then every call but the handshake may be put to
+// Handlers::set_check().
 #pragma once
 
 #include <cstddef>
@@ -83,6 +85,10 @@ struct Peer {
     std::int32_t pid = 0;
     bool read_only = false;   // came through the read-only socket
     bool fd_passing = false;  // a Unix socket
+    // What the client may log in with (auth_type of rpc/constants.h), the first being what most clients take. Empty, or
+    // with none among them: it need not.
+    std::vector<std::int32_t> auth{};
+    std::string name{};  // from a certificate; empty: the uid says who it is
 };
 
 struct Limits {
@@ -121,8 +127,12 @@ public:
     std::uint64_t id() const { return id_; }  // never used twice in a process
     const Peer& peer() const { return peer_; }
     Phase phase() const { return phase_; }
+    // Until then only the calls that log in are answered; the others get "authentication required".
+    bool authenticated() const { return authenticated_; }
+    void set_authenticated() { authenticated_ = true; }
     bool read_only() const { return peer_.read_only || asked_read_only_; }  // the socket, or connect-open's flag
     bool asked_keepalive() const { return asked_keepalive_; }
+    void arm_keepalive() { asked_keepalive_ = true; }
     // From 0, one counter for all classes of events: go-libvirt keeps one table of them.
     std::int32_t next_callback_id() { return next_callback_id_++; }
     // Nothing happens when the connection is not open (any more).
@@ -172,6 +182,8 @@ private:
     Stream send_reply_and_open(const Header& call, std::optional<Bytes> result, std::unique_ptr<StreamHandler> handler);
     OpenStream* find_stream(std::uint64_t id);
     const Streams::value_type* find_stream(const Header& header) const;  // null: none
+    bool queue_stream(const Header& header, ByteView payload);
+    void take_hole(const Frame& frame, OpenStream& open, Stream& stream);
     void close_stream(std::uint64_t id);
     void tell_writable();
 
@@ -183,6 +195,7 @@ private:
 
     FrameReader reader_;
     Phase phase_ = Phase::fresh;
+    bool authenticated_ = false;
     bool opening_ = false;  // connect-open is being answered
     bool asked_read_only_ = false, asked_keepalive_ = false;
     bool pumping_ = false, waiting_ = false, throttled_ = false, broken_ = false;

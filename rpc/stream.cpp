@@ -3,6 +3,7 @@
 #include "rpc/stream.h"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "rpc/constants.h"
@@ -25,14 +26,28 @@ bool Stream::send(ByteView data) {
     }
     Header header = stream->header;
     header.status = Status::more;
+    bool room = true;
     while (!data.empty()) {
         const std::size_t n = std::min(data.size(), kMaxStreamData);
-        session->queue(header, data.first(n));
+        room = session->queue_stream(header, data.first(n));
         data = data.subspan(n);
     }
-    const bool room = session->queued_ < session->limits_.queue_high;
-    session->throttled_ = session->throttled_ || !room;
     return room;
+}
+
+bool Stream::send_hole(std::uint64_t length) {
+    const auto session = session_.lock();
+    Session::OpenStream* stream = session ? session->find_stream(id_) : nullptr;
+    if (stream == nullptr || stream->ended || length > std::numeric_limits<std::int64_t>::max()) {
+        return false;
+    }
+    Header header = stream->header;
+    header.type = MessageType::stream_hole;
+    header.status = Status::more;
+    ByteWriter payload;
+    payload.u64(length);
+    payload.u32(0);  // flags
+    return session->queue_stream(header, payload.take());
 }
 
 void Stream::end() {
@@ -82,7 +97,19 @@ void Stream::resume() {
     }
 }
 
+void StreamHandler::on_hole(Stream& stream, std::uint64_t) {
+    stream.fail({Code::unsupported, "holes are not supported on this stream, send the zeros"});
+}
+
 // --- Session
+
+// False: hold back until on_writable().
+bool Session::queue_stream(const Header& header, ByteView payload) {
+    queue(header, payload);
+    const bool room = queued_ < limits_.queue_high;
+    throttled_ = throttled_ || !room;
+    return room;
+}
 
 Stream Session::send_reply_and_open(const Header& call, std::optional<Bytes> result,
                                     std::unique_ptr<StreamHandler> handler) {
@@ -139,7 +166,7 @@ void Session::take_stream(const Frame& frame) {
     StreamHandler& handler = *open.handler;
     Stream stream(weak_from_this(), id);
     if (frame.header.type == MessageType::stream_hole) {
-        stream.fail({Code::unsupported, "holes are not supported on this stream, send the zeros"});
+        take_hole(frame, open, stream);
         return;
     }
     switch (frame.header.status) {
@@ -159,6 +186,21 @@ void Session::take_stream(const Frame& frame) {
             close_stream(id);
             return;
     }
+}
+
+void Session::take_hole(const Frame& frame, OpenStream& open, Stream& stream) {
+    ByteReader in(frame.payload);
+    const std::uint64_t length = in.u64();
+    const std::uint32_t flags = in.u32();
+    if (open.finishing) {
+        return;
+    }
+    if (!in.ok() || length > std::numeric_limits<std::int64_t>::max() || flags != 0 ||
+        frame.header.status != Status::more) {
+        stream.fail({Code::malformed, "a hole on a stream that does not decode"});
+        return;
+    }
+    open.handler->on_hole(stream, length);
 }
 
 void Session::tell_writable() {

@@ -35,6 +35,8 @@ public:
     // Sends data, split into packets as old clients need them. False: the connection has enough queued, wait for
     // on_writable() before reading more from the source (what was given is queued all the same).
     bool send(ByteView data);
+    // `length` bytes of nothing, for a client that asked for a sparse transfer. As send().
+    bool send_hole(std::uint64_t length);
     // No more data from us: an empty packet. The client answers by finishing.
     void end();
     // Confirms the client's finish (only when on_finish was overridden not to). Over.
@@ -57,6 +59,9 @@ class StreamHandler {
 public:
     virtual ~StreamHandler() = default;
     virtual void on_data(Stream& stream, ByteView data) = 0;
+    // `length` bytes of nothing, from a client that was promised they are understood (the call's sparse flag). Who
+    // does not override it fails the stream.
+    virtual void on_hole(Stream& stream, std::uint64_t length);
     // The client has sent all. An upload that must first reach the disk overrides this and calls finish() later.
     virtual void on_finish(Stream& stream) { stream.finish(); }
     virtual void on_abort() {}

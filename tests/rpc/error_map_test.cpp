@@ -41,7 +41,19 @@ TEST(ErrorMap, EveryCodeComesBack) {
                             Code::no_nwfilter,
                             Code::no_nwfilter_binding,
                             Code::no_domain_metadata,
-                            Code::no_network_metadata}) {
+                            Code::no_network_metadata,
+                            Code::no_network_port,
+                            Code::no_domain_snapshot,
+                            Code::no_domain_checkpoint,
+                            Code::no_storage_pool,
+                            Code::no_storage_vol,
+                            Code::no_node_device,
+                            Code::no_interface,
+                            Code::no_secret,
+                            Code::agent_unresponsive,
+                            Code::auth_failed,
+                            Code::auth_cancelled,
+                            Code::auth_unavailable}) {
         const proto::Error wire = to_wire({code, "words"}, error_domain::network);
         EXPECT_NE(wire.code, 0);
         EXPECT_EQ(wire.domain, 19);

@@ -19,7 +19,7 @@ struct Log {
 
 class Console : public StreamHandler {
 public:
-    Console(Log& log, bool confirm_later) : log_(log), confirm_later_(confirm_later) {}
+    Console(Log& log, bool confirm_later, bool holes) : log_(log), confirm_later_(confirm_later), holes_(holes) {}
     ~Console() override { log_.gone = true; }
     void on_data(Stream& stream, ByteView data) override {
         log_.data += as_text(data);
@@ -34,12 +34,19 @@ public:
             stream.finish();
         }
     }
+    void on_hole(Stream& stream, std::uint64_t length) override {
+        if (!holes_) {
+            StreamHandler::on_hole(stream, length);
+            return;
+        }
+        log_.data += "<" + std::to_string(length) + ">";
+    }
     void on_abort() override { log_.aborted = true; }
     void on_writable(Stream&) override { ++log_.writable; }
 
 private:
     Log& log_;
-    const bool confirm_later_;
+    const bool confirm_later_, holes_;
 };
 
 class Streams : public testing::Test {
@@ -49,7 +56,7 @@ protected:
         rig_->handlers.add<proto::domain_open_console>([this, confirm_later](Call&,
                                                                              const proto::domain_open_console_args&,
                                                                              Responder<proto::domain_open_console> r) {
-            stream_ = r.open({}, std::make_unique<Console>(log_, confirm_later));
+            stream_ = r.open({}, std::make_unique<Console>(log_, confirm_later, understands_holes_));
         });
         rig_->handlers.add<proto::connect_get_hostname>(
             [](Call&, const Nothing&) -> Result<proto::connect_get_hostname_ret> {
@@ -69,6 +76,7 @@ protected:
     }
 
     const Header call_ = Rig::header<proto::domain_open_console>(4);
+    bool understands_holes_ = false;
     Log log_;
     std::unique_ptr<Rig> rig_;
     Stream stream_;
@@ -210,11 +218,43 @@ TEST_F(Streams, AreNotWithoutNumber) {
     EXPECT_EQ(rig_->ask<proto::domain_open_console>({}, 7).header.status, Status::error);
 }
 
-TEST_F(Streams, HolesAreRefusedAndNotMisread) {
+TEST_F(Streams, HolesAreRefusedWhereNobodyUnderstandsThem) {
     open();
     client_sends(Status::more, std::string_view("\0\0\0\0\0\0\x10\0\0\0\0\0", 12), MessageType::stream_hole);
     EXPECT_EQ(rig_->received().at(0).header.status, Status::error);
     EXPECT_EQ(log_.data, "");
+}
+
+TEST_F(Streams, HolesTravelBothWaysInOrder) {
+    understands_holes_ = true;
+    open();
+    client_sends(Status::more, "a");
+    client_sends(Status::more, std::string_view("\0\0\0\1\0\0\0\0\0\0\0\0", 12), MessageType::stream_hole);
+    client_sends(Status::more, "b");
+    EXPECT_EQ(log_.data, "a<4294967296>b");
+    EXPECT_TRUE(stream_.send(as_bytes("x")));
+    EXPECT_TRUE(stream_.send_hole(65536));
+    EXPECT_FALSE(stream_.send_hole(std::uint64_t{1} << 63)) << "it travels as a signed number";
+    const auto packets = rig_->received();
+    ASSERT_EQ(packets.size(), 2u);
+    Header hole = Rig::stream_header(call_, Status::more);
+    hole.type = MessageType::stream_hole;
+    EXPECT_EQ(packets[1].header, hole);
+    EXPECT_EQ(packets[1].payload, from_hex("0000000000010000"
+                                           "00000000"));
+}
+
+TEST_F(Streams, AHoleThatDoesNotDecodeFailsTheStream) {
+    for (const std::string hex : {"", "0000", "000000000000100000000001", "ffffffffffffffff00000000"}) {
+        understands_holes_ = true;
+        open();
+        const Bytes payload = from_hex(hex);
+        client_sends(Status::more, as_text(payload), MessageType::stream_hole);
+        const auto packets = rig_->received();
+        ASSERT_EQ(packets.size(), 1u) << hex;
+        EXPECT_EQ(packets[0].header.status, Status::error) << hex;
+        EXPECT_FALSE(stream_.alive());
+    }
 }
 
 TEST_F(Streams, EndWithTheConnection) {
