@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -22,6 +24,8 @@
 #include <sstream>
 
 #include <fmt/format.h>
+
+#include "kernel/linux/host.h"
 
 namespace bascule::kernel::os {
 
@@ -170,6 +174,125 @@ Result<LinkCounters> link_counters(const IfName& name) {
         return fail(Code::internal, "device " + name.str() + ": the kernel shows no counters");
     }
     return *counters;
+}
+
+namespace {
+
+// The attribute of that type inside another, or null.
+const nlattr* find_inside(const nlattr* outer, std::uint16_t type) {
+    const auto* const end = static_cast<const char*>(mnl_attr_get_payload(outer)) + mnl_attr_get_payload_len(outer);
+    for (const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(outer));
+         mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr))); attr = mnl_attr_next(attr)) {
+        if (mnl_attr_get_type(attr) == type) {
+            return attr;
+        }
+    }
+    return nullptr;
+}
+
+template <class T>
+std::optional<T> value_of(const nlattr* attr) {
+    if (attr == nullptr || mnl_attr_get_payload_len(attr) < sizeof(T)) {
+        return std::nullopt;
+    }
+    T value{};
+    std::memcpy(&value, mnl_attr_get_payload(attr), sizeof value);
+    return value;
+}
+
+// The kernel ends its texts; a length without an end would be no text.
+std::string text_of(const nlattr* attr) {
+    return attr != nullptr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(attr)
+                                                                                : std::string();
+}
+
+std::string name_of_link(const nlattr* index) {
+    std::array<char, IF_NAMESIZE> name{};
+    const auto number = value_of<std::uint32_t>(index);
+    return number && ::if_indextoname(*number, name.data()) != nullptr ? name.data() : std::string();
+}
+
+// What its kind knows besides.
+void read_link_info(const nlattr* info, HostLink& link) {
+    const nlattr* const kind = find_inside(info, IFLA_INFO_KIND);
+    const nlattr* const data = find_inside(info, IFLA_INFO_DATA);
+    link.kind = text_of(kind);
+    if (data == nullptr) {
+        return;
+    }
+    if (link.kind == "bridge") {
+        if (const auto stp = value_of<std::uint32_t>(find_inside(data, IFLA_BR_STP_STATE))) {
+            link.stp = *stp != 0;
+        }
+        link.delay_centis = value_of<std::uint32_t>(find_inside(data, IFLA_BR_FORWARD_DELAY));
+    } else if (link.kind == "vlan") {
+        link.vlan = value_of<std::uint16_t>(find_inside(data, IFLA_VLAN_ID));
+    }
+}
+
+std::optional<std::pair<int, HostLink>> to_link(const nlmsghdr* message) {
+    const auto* const header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
+    const auto name = IfName::parse(text_of(find(message, sizeof *header, IFLA_IFNAME)));
+    if (!name) {
+        return std::nullopt;
+    }
+    HostLink link{.name = *name};
+    link.up = (header->ifi_flags & IFF_UP) != 0;
+    link.carrier = (header->ifi_flags & IFF_RUNNING) != 0;
+    link.mtu = value_of<std::uint32_t>(find(message, sizeof *header, IFLA_MTU)).value_or(0);
+    if (const auto octets = value_of<std::array<std::uint8_t, 6>>(find(message, sizeof *header, IFLA_ADDRESS))) {
+        link.mac = MacAddr{*octets};
+    }
+    link.master = name_of_link(find(message, sizeof *header, IFLA_MASTER));
+    if (const nlattr* const info = find(message, sizeof *header, IFLA_LINKINFO)) {
+        read_link_info(info, link);
+    }
+    if (link.kind == "vlan") {
+        link.parent = name_of_link(find(message, sizeof *header, IFLA_LINK));
+    }
+    return std::pair(header->ifi_index, std::move(link));
+}
+
+void add_address(const nlmsghdr* message, std::map<int, HostLink>& links) {
+    const auto* const header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(message));
+    const auto link = links.find(static_cast<int>(header->ifa_index));
+    // Of a point-to-point link IFA_LOCAL is ours and IFA_ADDRESS the other end's (linux/if_addr.h).
+    const nlattr* const local = find(message, sizeof *header, IFA_LOCAL);
+    const nlattr* const attr = local != nullptr ? local : find(message, sizeof *header, IFA_ADDRESS);
+    if (link == links.end()) {
+        return;
+    }
+    if (header->ifa_family == AF_INET) {
+        if (const auto octets = value_of<std::array<std::uint8_t, 4>>(attr)) {
+            link->second.addresses.push_back({Ip::v4(*octets), header->ifa_prefixlen});
+        }
+    } else if (header->ifa_family == AF_INET6) {
+        if (const auto octets = value_of<std::array<std::uint8_t, 16>>(attr)) {
+            link->second.addresses.push_back({Ip::v6(*octets), header->ifa_prefixlen});
+        }
+    }
+}
+
+}  // namespace
+
+Result<std::vector<HostLink>> host_links() {
+    std::map<int, HostLink> links;
+    TRY_OK(ask(
+        RTM_GETLINK, NLM_F_DUMP, [](nlmsghdr* request) { mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)); },
+        [&](const nlmsghdr* message) {
+            if (auto link = to_link(message)) {
+                links.insert(std::move(*link));
+            }
+        }));
+    TRY_OK(ask(
+        RTM_GETADDR, NLM_F_DUMP, [](nlmsghdr* request) { mnl_nlmsg_put_extra_header(request, sizeof(ifaddrmsg)); },
+        [&](const nlmsghdr* message) { add_address(message, links); }));
+    std::vector<HostLink> out;
+    for (auto& [index, link] : links) {
+        out.push_back(std::move(link));
+    }
+    std::ranges::sort(out, {}, &HostLink::name);
+    return out;
 }
 
 std::uint64_t process_time_ns(int pid) {
