@@ -18,7 +18,8 @@ void Guest::destroy(bool graceful, Done done) { machine_->destroy(graceful, std:
 void Guest::suspend(Done done) { machine_->suspend(std::move(done)); }
 void Guest::resume(Done done) { machine_->resume(std::move(done)); }
 void Guest::reset(Done done) { machine_->command("system_reset", nullptr, std::move(done)); }
-void Guest::press_power_button(Done done) { machine_->command("system_powerdown", nullptr, std::move(done)); }
+void Guest::press_power_button(Done done) { machine_->press_power_button(std::move(done)); }
+void Guest::reboot(Done done) { machine_->reboot(std::move(done)); }
 void Guest::set_link(std::size_t index, bool up, Done done) { machine_->set_link(index, up, std::move(done)); }
 
 Status Guest::status() const { return machine_->status(); }
@@ -51,12 +52,16 @@ Result<void> Guest::Machine::ready_for_commands() const {
     return {};
 }
 
-void Guest::Machine::command(std::string_view name, const qmp::Json& arguments, Done done) {
+void Guest::Machine::ask(std::string_view name, const qmp::Json& arguments, Monitor::Answer answer) {
     if (const auto ready = ready_for_commands(); !ready) {
-        later([done = std::move(done), ready](Machine&) mutable { done(ready); });
+        later([answer = std::move(answer), ready](Machine&) mutable { answer(std::unexpected(ready.error())); });
         return;
     }
-    monitor_->execute(name, arguments, [done = std::move(done)](Result<qmp::Json> answer) mutable {
+    monitor_->execute(name, arguments, std::move(answer));
+}
+
+void Guest::Machine::command(std::string_view name, const qmp::Json& arguments, Done done) {
+    ask(name, arguments, [done = std::move(done)](Result<qmp::Json> answer) mutable {
         done(answer ? Result<void>() : std::unexpected(std::move(answer).error()));
     });
 }

@@ -78,6 +78,17 @@ struct StartPlan {
 
 using Done = std::move_only_function<void(Result<void>)>;
 
+// What a guest's balloon says of its memory, in KiB. Without a driver in the guest only `actual` is known.
+struct MemoryReport {
+    std::uint64_t actual = 0;  // what the guest has
+    std::optional<std::uint64_t> swap_in{}, swap_out{}, major_fault{}, minor_fault{}, unused{}, available{}, usable{},
+        disk_caches{}, hugetlb_pgalloc{}, hugetlb_pgfail{};  // faults and hugetlb: counts
+    std::uint64_t last_update = 0;                           // seconds since 1970; 0: never
+};
+
+// The number that QEMU gives to a key of libvirt's code set (0 linux, 1 xt, 2 atset1, 9 qnum); none: no such key.
+std::optional<std::uint32_t> key_number(std::uint32_t codeset, std::uint32_t key);
+
 class Guest {
 public:
     using Connect = std::function<Result<std::unique_ptr<kernel::Stream>>(const std::string& path)>;
@@ -97,6 +108,7 @@ public:
     struct Callbacks {
         std::function<void(Status)> changed{};      // running to paused or back, or on the way down
         std::function<void()> rebooted{};           // the guest reset itself
+        std::function<void()> resized{};            // its memory: spec().current_memory_kib says to what
         std::function<void(Ended)> ended{};         // once; the process is gone
         std::function<void(Error)> monitor_lost{};  // the process lives, QMP does not
     };
@@ -120,6 +132,22 @@ public:
     void press_power_button(Done done);
     // The guest's view of the cable of interface `index`; kept in spec().
     void set_link(std::size_t index, bool up, Done done);
+    // Powers it down in the same way, and when it is down resets it instead of ending QEMU. Forgotten by
+    // press_power_button().
+    void reboot(Done done);
+    // Non-maskable interrupt.
+    void inject_nmi(Done done);
+    void wake_up(Done done);  // from suspend to RAM
+    // Keys pressed together, by QEMU's numbers (key_number()), and let go after `hold`.
+    void send_keys(const std::vector<std::uint32_t>& keys, std::chrono::milliseconds hold, Done done);
+    // What the balloon is to leave the guest; the guest takes its time, `resized` says when.
+    void set_memory(std::uint64_t kib, Done done);
+    void memory(std::move_only_function<void(Result<MemoryReport>)> done);
+    // How often the guest's balloon driver reports; 0: never.
+    void set_memory_period(std::chrono::seconds period, Done done);
+    // Whatever QEMU understands: a QMP object, or a line of its human monitor. The answer as QEMU gave it. For
+    // finding faults: we do not know what it did.
+    void monitor_command(std::string_view command, bool human, std::move_only_function<void(Result<std::string>)> done);
 
     Status status() const;
     bool active() const;  // from start() or attach() until ended

@@ -23,8 +23,14 @@ public:
     void suspend(Done done);
     void resume(Done done);
     void set_link(std::size_t index, bool up, Done done);
+    void reboot(Done done);
+    void press_power_button(Done done);
     // A command whose answer has nothing to tell.
     void command(std::string_view name, const qmp::Json& arguments, Done done);
+    // And one whose answer does.
+    void ask(std::string_view name, const qmp::Json& arguments, Monitor::Answer answer);
+    // From the loop, unless the machine is abandoned by then.
+    void later(std::move_only_function<void(Machine&)> what);
     // The Guest is gone: no callback any more, and the process is left alone.
     void abandon();
 
@@ -76,7 +82,6 @@ private:
     void destroy_answered(Result<void> result);
 
     std::string words() const;  // QEMU's last, on one line
-    void later(std::move_only_function<void(Machine&)> what);
     Result<void> ready_for_commands() const;
 
     Deps deps_;
@@ -97,4 +102,6 @@ private:
     std::string shutdown_cause_;  // of the SHUTDOWN event; empty: there was none
 };
 
+    bool reboot_asked_ = false;   // when it has shut down it is reset
+    bool restarting_ = false;     // and until it runs again
 }  // namespace bascule::vmm
