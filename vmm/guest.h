@@ -130,8 +130,6 @@ public:
     void reset(Done done);  // system_reset
     // The guest's power button (ACPI): done when QEMU took it, not when the guest is down.
     void press_power_button(Done done);
-    // The guest's view of the cable of interface `index`; kept in spec().
-    void set_link(std::size_t index, bool up, Done done);
     // Powers it down in the same way, and when it is down resets it instead of ending QEMU. Forgotten by
     // press_power_button().
     void reboot(Done done);
@@ -148,6 +146,8 @@ public:
     // Whatever QEMU understands: a QMP object, or a line of its human monitor. The answer as QEMU gave it. For
     // finding faults: we do not know what it did.
     void monitor_command(std::string_view command, bool human, std::move_only_function<void(Result<std::string>)> done);
+    // The guest's view of the cable of interface `index`; kept in spec().
+    void set_link(std::size_t index, bool up, Done done);
 
     Status status() const;
     bool active() const;  // from start() or attach() until ended

@@ -33,24 +33,24 @@ void Guest::Machine::on_event(const qmp::Event& event) {
         if (const auto rebooted = callbacks_.rebooted) {
             rebooted();
         }
-    } else if (event.name == "STOP") {
-        set_status({State::paused, pause_asked_ ? reason::kPausedUser : reason::kPausedUnknown});
     } else if (event.name == "BALLOON_CHANGE") {
         on_balloon(event);
     } else if (restarting_ && (event.name == "STOP" || event.name == "RESUME")) {
         restarting_ = event.name == "STOP";
+    } else if (event.name == "STOP") {
+        set_status({State::paused, pause_asked_ ? reason::kPausedUser : reason::kPausedUnknown});
     } else if (event.name == "RESUME") {
         set_status({State::running, reason::kRunningUnpaused});
     }
 }
 
 void Guest::Machine::on_shutdown(const qmp::Event& event) {
-    const std::string why = qmp::text_of(event.data, "reason");
-    shutdown_cause_ = why.empty() ? "unknown" : qmp::printable(why, 100);
     if (reboot_asked_ && phase_ == Phase::up && !destroy_asked_ && qmp::flag_of(event.data, "guest")) {
         start_again();
         return;
     }
+    const std::string why = qmp::text_of(event.data, "reason");
+    shutdown_cause_ = why.empty() ? "unknown" : qmp::printable(why, 100);
     if (phase_ == Phase::up && !destroy_asked_) {
         set_status({State::shutdown, reason::kShutdownUser});
     }

@@ -71,6 +71,8 @@ private:
     // guest_machine.cpp: what happens to it
     void on_event(const qmp::Event& event);
     void on_shutdown(const qmp::Event& event);
+    void on_balloon(const qmp::Event& event);
+    void start_again();
     void on_monitor_lost(const Error& error);
     void on_exit();
     void ended();
@@ -99,9 +101,9 @@ private:
     std::vector<Done> destroyers_;
     bool destroy_asked_ = false, abandoned_ = false;
     bool pause_asked_ = false;    // the next STOP is ours
+    bool reboot_asked_ = false;   // when it has shut down it is reset
+    bool restarting_ = false;     // and until it runs again
     std::string shutdown_cause_;  // of the SHUTDOWN event; empty: there was none
 };
 
-    bool reboot_asked_ = false;   // when it has shut down it is reset
-    bool restarting_ = false;     // and until it runs again
 }  // namespace bascule::vmm
