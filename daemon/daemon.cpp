@@ -54,12 +54,16 @@ Result<Config> load_config(kernel::FileTree& files) {
             TRY_OK(read_config(text, files.real(path), config));
         }
     }
+    TRY_OK(check_config(config));
     return config;
 }
 
 vmm::HostFacts host_facts(const Config& config) {
     vmm::HostFacts facts;
-    facts.uuid = os::host_uuid();
+    const auto machine_id = Uuid::parse(os::read_text("/etc/machine-id").substr(0, 32));
+    facts.uuid = config.host_uuid                                 ? *config.host_uuid
+                 : config.host_uuid_from_machine_id && machine_id ? *machine_id
+                                                                  : os::host_uuid();
     facts.cpu = vmm::parse_cpuinfo(os::read_text("/proc/cpuinfo", 4U << 20));
     facts.memory_kib = vmm::parse_memory_kib(os::read_text("/proc/meminfo"));
     facts.emulator = config.emulator;
@@ -183,7 +187,7 @@ void Daemon::set_resolvers() {
 }
 
 Result<void> Daemon::start() {
-    TRY_OK(server_.listen({.rw_perms = config_.unix_sock_rw_perms,
+    TRY_OK(server_.listen({.rw_perms = rw_perms(config_),
                            .ro_perms = config_.unix_sock_ro_perms,
                            .group = config_.unix_sock_group,
                            .max_clients = config_.max_clients}));
@@ -281,6 +285,9 @@ Result<void> run(const CommandLine& line) {
     }
     if (!line.verbose) {
         log::set_level(config->log_level);
+    }
+    for (const std::string& note : config->notes) {
+        log::info("{}", note);
     }
     TRY(const auto loop, os::make_loop());
     TRY(const auto linux_kernel, os::make_linux_kernel());

@@ -2,10 +2,13 @@
 #include "kernel/linux/sockets.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -69,7 +73,8 @@ Result<UniqueFd> connect_to(const std::string& path, int type) {
     return fd;
 }
 
-Result<UniqueFd> listen_at(const std::string& path, int type, unsigned mode, std::optional<std::uint32_t> group) {
+Result<UniqueFd> listen_at(const std::string& path, int type, unsigned mode, std::optional<std::uint32_t> group,
+                           unsigned queue) {
     TRY(const sockaddr_un address, unix_address(path));
     for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
         if (const std::string folder = path.substr(0, at); ::mkdir(folder.c_str(), 0755) < 0 && errno != EEXIST) {
@@ -83,12 +88,30 @@ Result<UniqueFd> listen_at(const std::string& path, int type, unsigned mode, std
     // bind() gives the file the mode that the socket has: nobody gets in until it has its group, then its mode.
     const bool bound = ::fchmod(fd.get(), 0600) == 0 &&
                        ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
-    constexpr int kBacklog = 128;
     if (!bound || (group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) < 0) ||
-        ::chmod(path.c_str(), static_cast<mode_t>(mode)) < 0 || ::listen(fd.get(), kBacklog) < 0) {
+        ::chmod(path.c_str(), static_cast<mode_t>(mode)) < 0 || ::listen(fd.get(), static_cast<int>(queue)) < 0) {
         return fail_errno(fmt::format("listening on {}", path));
     }
     return fd;
+}
+
+// Field 22 of /proc/PID/stat, counted from behind the name, which may hold anything.
+std::uint64_t process_start_time(int pid) {
+    constexpr int kFieldsBetween = 19;  // from the third on
+    const UniqueFd fd(::open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 1024> text{};
+    const ssize_t got = fd ? ::read(fd.get(), text.data(), text.size()) : -1;
+    std::string_view rest(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+    const auto name_end = rest.rfind(')');
+    rest.remove_prefix(name_end == std::string_view::npos ? rest.size() : name_end + 1);
+    for (int i = 0; i < kFieldsBetween && !rest.empty(); ++i) {
+        const auto space = rest.find(' ', 1);
+        rest.remove_prefix(space == std::string_view::npos ? rest.size() : space);
+    }
+    std::uint64_t ticks = 0;
+    rest.remove_prefix(rest.empty() ? 0 : 1);
+    std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
+    return ticks;
 }
 
 // ---- messages with descriptors ----
@@ -246,8 +269,9 @@ bool answers(const std::string& path) {
     return connected || connected.error().sys_errno == EAGAIN;
 }
 
-Result<UniqueFd> listen_clients(const std::string& path, unsigned mode, std::optional<std::uint32_t> group) {
-    return listen_at(path, SOCK_STREAM, mode, group);
+Result<UniqueFd> listen_clients(const std::string& path, unsigned mode, std::optional<std::uint32_t> group,
+                                unsigned queue) {
+    return listen_at(path, SOCK_STREAM, mode, group, queue);
 }
 
 void remove_socket(const std::string& path) { ::unlink(path.c_str()); }
@@ -263,6 +287,63 @@ Result<AcceptedClient> accept_client(int listener) {
     out.uid = peer.uid;
     out.gid = peer.gid;
     out.pid = peer.pid;
+    out.start_time = process_start_time(out.pid);
+    return out;
+}
+
+std::size_t allow_descriptors(std::size_t wanted) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return wanted;
+    }
+    if (limit.rlim_cur < wanted) {
+        rlimit more{.rlim_cur = wanted, .rlim_max = std::max<rlim_t>(limit.rlim_max, wanted)};
+        if (::setrlimit(RLIMIT_NOFILE, &more) < 0) {  // beyond the hard limit only with CAP_SYS_RESOURCE
+            more = {.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted), .rlim_max = limit.rlim_max};
+            ::setrlimit(RLIMIT_NOFILE, &more);
+        }
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return static_cast<std::size_t>(limit.rlim_cur);
+}
+
+Result<UniqueFd> listen_tcp(const Ip& address, std::uint16_t port, unsigned queue) {
+    const std::string what = fmt::format("listening at {} port {}", format(address), port);
+    TRY(UniqueFd fd, new_socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM, what));
+    // Connections of a former daemon may still be closing.
+    TRY_OK(set(fd, SOL_SOCKET, SO_REUSEADDR, 1, what));
+    if (!address.is_v4()) {
+        TRY_OK(set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, what));
+    }
+    const Address bound = socket_address(address, port);
+    if (::bind(fd.get(), bound.get(), bound.size) < 0 || ::listen(fd.get(), static_cast<int>(queue)) < 0) {
+        return fail_errno(what);
+    }
+    return fd;
+}
+
+Result<AcceptedRemote> accept_remote(int listener) {
+    AcceptedRemote out;
+    Address from;
+    from.size = sizeof(from.storage);
+    out.fd = UniqueFd(
+        ::accept4(listener, reinterpret_cast<sockaddr*>(&from.storage), &from.size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!out.fd) {
+        return fail_errno("accepting a connection");
+    }
+    TRY_OK(set(out.fd, SOL_SOCKET, SO_KEEPALIVE, 1, "accepting a connection"));
+    TRY_OK(set(out.fd, IPPROTO_TCP, TCP_NODELAY, 1, "accepting a connection"));  // answers are small and awaited
+    if (from.storage.ss_family == AF_INET) {
+        const auto* v4 = reinterpret_cast<const sockaddr_in*>(&from.storage);
+        out.address = Ip::v4(ntohl(v4->sin_addr.s_addr));
+        out.port = ntohs(v4->sin_port);
+    } else {
+        const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&from.storage);
+        std::array<std::uint8_t, 16> octets{};
+        std::memcpy(octets.data(), &v6->sin6_addr, octets.size());
+        out.address = Ip::v6(octets);
+        out.port = ntohs(v6->sin6_port);
+    }
     return out;
 }
 
@@ -280,7 +361,8 @@ Result<Received> receive_stream(int socket, std::size_t limit) {
 }
 
 Result<UniqueFd> listen_seqpacket(const std::string& path, unsigned mode) {
-    return listen_at(path, SOCK_SEQPACKET, mode, std::nullopt);
+    constexpr unsigned kQueue = 128;
+    return listen_at(path, SOCK_SEQPACKET, mode, std::nullopt, kQueue);
 }
 
 Result<UniqueFd> connect_seqpacket(const std::string& path) { return connect_to(path, SOCK_SEQPACKET); }

@@ -24,8 +24,9 @@ namespace bascule::kernel::os {
 // Whether somebody accepts connections at that path.
 bool answers(const std::string& path);
 // Listens with exactly this mode and group from the first moment on; parents are made (0755). A socket that a
-// dead daemon left is replaced: ask answers() first.
-Result<UniqueFd> listen_clients(const std::string& path, unsigned mode, std::optional<std::uint32_t> group);
+// dead daemon left is replaced: ask answers() first. `queue`: how many may wait to be accepted.
+Result<UniqueFd> listen_clients(const std::string& path, unsigned mode, std::optional<std::uint32_t> group,
+                                unsigned queue = 128);
 void remove_socket(const std::string& path);
 
 // Who connected, as the kernel vouches for it (SO_PEERCRED: at the time of connect).
@@ -33,8 +34,23 @@ struct AcceptedClient {
     UniqueFd fd;
     std::uint32_t uid = 0, gid = 0;
     int pid = 0;
+    std::uint64_t start_time = 0;  // of that process, in ticks since boot, as polkit tells it from a later one; 0: gone
 };
 Result<AcceptedClient> accept_client(int listener);
+
+// Lets this process have so many descriptors, if it may; how many it then can have.
+std::size_t allow_descriptors(std::size_t wanted);
+
+// ---- clients: TCP ---------------------------------------------------------------------------------
+
+// Listens at one address, and IPv6's with IPV6_V6ONLY, so that all of both families can be two sockets.
+Result<UniqueFd> listen_tcp(const Ip& address, std::uint16_t port, unsigned queue);
+struct AcceptedRemote {
+    UniqueFd fd;  // with the kernel's keepalive armed: a client whose host died is noticed
+    Ip address;
+    std::uint16_t port = 0;
+};
+Result<AcceptedRemote> accept_remote(int listener);
 
 struct Received {
     Bytes bytes;

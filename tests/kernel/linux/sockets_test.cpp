@@ -73,6 +73,33 @@ TEST(ClientSockets, OneThatAnswersIsToldFromOneThatADeadDaemonLeft) {
     EXPECT_FALSE(listen_clients(folder.path + "/" + std::string(120, 'x'), 0600, {}));
 }
 
+TEST(ClientSockets, ComeOverTcpWithTheirAddress) {
+    const auto port_of = [](const UniqueFd& fd) {
+        sockaddr_in6 address{};
+        socklen_t size = sizeof(address);
+        ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
+        return ntohs(address.sin6_port);
+    };
+    const auto listener = listen_tcp(*parse_ip("127.0.0.1"), 0, 8);
+    ASSERT_TRUE(listener) << listener.error().message;
+    EXPECT_TRUE(is_quiet(*listener));
+    EXPECT_EQ(accept_remote(listener->get()).error().sys_errno, EAGAIN);
+    const UniqueFd client(::socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port_of(*listener));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+    const auto accepted = accept_remote(listener->get());
+    ASSERT_TRUE(accepted) << accepted.error().message;
+    EXPECT_TRUE(is_quiet(accepted->fd));
+    EXPECT_EQ(format(accepted->address), "127.0.0.1");
+    EXPECT_EQ(accepted->port, port_of(client));
+    const auto twice = listen_tcp(*parse_ip("127.0.0.1"), port_of(*listener), 8);
+    ASSERT_FALSE(twice);
+    EXPECT_EQ(twice.error().sys_errno, EADDRINUSE);
+}
+
 TEST(ClientSockets, TheKernelSaysWhoConnected) {
     const Folder folder;
     const auto listener = listen_seqpacket(folder.path + "/sock", 0600);
