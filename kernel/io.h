@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -68,6 +70,16 @@ public:
     virtual std::string real(const std::string& path) const = 0;
 };
 
+// What a program is held to that parses bytes which a guest wrote: these files and what it needs to run at all
+// (programs, libraries), no network, no capability but that of opening those files whoever owns them, and limits. Where
+// the kernel has no Landlock (landlock(7)) the first of these does not hold; kernel/linux/confine.h says whether it
+// does.
+struct Confinement {
+    std::vector<std::string> reads{}, writes{};
+    std::uint64_t memory = std::uint64_t{2} << 30;  // bytes of address space
+    std::chrono::seconds processor{600};
+};
+
 // A process to start.
 struct Command {
     std::string program;                    // absolute, or looked up in the standard PATH
@@ -79,6 +91,7 @@ struct Command {
     std::vector<int> fds;
     int stdout_fd = -1, stderr_fd = -1;  // -1: /dev/null
     bool new_session = true;
+    std::optional<Confinement> confine{};
 };
 
 // A running child or adopted process, held by a pidfd: never confused with a later one of the same number.
@@ -89,6 +102,9 @@ public:
     virtual int pidfd() const = 0;  // readable when it has ended
     virtual bool running() const = 0;
     virtual Result<void> signal(int number) = 0;
+    // Of a child that has ended: its status, or 128 and the signal that ended it. Nothing while it runs, and for a
+    // process that somebody else started.
+    virtual std::optional<int> exit_status() const { return std::nullopt; }
 };
 
 class Spawner {
@@ -100,6 +116,23 @@ public:
     // or the number was reused: Code::unreachable.
     virtual Result<std::unique_ptr<Process>> adopt(int pid, const std::string& executable) = 0;
 };
+
+// For what the kernel offers no way to wait for: reading, writing and syncing files, walking folders. `work` runs
+// elsewhere, on values of its own; `done` runs on the loop afterwards, unless the Worker is gone by then. In any order.
+class Worker {
+public:
+    virtual ~Worker() = default;
+    virtual void run(std::move_only_function<void()> work, std::move_only_function<void()> done) = 0;
+};
+
+// The same with a value: `work` makes it, `done` gets it.
+template <class Work, class Done>
+void run_on(Worker& worker, Work work, Done done) {
+    using Value = std::invoke_result_t<Work&>;
+    auto value = std::make_shared<std::optional<Value>>();
+    worker.run([work = std::move(work), value]() mutable { value->emplace(work()); },
+               [done = std::move(done), value]() mutable { done(*std::move(*value)); });
+}
 
 // A connected stream socket that never blocks.
 class Stream {

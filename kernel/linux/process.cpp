@@ -24,12 +24,16 @@
 
 #include <fmt/format.h>
 
+#include "kernel/linux/confine.h"
+
 namespace bascule::kernel::os {
 
 namespace {
 
 // glibc 2.36 declares its wrappers of these two without C linkage.
 int open_pidfd(int pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+// Of this thread only; the C library's own would change all threads of the process, and wait for each of them.
+bool set_thread_groups(std::size_t count, const gid_t* groups) { return ::syscall(SYS_setgroups, count, groups) == 0; }
 long signal_pidfd(int pidfd, int number) { return ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0); }
 
 bool has_ended(const UniqueFd& pidfd) {
@@ -37,10 +41,13 @@ bool has_ended(const UniqueFd& pidfd) {
     return ::poll(&one, 1, 0) == 1;
 }
 
-// Takes the exit status of a child that has ended; nothing happens for a process that is no child of ours.
-void reap(const UniqueFd& pidfd) {
+// Takes the exit status of a child that has ended; nothing for a process that is no child of ours, or was reaped.
+std::optional<int> reap(const UniqueFd& pidfd) {
     siginfo_t info{};
-    ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG);
+    if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) {
+        return std::nullopt;
+    }
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
 // Children whose Process is gone.
@@ -77,8 +84,14 @@ public:
         if (!has_ended(pidfd_)) {
             return true;
         }
-        reap(pidfd_);
+        if (const auto status = reap(pidfd_)) {
+            status_ = status;
+        }
         return false;
+    }
+    std::optional<int> exit_status() const override {
+        (void)running();
+        return status_;
     }
     Result<void> signal(int number) override {
         if (signal_pidfd(pidfd_.get(), number) < 0) {
@@ -93,12 +106,14 @@ private:
     int pid_;
     UniqueFd pidfd_;
     std::shared_ptr<Orphans> orphans_;  // null: not our child
+    mutable std::optional<int> status_;
 };
 
 // The part of a start that failed, in the words of the error.
-enum class Step : int { descriptors, groups, gid, uid, session, exec };
-constexpr std::array<const char*, 6> kSteps = {"passing its descriptors", "setting its groups", "setting its group",
-                                               "setting its user",        "making its session", "executing it"};
+enum class Step : int { descriptors, groups, gid, uid, session, confinement, exec };
+constexpr std::array<const char*, 7> kSteps = {
+    "passing its descriptors", "setting its groups", "setting its group", "setting its user",
+    "making its session",      "confining it",       "executing it"};
 struct Failure {
     Step step = Step::exec;
     int error = 0;
@@ -113,6 +128,7 @@ struct Prepared {
     std::vector<int> sources;  // of descriptors 0, 1, 2, …
     bool identity = false;
     UniqueFd null;
+    std::optional<Fence> fence;
 };
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -148,6 +164,9 @@ Result<Prepared> prepare(const Command& command) {
     out.null = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (!out.null) {
         return fail_errno("opening /dev/null");
+    }
+    if (command.confine) {
+        TRY(out.fence, make_fence(*command.confine));
     }
     const auto or_null = [&](int fd) { return fd < 0 ? out.null.get() : fd; };
     out.sources = {out.null.get(), or_null(command.stdout_fd), or_null(command.stderr_fd)};
@@ -193,13 +212,16 @@ void reset_signals() {
 // Runs in the child. Returns only when something failed; `report` is where to say so.
 Failure become(const Command& command, Prepared& prepared, int& report) {
     const auto failed = [](Step step) { return Failure{step, errno}; };
+    if (prepared.fence && !close_fence(*prepared.fence)) {
+        return failed(Step::confinement);
+    }
     if (!place_descriptors(prepared.sources, report)) {
         return failed(Step::descriptors);
     }
     if (command.new_session && ::setsid() < 0) {
         return failed(Step::session);
     }
-    if (prepared.identity && ::setgroups(prepared.groups.size(), prepared.groups.data()) < 0) {
+    if (prepared.identity && !set_thread_groups(prepared.groups.size(), prepared.groups.data())) {
         return failed(Step::groups);
     }
     if (command.gid && ::setresgid(*command.gid, *command.gid, *command.gid) < 0) {
@@ -210,6 +232,9 @@ Failure become(const Command& command, Prepared& prepared, int& report) {
     }
     if (::chdir("/") < 0) {
         return failed(Step::session);
+    }
+    if (prepared.fence && !drop_powers()) {
+        return failed(Step::confinement);
     }
     reset_signals();
     ::execve(prepared.program.c_str(), prepared.argv.data(), prepared.envp.data());
@@ -319,7 +344,7 @@ public:
     ~FileIdentity() {
         ::setfsuid(uid_);
         ::setfsgid(gid_);
-        if (changed_ && ::setgroups(groups_.size(), groups_.data()) < 0) {
+        if (changed_ && !set_thread_groups(groups_.size(), groups_.data())) {
             std::abort();  // going on as somebody else would be worse
         }
     }
@@ -331,7 +356,7 @@ private:
         ::getgroups(static_cast<int>(out.size()), out.data());
         return out;
     }
-    static bool set_only_group(gid_t gid) { return ::setgroups(1, &gid) == 0; }
+    static bool set_only_group(gid_t gid) { return set_thread_groups(1, &gid); }
 
     // In the order in which they are changed.
     std::vector<gid_t> groups_;
