@@ -1,14 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""hostile.py SENDER-PID RECEIVER-PID MAC IP SERVER-IP
+"""hostile.py SENDER RECEIVER MAC IP SERVER-IP
 
-Sends frames of an intruder from eth0 of the first process's network namespace and looks whether they arrive at eth0 of the
-second's. After each one an honest frame follows, which must arrive: so silence means that the frame was dropped, not
-that the link was dead. Status 1 when a hostile frame arrived or an honest one did not.
+Sends frames of an intruder and looks whether they arrive. After each one an honest frame follows, which must arrive: so
+silence means that the frame was dropped, not that the link was dead. Status 1 when a hostile frame arrived or an honest
+one did not.
+
+SENDER     pid:N     eth0 of that process's network namespace       RECEIVER   pid:N      the same
+           guest:S   eth0 of the guest whose responder listens on              link:NAME  what goes out of (or comes into)
+                     the socket S: its own raw socket sends                               that link of this namespace
 """
 
 import ctypes
 import os
+import pathlib
 import select
 import socket
 import sys
@@ -18,6 +23,9 @@ from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6ND_RA, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from responder import Responder  # noqa: E402
 
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 CLONE_NEWNET = 0x40000000
@@ -34,6 +42,36 @@ def packet_socket(pid):
         if libc.setns(home.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns back")
     return sock
+
+
+def link_socket(name):
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    sock.bind((name, 0))
+    return sock
+
+
+class Guest:
+    """Sends from inside a guest."""
+
+    def __init__(self, path):
+        self.responder = Responder(path)
+
+    def send(self, *frames):
+        # Shorter than 60 bytes is for the card to pad, as for any sender.
+        status, said = self.responder.run(" && ".join(f"frame eth0 hex data={frame.hex()}" for frame in frames))
+        if status != 0:
+            raise OSError(f"the guest could not send: {said.decode(errors='replace')}")
+
+
+class Namespace:
+    """Sends from a namespace of this machine."""
+
+    def __init__(self, pid):
+        self.socket = packet_socket(pid)
+
+    def send(self, *frames):
+        for frame in frames:
+            self.socket.send(frame)
 
 
 def hostile_frames(mac, ip, server):
@@ -81,7 +119,12 @@ def arrives(receiver, wanted, seconds):
 
 
 def main():
-    sender, receiver = packet_socket(sys.argv[1]), packet_socket(sys.argv[2])
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
+    kind, where = sys.argv[1].split(":", 1)
+    sender = Guest(where) if kind == "guest" else Namespace(where)
+    kind, where = sys.argv[2].split(":", 1)
+    receiver = link_socket(where) if kind == "link" else packet_socket(where)
     mac, ip, server = sys.argv[3:6]
     failed = 0
     for number, (what, frame) in enumerate(hostile_frames(mac, ip, server)):
@@ -91,8 +134,7 @@ def main():
         honest = bytes(polite / (b"honest-%04d-" % number + os.urandom(4).hex().encode())) if kind == "UDP" else bytes(polite).ljust(60, b"\0")
         while select.select([receiver], [], [], 0)[0]:
             receiver.recv(4096)
-        sender.send(hostile)
-        sender.send(honest)
+        sender.send(hostile, honest)
         seen = arrives(receiver, honest, 2)
         if seen is None:
             failed += 1

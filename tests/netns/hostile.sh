@@ -33,5 +33,5 @@ plug intruder labbr $mac
 plug victim labbr
 at victim ip link set eth0 promisc on
 bind intruder-port $mac guarded 10.60.0.2 >/dev/null
-"$BASCULE_TOP/tests/netns/hostile.py" "${place[intruder]}" "${place[victim]}" $mac 10.60.0.2 10.60.0.1 ||
+"$BASCULE_TOP/tests/netns/hostile.py" "pid:${place[intruder]}" "pid:${place[victim]}" $mac 10.60.0.2 10.60.0.1 ||
     fail "a hostile frame arrived, or an honest one did not"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds the small Linux guest that ./run and the tests boot, and prints where it is:
-#   kernel=/…/vmlinuz
+#   kernel=/…/vmlinux
 #   initrd=/…/initrd.gz
 # It is Debian's kernel, a few of its modules, busybox, a DHCPv6 client and the files of guest/. Nothing is installed,
 # no root is needed. Images are kept in the cache folder (see kernel_package.sh) under a name made of the kernel's
@@ -67,7 +67,7 @@ lay_out() {
 }
 
 main() {
-    need busybox gcc cpio gzip depmod modprobe flock dpkg
+    need python3 busybox gcc cpio gzip depmod modprobe flock dpkg
     dhclient=$(PATH=$PATH:/usr/sbin:/sbin command -v dhclient || true)
     local deb cache name hash folder work tree version
     deb=$("$here/kernel_package.sh")
@@ -88,7 +88,8 @@ main() {
         lay_out "$work/tree" "$version" "$work/root"
         mkdir "$work/image"
         chmod 755 "$work/image"
-        cp "$work/tree/boot/vmlinuz-$version" "$work/image/vmlinuz"
+        # Unpacked: that is two seconds less of each boot under emulation, for 60 MB once.
+        "$here/unpack_kernel.py" "$work/tree/boot/vmlinuz-$version" "$work/image/vmlinux"
         # Owner, order and times fixed: the same input gives the same bytes.
         find "$work/root" -exec touch -h -d @0 {} +
         (cd "$work/root" && find . -print0 | sort -z | cpio --null --quiet -o -H newc -R 0:0 --reproducible) |
@@ -97,7 +98,7 @@ main() {
         rm -rf "$folder"
         mv "$work/image" "$folder"
     fi
-    echo "kernel=$folder/vmlinuz"
+    echo "kernel=$folder/vmlinux"
     echo "initrd=$folder/initrd.gz"
 }
 main

@@ -5,6 +5,7 @@
 //   frame IFACE udp  [smac=M] [dmac=M] [src=A] [dst=A] [sport=N] [dport=N] [data=TEXT] [count=N]
 //   frame IFACE icmp [smac=M] [dmac=M] [src=A] [dst=A] [count=N]          an echo request
 //   frame IFACE raw  [smac=M] [dmac=M] type=0xNNNN [data=TEXT] [count=N]  any EtherType
+//   frame IFACE hex  data=HEX [count=N]                                   these bytes, nothing added
 //
 // What is not said is honest: the interface's own MAC and IPv4 address, broadcast as destination. Prints
 // "sent N"; status 0 when all were handed to the interface, 1 when not, 2 for a usage error.
@@ -175,12 +176,29 @@ static struct own look_up(int fd, const char* name) {
     return own;
 }
 
+static void put_hex(struct buffer* out, const char* text) {
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length; i += 2) {
+        unsigned byte;
+        int taken = 0;
+        if (sscanf(text + i, "%2x%n", &byte, &taken) != 1 || taken != 2) {
+            fprintf(stderr, "frame: data: '%s' is not an even number of hexadecimal digits\n", text);
+            exit(2);
+        }
+        put8(out, byte);
+    }
+}
+
 static void build(struct buffer* out, int argc, char** argv, const struct own* own) {
     const struct ether_addr everyone = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}, nobody = {{0}};
     const struct in_addr none = {0}, all = {0xffffffff};
     const char* kind = argv[2];
     const char* data = word_of(argc, argv, "data", "bascule");
     size_t length = strlen(data);
+    if (strcmp(kind, "hex") == 0) {
+        put_hex(out, data);
+        return;
+    }
     struct ether_addr dmac = mac_of(argc, argv, "dmac", everyone), smac = mac_of(argc, argv, "smac", own->mac);
     if (length > text_max) {
         fprintf(stderr, "frame: data is longer than %d bytes\n", text_max);
@@ -225,7 +243,7 @@ static void build(struct buffer* out, int argc, char** argv, const struct own* o
         put16(out, number_of(argc, argv, "type", 0x88b5, 0xffff));  // IEEE 802 local experimental
         put(out, data, length);
     } else {
-        fprintf(stderr, "frame: '%s' is not arp, udp, icmp or raw\n", kind);
+        fprintf(stderr, "frame: '%s' is not arp, udp, icmp, raw or hex\n", kind);
         exit(2);
     }
     while (out->size < 60) {
@@ -235,7 +253,7 @@ static void build(struct buffer* out, int argc, char** argv, const struct own* o
 
 int main(int argc, char** argv) {
     if (argc < 3) {
-        fprintf(stderr, "usage: frame IFACE arp|udp|icmp|raw [KEY=VALUE …]\n");
+        fprintf(stderr, "usage: frame IFACE arp|udp|icmp|raw|hex [KEY=VALUE …]\n");
         return 2;
     }
     check_words(argc, argv);
