@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cassert>
 
 namespace bascule::rpc {
@@ -25,26 +26,34 @@ Header read_header(ByteReader& in) {
     return out;
 }
 
-constexpr std::size_t kKeptCapacity = 1 << 20;  // of a buffer that one large message made grow
+constexpr std::size_t kKeptCapacity = 16384;  // of a buffer that one large message made grow
 
 }  // namespace
 
-Bytes encode_packet(const Header& header, ByteView payload, std::optional<std::uint32_t> fd_count) {
+void append_packet(Bytes& out, const Header& header, ByteView payload, std::optional<std::uint32_t> fd_count) {
     const std::size_t length = kHeaderBytes + (fd_count ? 4 : 0) + payload.size();
     assert(length <= kMaxPacket);
-    ByteWriter out;
-    out.u32(static_cast<std::uint32_t>(length));
-    out.u32(header.program);
-    out.u32(header.version);
-    out.u32(static_cast<std::uint32_t>(header.procedure));
-    out.u32(static_cast<std::uint32_t>(header.type));
-    out.u32(header.serial);
-    out.u32(static_cast<std::uint32_t>(header.status));
-    if (fd_count) {
-        out.u32(*fd_count);
+    const std::array<std::uint32_t, 8> words{static_cast<std::uint32_t>(length),
+                                             header.program,
+                                             header.version,
+                                             static_cast<std::uint32_t>(header.procedure),
+                                             static_cast<std::uint32_t>(header.type),
+                                             header.serial,
+                                             static_cast<std::uint32_t>(header.status),
+                                             fd_count.value_or(0)};
+    std::array<std::byte, 4 * words.size()> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        bytes[i] = static_cast<std::byte>(words[i / 4] >> (24 - 8 * (i % 4)));
     }
-    out.bytes(payload);
-    return out.take();
+    out.insert(out.end(), bytes.begin(), bytes.begin() + kHeaderBytes + (fd_count ? 4 : 0));
+    out.insert(out.end(), payload.begin(), payload.end());
+}
+
+Bytes encode_packet(const Header& header, ByteView payload, std::optional<std::uint32_t> fd_count) {
+    Bytes out;
+    out.reserve(kHeaderBytes + 4 + payload.size());
+    append_packet(out, header, payload, fd_count);
+    return out;
 }
 
 void FrameReader::append(ByteView bytes, std::vector<UniqueFd> fds) {

@@ -56,6 +56,8 @@ struct Frame {
 // A packet of any type but the two with descriptors, or of those with `fd_count` given. The payload must fit
 // (kMaxPayload less four).
 Bytes encode_packet(const Header& header, ByteView payload, std::optional<std::uint32_t> fd_count = {});
+// The same, behind what `out` holds.
+void append_packet(Bytes& out, const Header& header, ByteView payload, std::optional<std::uint32_t> fd_count = {});
 
 // Bytes and descriptors in, in any portions; packets out. Holds no more than one packet and what came with it.
 class FrameReader {

@@ -390,7 +390,8 @@ string table_text(const std::vector<Procedure>& procedures) {
         const auto [driver, api] = domains_of(p);
         out << "    {program::" << snake(p.program) << ", " << p.number << ", \"" << p.name << "\", "
             << (p.is_event ? "false" : "true") << ", StreamUse::" << use(p, "+stream-")
-            << ", FdUse::" << use(p, "+fds-") << ", " << p.priority << ", error_domain::" << driver
+            << ", FdUse::" << use(p, "+fds-") << ", " << p.priority << ", "
+            << (p.kind.find("+urgent") != string::npos ? "true" : "false") << ", error_domain::" << driver
             << ", error_domain::" << api << ", \"" << p.prevents << "\"},\n";
     }
     out << "};\n}  // namespace\n\nstd::span<const ProcedureInfo> procedures() { return kTable; }\n"

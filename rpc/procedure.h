@@ -19,6 +19,8 @@ struct ProcedureInfo {
     StreamUse stream = StreamUse::none;
     FdUse fds = FdUse::none;
     std::uint8_t priority = 1;
+    // Never waits for a guest, an agent or a disk: such a call is let through even while calls that do are stuck.
+    bool urgent = false;
     // Who speaks in errors: the driver that does the work, and the API layer that refuses before it.
     std::int32_t domain = 0, api_domain = 0;
     std::string_view prevents;  // what a read-only connection is told it may not; empty: it may

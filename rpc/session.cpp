@@ -24,10 +24,6 @@ namespace bascule::rpc {
 
 namespace {
 
-constexpr std::size_t kSegment = 65536;  // small packets are gathered up to this, for one write
-
-constexpr std::byte kCarrier{0};  // travels with a descriptor
-
 bool is_call(const Header& header) {
     return header.type == MessageType::call || header.type == MessageType::call_with_fds;
 }
@@ -51,6 +47,12 @@ Session::Session(Handlers& handlers, const Peer& peer, std::move_only_function<v
       id_(next_session_id()),
       authenticated_(peer.auth.empty() || std::ranges::find(peer.auth, auth_type::none) != peer.auth.end()) {}
 
+Session::~Session() {
+    if (charged_ > 0) {
+        limits_.budget->give(peer_.uid, charged_);
+    }
+}
+
 std::shared_ptr<Session> Session::create(Handlers& handlers, const Peer& peer, std::move_only_function<void()> on_wake,
                                          const Limits& limits) {
     return std::shared_ptr<Session>(new Session(handlers, peer, std::move(on_wake), limits));
@@ -58,17 +60,19 @@ std::shared_ptr<Session> Session::create(Handlers& handlers, const Peer& peer, s
 
 // --- in
 
-void Session::receive(ByteView bytes, std::vector<UniqueFd> fds) {
+void Session::receive(ByteView bytes, std::vector<UniqueFd> fds, Time now) {
     if (broken_ || phase_ == Phase::closed) {
         return;
     }
     assert(!pumping_);
+    heard_ = now;
+    unanswered_ = 0;
     reader_.append(bytes, std::move(fds));
     pump();
 }
 
 bool Session::wants_input() const {
-    return !broken_ && phase_ != Phase::closed && !waiting_ && queued_ < limits_.queue_high;
+    return !broken_ && phase_ != Phase::closed && !waiting_ && outbox_.size() < limits_.queue_high;
 }
 
 // Takes packets as long as there are any that may be taken. Runs only from the server's calls, never from a handler's.
@@ -80,7 +84,23 @@ void Session::pump() {
     pumping_ = true;
     over_.clear();
     waiting_ = false;
-    while (!broken_ && phase_ != Phase::closed) {
+    for (std::size_t turn = 0; !broken_ && phase_ != Phase::closed; ++turn) {
+        if (outbox_.size() >= limits_.queue_high) {
+            waiting_ = true;
+            break;
+        }
+        if (turn == limits_.turn) {
+            waiting_ = true;
+            wake();
+            break;
+        }
+        if (take_parked()) {
+            continue;
+        }
+        if (parked_.size() >= limits_.parked || parked_bytes_ >= limits_.parked_bytes) {
+            waiting_ = true;
+            break;
+        }
         auto header = reader_.peek();
         if (!header) {
             drop(std::move(header).error().message);
@@ -89,27 +109,57 @@ void Session::pump() {
         if (!*header) {
             break;
         }
-        if (!may_take(**header)) {
-            waiting_ = true;
-            break;
-        }
-        take(reader_.take());
+        take_or_park(reader_.take());
     }
     pumping_ = false;
+    settle_budget();
 }
 
-bool Session::may_take(const Header& header) const {
-    if (queued_ >= limits_.queue_high) {
-        return false;
-    }
+Session::Lane Session::lane_of(const Header& header) const {
     if (is_call(header)) {
-        return in_flight_ < limits_.in_flight && !opening_;
+        const ProcedureInfo* info = find_procedure(header.program, header.procedure);
+        return info != nullptr && info->urgent ? kUrgentCalls : kCalls;
     }
     if (header.type == MessageType::stream || header.type == MessageType::stream_hole) {
         const auto* found = find_stream(header);
-        return found == nullptr || !found->second.paused;
+        return found == nullptr ? kFree : kStreams + found->first;
     }
+    return kFree;
+}
+
+bool Session::may_take(Lane lane) const {
+    if (lane == kCalls || lane == kUrgentCalls) {
+        return in_flight_[lane] < limits_.in_flight && !opening_;
+    }
+    if (lane == kFree) {
+        return true;
+    }
+    const auto it = streams_.find(lane - kStreams);
+    return it == streams_.end() || !it->second.paused;
+}
+
+// The first that has become free to go. All of a lane are, or none, so its order is kept.
+bool Session::take_parked() {
+    const auto it = std::ranges::find_if(parked_, [&](const Parked& parked) { return may_take(parked.lane); });
+    if (it == parked_.end()) {
+        return false;
+    }
+    Parked parked = std::move(*it);
+    parked_.erase(it);
+    parked_bytes_ -= parked.cost();  // its descriptors came along
+    take({parked.header, parked.payload, std::move(parked.fds)});
     return true;
+}
+
+void Session::take_or_park(Frame frame) {
+    const Lane lane = lane_of(frame.header);
+    // None of its lane is parked when it may go: take_parked() came first.
+    if (may_take(lane)) {
+        take(std::move(frame));
+        return;
+    }
+    parked_.push_back({lane, frame.header, Bytes(frame.payload.begin(), frame.payload.end()), std::move(frame.fds)});
+    parked_bytes_ += parked_.back().cost();
 }
 
 void Session::take(Frame frame) {
@@ -124,7 +174,7 @@ void Session::take(Frame frame) {
         pong.procedure = proto::pong::number;
         pong.serial = 0;
         pong.status = Status::ok;
-        queue(pong, {});
+        queue(Outbox::Lane::calls, pong, {});
     }
 }
 
@@ -146,7 +196,7 @@ void Session::take_call(Frame frame) {
         refuse(header, fmt::format("unknown procedure: {}", header.procedure));
         return;
     }
-    ++in_flight_;
+    ++in_flight_[info->urgent ? 1 : 0];
     Answer answer(weak_from_this(), header, *info);
     if (is_for(header, program::remote, proto::connect_open::number) && !begin_open(frame, answer)) {
         return;
@@ -174,8 +224,9 @@ void Session::drop(std::string why) {
         over_.push_back(std::move(stream.handler));
     }
     streams_.clear();
-    queue_.clear();
-    queue_at_ = queued_ = 0;
+    parked_.clear();
+    parked_bytes_ = 0;
+    outbox_.clear();
     wake();
 }
 
@@ -189,7 +240,8 @@ void Session::send_error(const Header& call, const proto::Error& error) {
     header.status = Status::error;
     // Only a message of megabytes does not encode; a shorter one then says so.
     const auto payload = encode(error);
-    queue(header, payload ? *payload : encode(rpc_error("the error is too long to be sent")).value_or(Bytes()));
+    queue(Outbox::Lane::calls, header,
+          payload ? *payload : encode(rpc_error("the error is too long to be sent")).value_or(Bytes()));
 }
 
 bool Session::send_reply(const Header& call, std::optional<Bytes> result, std::vector<UniqueFd> fds) {
@@ -201,14 +253,16 @@ bool Session::send_reply(const Header& call, std::optional<Bytes> result, std::v
     Header header = call;
     header.type = fds.empty() ? MessageType::reply : MessageType::reply_with_fds;
     header.status = Status::ok;
-    queue(header, *result, std::move(fds));
+    queue(Outbox::Lane::calls, header, *result, std::move(fds));
     answered(call, true);
     return !broken_;
 }
 
 void Session::answered(const Header& call, bool ok) {
-    assert(in_flight_ > 0);
-    --in_flight_;
+    const ProcedureInfo* info = find_procedure(call.program, call.procedure);
+    std::size_t& in_flight = in_flight_[info != nullptr && info->urgent ? 1 : 0];
+    assert(in_flight > 0);
+    --in_flight;
     if (is_for(call, program::remote, proto::connect_open::number) && opening_) {
         opening_ = false;
         phase_ = ok ? Phase::open : phase_;
@@ -229,66 +283,83 @@ void Session::queue_event(std::uint32_t program, std::int32_t number, std::optio
     header.procedure = number;
     header.type = MessageType::event;
     header.serial = 1;  // as the peer sends it; clients do not look
-    queue(header, *payload);
+    queue(Outbox::Lane::calls, header, *payload);
+    if (!broken_ && outbox_.size() > limits_.event_max) {
+        drop(fmt::format("the client does not read its events: {} bytes wait for it", outbox_.size()));
+    }
 }
 
 // --- out
 
-void Session::queue(const Header& header, ByteView payload, std::vector<UniqueFd> fds) {
+void Session::queue(Outbox::Lane lane, const Header& header, ByteView payload, std::vector<UniqueFd> fds) {
     if (broken_) {
         return;
     }
-    const std::optional<std::uint32_t> count =
-        fds.empty() ? std::nullopt : std::optional(static_cast<std::uint32_t>(fds.size()));
-    Bytes packet = encode_packet(header, payload, count);
-    const std::size_t size = packet.size() + fds.size();
-    if (queued_ + size > limits_.queue_max) {
-        drop(fmt::format("the client does not read: {} bytes wait for it", queued_));
+    if (outbox_.size() + kHeaderBytes + payload.size() > limits_.queue_max) {
+        drop(fmt::format("the client does not read: {} bytes wait for it", outbox_.size()));
         return;
     }
-    queued_ += size;
-    if (!queue_.empty() && queue_.back().fds.empty() && queue_.back().bytes.size() + packet.size() <= kSegment) {
-        Segment& last = queue_.back();
-        last.bytes.insert(last.bytes.end(), packet.begin(), packet.end());
-        last.fds = std::move(fds);
-    } else {
-        queue_.push_back({std::move(packet), std::move(fds)});
-    }
+    outbox_.push(lane, header, payload, std::move(fds));
+    settle_budget();
     wake();
 }
 
 Session::Chunk Session::next_output() {
     pump();
-    if (queue_.empty()) {
-        return {};
-    }
-    const Segment& first = queue_.front();
-    if (queue_at_ < first.bytes.size()) {
-        return {ByteView(first.bytes).subspan(queue_at_), -1};
-    }
-    return {ByteView(&kCarrier, 1), first.fds[queue_at_ - first.bytes.size()].get()};
+    return outbox_.next();
 }
 
 void Session::sent(std::size_t n) {
-    if (queue_.empty() || n == 0) {
-        return;
-    }
-    Segment& first = queue_.front();
-    assert(n <= first.size() - queue_at_);
-    if (queue_at_ >= first.bytes.size()) {
-        first.fds[queue_at_ - first.bytes.size()].reset();
-    }
-    queue_at_ += n;
-    queued_ -= n;
-    if (queue_at_ == first.size()) {
-        queue_.pop_front();
-        queue_at_ = 0;
-    }
-    if (throttled_ && queued_ < limits_.queue_high / 2) {
+    outbox_.sent(n);
+    settle_budget();
+    if (throttled_ && outbox_.size(Outbox::Lane::streams) < limits_.stream_high / 2) {
         const auto self = shared_from_this();
         throttled_ = false;
         tell_writable();
     }
+}
+
+// What we hold beyond the free part is the user's, of whom other connections hold more.
+void Session::settle_budget() {
+    if (!limits_.budget || broken_) {
+        return;
+    }
+    const std::size_t holds = held() > limits_.free ? held() - limits_.free : 0;
+    if (holds > charged_ && !limits_.budget->take(peer_.uid, holds - charged_)) {
+        drop("its user's connections hold too much memory: packets half sent, and replies that were not read");
+        return;
+    }
+    if (holds < charged_) {
+        limits_.budget->give(peer_.uid, charged_ - holds);
+    }
+    charged_ = holds;
+}
+
+// --- time
+
+std::optional<Session::Time> Session::next_check() const {
+    if (!asked_keepalive_ || limits_.keepalive_interval.count() <= 0 || broken_ || phase_ == Phase::closed) {
+        return std::nullopt;
+    }
+    return heard_ + limits_.keepalive_interval;
+}
+
+void Session::check(Time now) {
+    const auto due = next_check();
+    if (!due || now < *due) {
+        return;
+    }
+    if (unanswered_ >= limits_.keepalive_count) {
+        drop(fmt::format("no answer to {} pings", unanswered_));
+        return;
+    }
+    ++unanswered_;
+    heard_ = now;
+    Header ping;
+    ping.program = program::keepalive;
+    ping.procedure = proto::ping::number;
+    ping.type = MessageType::event;
+    queue(Outbox::Lane::calls, ping, {});
 }
 
 void Session::wake() {

@@ -42,29 +42,39 @@
 //              }
 //              watch for reading if session->wants_input(), for writing if session->queued() > 0
 //              if (session->finished()) close; log session->why() if not empty
+//   timer:     at session->next_check(): session->check(now), then flush and arm it again
 //
 // Invariants, each with a test
 //  * Each call gets exactly one reply with its serial, program, version and procedure, whatever the handler does,
-//  unless
-//    the connection ends first. Answers may overtake each other.
-//  * At most Limits::in_flight calls are being worked on. With so many, packets are handled up to the next call and
-//    wants_input() becomes false when that call has come: pings and stream packets in front of it are not held up.
-//  * Memory is bounded: one packet in, queue_max bytes out. Over queue_high nothing new is begun and streams are told
-//  to
-//    hold back; a client that lets events pile up to queue_max is dropped.
+//    unless the connection ends first. Answers may overtake each other.
+//  * At most Limits::in_flight calls are being worked on. Calls that never wait for a guest or a disk (`urgent` in
+//    procedures.tsv: destroy, lookups, close, …) have as many places of their own, so five calls that are stuck do not
+//    keep their client from ending the guest they are stuck on.
+//  * What may not be taken yet is parked, in order: calls beyond those in flight, data of a stream whose sink is full.
+//    So neither holds up what is behind it, until the parking place (Limits::parked, parked_bytes) is full; then
+//    wants_input() is false and the rest waits in the client's socket.
+//  * Replies and events go before stream data (rpc/outbox.h), and streams hold back at Limits::stream_high, long before
+//    calls do: a console that nobody reads never starves them.
+//  * One turn takes at most Limits::turn packets, so that one busy client does not starve the others.
+//  * Memory is bounded. Over queue_high nothing new is begun; a client that lets events pile up to event_max, replies
+//    to queue_max, or whose user holds more than the Budget with all connections, is dropped.
 //  * Bytes that are no packets end the connection; a packet that makes no sense gets an error reply or nothing, exactly
 //    as the peer's daemon answers it (the table is in session.cpp).
-//  * Handlers run only inside receive() and next_output(), never from inside an answer, an event or another handler.
+//  * Handlers run only inside receive(), next_output() and a verdict of Handlers' check, never from inside an answer or
+//    an event.
+//  * Pings are sent only to a client that asked for feature 10: others have nobody to answer them.
 //
 // Who is let in: Peer::auth says what the client may log in with. Until it has, only the calls that log in are
 // answered. For polkit, Handlers::set_polkit() is asked; then every call but the handshake may be put to
 // Handlers::set_check().
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -72,9 +82,11 @@
 
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "rpc/budget.h"
 #include "rpc/error_map.h"
 #include "rpc/frame.h"
 #include "rpc/handlers.h"
+#include "rpc/outbox.h"
 #include "rpc/stream.h"
 
 namespace bascule::rpc {
@@ -92,10 +104,17 @@ struct Peer {
 };
 
 struct Limits {
-    std::size_t in_flight = 5;  // the peer's max_client_requests
+    std::size_t in_flight = 5;  // the peer's max_client_requests; as many urgent ones beside them
+    std::size_t parked = 32, parked_bytes = 1 << 18;
+    std::size_t turn = 64;
     std::size_t streams = 64;
-    std::size_t queue_high = 1 << 20;
-    std::size_t queue_max = 3 * kMaxPacket;
+    std::size_t stream_high = 1 << 18, queue_high = 1 << 20;
+    std::size_t event_max = 8 << 20, queue_max = 3 * kMaxPacket;
+    std::size_t free = 1 << 16;  // of a connection's memory that no Budget is asked for
+    // After so long a silence the client is pinged, and dropped when that many pings had no answer. 0 s: never.
+    std::chrono::seconds keepalive_interval{5};
+    unsigned keepalive_count = 5;
+    std::shared_ptr<Budget> budget{};  // null: none
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -109,18 +128,21 @@ public:
                                            std::move_only_function<void()> on_wake, const Limits& limits = {});
 
     // --- for the server: bytes
-    void receive(ByteView bytes, std::vector<UniqueFd> fds = {});
+    using Time = std::chrono::steady_clock::time_point;
+    using Chunk = Outbox::Chunk;
+    // `now` is only needed for pings.
+    void receive(ByteView bytes, std::vector<UniqueFd> fds = {}, Time now = {});
     bool wants_input() const;
-    struct Chunk {
-        ByteView bytes;  // empty: nothing to write. Valid until the session is touched
-        int fd = -1;     // to be sent along with these bytes (then it is one byte); stays the session's until sent()
-    };
     // Also goes on with packets that had to wait, so call it after each wake.
     Chunk next_output();
     void sent(std::size_t n);
-    std::size_t queued() const { return queued_; }
+    std::size_t queued() const { return outbox_.size(); }
+    // When to call check(), if ever. It may become later with every receive(), which needs no new timer: check() before
+    // its time does nothing, and next_check() then says when to come again.
+    std::optional<Time> next_check() const;
+    void check(Time now);
     // Time to close: the client said so and has its answer, or what it sent cannot be followed.
-    bool finished() const { return broken_ || (phase_ == Phase::closed && queued_ == 0); }
+    bool finished() const { return broken_ || (phase_ == Phase::closed && outbox_.size() == 0); }
     const std::string& why() const { return why_; }  // of a connection that is dropped; else empty
 
     // --- for handlers
@@ -140,17 +162,14 @@ public:
     void event(const typename P::Msg& message) {
         queue_event(P::program, P::number, encode(message));
     }
-    std::size_t calls_in_flight() const { return in_flight_; }
+    std::size_t calls_in_flight() const { return in_flight_[0] + in_flight_[1]; }
+    std::size_t held() const { return reader_.buffered() + outbox_.size() + parked_bytes_; }
+    ~Session();
 
 private:
     friend class Answer;
     friend class Handlers;
     friend class Stream;
-    struct Segment {
-        Bytes bytes;
-        std::vector<UniqueFd> fds;  // one byte each behind the bytes
-        std::size_t size() const { return bytes.size() + fds.size(); }
-    };
     struct OpenStream {
         Header header;  // of everything sent: the call's, type stream
         std::unique_ptr<StreamHandler> handler;
@@ -160,14 +179,31 @@ private:
 
     Session(Handlers& handlers, const Peer& peer, std::move_only_function<void()> on_wake, const Limits& limits);
 
+    // Packets of one lane are taken in order, those of another may overtake them: ordinary calls, urgent ones, each
+    // stream, and what needs no order at all.
+    using Lane = std::uint64_t;
+    static constexpr Lane kCalls = 0, kUrgentCalls = 1, kFree = 2, kStreams = 3;  // kStreams + id
+    struct Parked {
+        Lane lane;
+        Header header;
+        Bytes payload;
+        std::vector<UniqueFd> fds;
+        // Descriptors are scarce: one packet with the most of them fills the place.
+        std::size_t cost() const { return kHeaderBytes + payload.size() + 8192 * fds.size(); }
+    };
+
     // packets in
     void pump();
-    bool may_take(const Header& header) const;
+    bool take_parked();
+    Lane lane_of(const Header& header) const;
+    bool may_take(Lane lane) const;
+    void take_or_park(Frame frame);
     void take(Frame frame);
     void take_call(Frame frame);
     void take_stream(const Frame& frame);
     bool begin_open(const Frame& frame, Answer& answer);
     void drop(std::string why);
+    void settle_budget();
 
     // answers
     void refuse(const Header& call, std::string message);
@@ -175,7 +211,7 @@ private:
     bool send_reply(const Header& call, std::optional<Bytes> result, std::vector<UniqueFd> fds);
     void answered(const Header& call, bool ok);
     void queue_event(std::uint32_t program, std::int32_t number, std::optional<Bytes> payload);
-    void queue(const Header& header, ByteView payload, std::vector<UniqueFd> fds = {});
+    void queue(Outbox::Lane lane, const Header& header, ByteView payload, std::vector<UniqueFd> fds = {});
     void wake();
 
     // streams
@@ -183,6 +219,7 @@ private:
     OpenStream* find_stream(std::uint64_t id);
     const Streams::value_type* find_stream(const Header& header) const;  // null: none
     bool queue_stream(const Header& header, ByteView payload);
+    bool stream_room();
     void take_hole(const Frame& frame, OpenStream& open, Stream& stream);
     void close_stream(std::uint64_t id);
     void tell_writable();
@@ -200,12 +237,15 @@ private:
     bool asked_read_only_ = false, asked_keepalive_ = false;
     bool pumping_ = false, waiting_ = false, throttled_ = false, broken_ = false;
     std::string why_;
-    std::size_t in_flight_ = 0;
+    std::array<std::size_t, 2> in_flight_{};  // ordinary, urgent
     std::int32_t next_callback_id_ = 0;
 
-    std::deque<Segment> queue_;
-    std::size_t queue_at_ = 0;  // of the first segment
-    std::size_t queued_ = 0;
+    std::list<Parked> parked_;
+    std::size_t parked_bytes_ = 0;
+    Outbox outbox_;
+    std::size_t charged_ = 0;  // to the budget
+    Time heard_{};             // or pinged
+    unsigned unanswered_ = 0;  // pings
 
     Streams streams_;
     std::uint64_t next_stream_ = 1;

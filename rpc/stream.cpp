@@ -50,6 +50,11 @@ bool Stream::send_hole(std::uint64_t length) {
     return session->queue_stream(header, payload.take());
 }
 
+bool Stream::has_room() const {
+    const auto session = session_.lock();
+    return session && session->find_stream(id_) != nullptr && session->stream_room();
+}
+
 void Stream::end() {
     const auto session = session_.lock();
     Session::OpenStream* stream = session ? session->find_stream(id_) : nullptr;
@@ -59,14 +64,14 @@ void Stream::end() {
     stream->ended = true;
     Header header = stream->header;
     header.status = Status::more;
-    session->queue(header, {});
+    session->queue(Outbox::Lane::streams, header, {});
 }
 
 void Stream::finish() {
     const auto session = session_.lock();
     Session::OpenStream* stream = session ? session->find_stream(id_) : nullptr;
     if (stream != nullptr && stream->finishing) {
-        session->queue(stream->header, {});
+        session->queue(Outbox::Lane::streams, stream->header, {});
         session->close_stream(id_);
     }
 }
@@ -77,7 +82,7 @@ void Stream::fail(const Error& error) {
     if (stream != nullptr) {
         Header header = stream->header;
         header.status = Status::error;
-        session->queue(header, encode(to_wire(error, error_domain::streams)).value_or(Bytes()));
+        session->queue(Outbox::Lane::streams, header, encode(to_wire(error, error_domain::streams)).value_or(Bytes()));
         session->close_stream(id_);
     }
 }
@@ -105,8 +110,12 @@ void StreamHandler::on_hole(Stream& stream, std::uint64_t) {
 
 // False: hold back until on_writable().
 bool Session::queue_stream(const Header& header, ByteView payload) {
-    queue(header, payload);
-    const bool room = queued_ < limits_.queue_high;
+    queue(Outbox::Lane::streams, header, payload);
+    return stream_room();
+}
+
+bool Session::stream_room() {
+    const bool room = outbox_.size(Outbox::Lane::streams) < limits_.stream_high;
     throttled_ = throttled_ || !room;
     return room;
 }
@@ -181,7 +190,7 @@ void Session::take_stream(const Frame& frame) {
             }
             return;
         case Status::error:
-            queue(open.header, {});
+            queue(Outbox::Lane::streams, open.header, {});
             handler.on_abort();
             close_stream(id);
             return;

@@ -37,6 +37,8 @@ public:
     bool send(ByteView data);
     // `length` bytes of nothing, for a client that asked for a sparse transfer. As send().
     bool send_hole(std::uint64_t length);
+    // What send() would say. False: on_writable() will be called.
+    bool has_room() const;
     // No more data from us: an empty packet. The client answers by finishing.
     void end();
     // Confirms the client's finish (only when on_finish was overridden not to). Over.

@@ -293,7 +293,7 @@ TEST(Session, AnswersMayOvertakeEachOther) {
 }
 
 TEST(Session, WorksOnFiveCallsAtATimeAndReadsNoFurtherMeanwhile) {
-    Rig rig;
+    Rig rig({}, {.parked = 2});
     auto& waiting = add_slow(rig);
     rig.open();
     for (std::uint32_t serial = 1; serial <= 5; ++serial) {
@@ -312,6 +312,7 @@ TEST(Session, WorksOnFiveCallsAtATimeAndReadsNoFurtherMeanwhile) {
     EXPECT_EQ(replies[0].header.type, MessageType::event);
 
     for (std::uint32_t serial = 6; serial <= 12; ++serial) {
+        EXPECT_EQ(rig.session->wants_input(), serial <= 7) << "there is room for two to park";
         rig.call<proto::domain_create>({}, serial);
     }
     EXPECT_EQ(waiting.size(), 5u);
