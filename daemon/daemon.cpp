@@ -167,6 +167,7 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
         subscriptions_.publish(event);
     };
     add_connect_handlers(handlers_, services_);
+    add_event_handlers(handlers_, services_);
     add_network_handlers(handlers_, services_);
     add_filter_handlers(handlers_, services_);
     add_domain_handlers(handlers_, services_);

@@ -40,6 +40,7 @@ struct Services {
 };
 
 void add_connect_handlers(rpc::Handlers& handlers, Services& services);
+void add_event_handlers(rpc::Handlers& handlers, Services& services);  // registering for events, all classes
 void add_network_handlers(rpc::Handlers& handlers, Services& services);
 void add_filter_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_handlers(rpc::Handlers& handlers, Services& services);

@@ -283,20 +283,6 @@ void add_facts(rpc::Handlers& h, Services& s) {
     });
 }
 
-void add_events(rpc::Handlers& h, Services& s) {
-    h.add<proto::connect_domain_event_callback_register_any>(
-        [&s](Call& call, const proto::connect_domain_event_callback_register_any_args& args)
-            -> Result<proto::connect_domain_event_callback_register_any_ret> {
-            TRY(const std::int32_t id, s.subscriptions.add(call.session, Subscriptions::Class::domain, args.event_id,
-                                                           args.dom ? std::optional(args.dom->uuid) : std::nullopt));
-            return proto::connect_domain_event_callback_register_any_ret{id};
-        });
-    h.add<proto::connect_domain_event_callback_deregister_any>(
-        [&s](Call& call, const proto::connect_domain_event_callback_deregister_any_args& args) {
-            return s.subscriptions.remove(call.session, Subscriptions::Class::domain, args.callback_id);
-        });
-}
-
 }  // namespace
 
 proto::Domain to_wire(const Domain& domain) {
@@ -308,7 +294,6 @@ void add_domain_handlers(rpc::Handlers& handlers, Services& services) {
     add_definitions(handlers, services);
     add_life_cycle(handlers, services);
     add_facts(handlers, services);
-    add_events(handlers, services);
 }
 
 }  // namespace bascule::daemon

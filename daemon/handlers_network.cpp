@@ -174,17 +174,6 @@ void add_facts(rpc::Handlers& h, Services& s) {
             }
             return ret;
         });
-    h.add<proto::connect_network_event_register_any>(
-        [&s](Call& call, const proto::connect_network_event_register_any_args& args)
-            -> Result<proto::connect_network_event_register_any_ret> {
-            TRY(const std::int32_t id, s.subscriptions.add(call.session, Subscriptions::Class::network, args.event_id,
-                                                           args.net ? std::optional(args.net->uuid) : std::nullopt));
-            return proto::connect_network_event_register_any_ret{id};
-        });
-    h.add<proto::connect_network_event_deregister_any>(
-        [&s](Call& call, const proto::connect_network_event_deregister_any_args& args) {
-            return s.subscriptions.remove(call.session, Subscriptions::Class::network, args.callback_id);
-        });
 }
 
 }  // namespace

@@ -274,8 +274,8 @@ void Session::answered(const Header& call, bool ok) {
     wake();
 }
 
-void Session::queue_event(std::uint32_t program, std::int32_t number, std::optional<Bytes> payload) {
-    if (phase_ != Phase::open || !payload) {
+void Session::event(std::uint32_t program, std::int32_t number, ByteView payload) {
+    if (phase_ != Phase::open) {
         return;
     }
     Header header;
@@ -283,7 +283,7 @@ void Session::queue_event(std::uint32_t program, std::int32_t number, std::optio
     header.procedure = number;
     header.type = MessageType::event;
     header.serial = 1;  // as the peer sends it; clients do not look
-    queue(Outbox::Lane::calls, header, *payload);
+    queue(Outbox::Lane::calls, header, payload);
     if (!broken_ && outbox_.size() > limits_.event_max) {
         drop(fmt::format("the client does not read its events: {} bytes wait for it", outbox_.size()));
     }

@@ -95,8 +95,10 @@ namespace bascule::rpc {
 struct Peer {
     std::uint32_t uid = 0, gid = 0;
     std::int32_t pid = 0;
-    bool read_only = false;   // came through the read-only socket
-    bool fd_passing = false;  // a Unix socket
+    std::uint64_t process_start = 0;  // of pid, in ticks since boot: its number alone could be a later one's
+    bool read_only = false;           // came through the read-only socket
+    bool fd_passing = false;          // a Unix socket
+    bool secure = true;               // nobody on the way can read it
     // What the client may log in with (auth_type of rpc/constants.h), the first being what most clients take. Empty, or
     // with none among them: it need not.
     std::vector<std::int32_t> auth{};
@@ -160,8 +162,11 @@ public:
     // Nothing happens when the connection is not open (any more).
     template <class P>
     void event(const typename P::Msg& message) {
-        queue_event(P::program, P::number, encode(message));
+        if (const auto payload = encode(message)) {
+            event(P::program, P::number, *payload);
+        }
     }
+    void event(std::uint32_t program, std::int32_t number, ByteView payload);  // encoded already
     std::size_t calls_in_flight() const { return in_flight_[0] + in_flight_[1]; }
     std::size_t held() const { return reader_.buffered() + outbox_.size() + parked_bytes_; }
     ~Session();
@@ -210,7 +215,6 @@ private:
     void send_error(const Header& call, const proto::Error& error);
     bool send_reply(const Header& call, std::optional<Bytes> result, std::vector<UniqueFd> fds);
     void answered(const Header& call, bool ok);
-    void queue_event(std::uint32_t program, std::int32_t number, std::optional<Bytes> payload);
     void queue(Outbox::Lane lane, const Header& header, ByteView payload, std::vector<UniqueFd> fds = {});
     void wake();
 
