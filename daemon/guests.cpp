@@ -247,6 +247,12 @@ vmm::Guest::Callbacks Guests::callbacks(const Uuid& uuid) {
                     if (const Domain* const domain = find(uuid)) {
                         log::error("guest {}: its monitor is lost, it runs on: {}", domain->name, error.message);
                     }
+                },
+            .channel_changed =
+                [this, uuid](std::size_t) {
+                    if (const Domain* const domain = find(uuid)) {
+                        save_live(*domain);
+                    }
                 }};
 }
 
@@ -272,6 +278,12 @@ void Guests::release(const Uuid& uuid) {
         }
     }
     domain.nics.clear();
+    for (const std::string& socket : domain.sockets) {
+        if (auto done = os::unlink_socket(socket); !done) {
+            log::error("{}", done.error().message);
+        }
+    }
+    domain.sockets.clear();
     for (const std::string& file : {live_file(domain.name), monitor_file(domain.name)}) {
         if (auto done = deps_.host.files.remove(file); !done) {
             log::error("{}", done.error().message);

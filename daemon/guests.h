@@ -31,7 +31,8 @@ struct Domain {
         IfName tap;
         std::optional<Uuid> network;
     };
-    std::vector<Nic> nics;  // while it runs, one an interface
+    std::vector<Nic> nics;             // while it runs, one an interface
+    std::vector<std::string> sockets;  // while it runs: of its channels, paths of the host
 
     bool active() const { return guest != nullptr && !starting; }
     bool persistent() const { return definition.has_value(); }
@@ -90,6 +91,7 @@ private:
     Result<PortSpec> port_of(const vmm::Spec& spec, std::size_t nic, Domain::Nic& place) const;
     Result<IfName> tap_name(const vmm::Interface& nic);
     Result<void> open_files(vmm::Spec& launched, std::vector<UniqueFd>& extra, std::size_t slots) const;
+    Result<std::vector<UniqueFd>> open_channels(Domain& domain, vmm::Spec& spec);
     vmm::Guest::Callbacks callbacks(const Uuid& uuid);
     void started(const Uuid& uuid, Result<void> result, Done done);
     void ended(const Uuid& uuid, const vmm::Guest::Ended& end);
@@ -102,6 +104,9 @@ private:
     void on_running(const Uuid& uuid, Done done, Operation operation);
 
     std::string live_file(const std::string& name) const { return "/run/bascule/guests/" + name + ".json"; }
+    std::string channel_file(int id, const std::string& port) const {
+        return std::string(vmm::kChannelFolder) + std::to_string(id) + "-" + port;
+    }
     std::string monitor_file(const std::string& name) const { return "/run/bascule/guests/" + name + ".qmp"; }
 
     Deps deps_;

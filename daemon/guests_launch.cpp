@@ -129,6 +129,37 @@ Result<void> Guests::open_files(vmm::Spec& launched, std::vector<UniqueFd>& extr
     return {};
 }
 
+// A listening socket for each channel that has one, at the user's path or below our own folder; 0600: what is on the
+// other side may be a guest agent, which obeys whoever writes to it.
+Result<std::vector<UniqueFd>> Guests::open_channels(Domain& domain, vmm::Spec& spec) {
+    std::vector<UniqueFd> out(spec.channels.size());
+    const std::string folder(vmm::kChannelFolder.substr(0, vmm::kChannelFolder.size() - 1));
+    TRY_OK(os::make_folder(deps_.host.files.real(folder), 0700, 0, 0));
+    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+        vmm::Channel& channel = spec.channels[i];
+        channel.live = vmm::ChannelLive{};
+        if (channel.backend != vmm::Channel::Backend::socket) {
+            continue;
+        }
+        const std::string path =
+            channel.path.empty() ? deps_.host.files.real(channel_file(domain.id, channel.name)) : channel.path;
+        for (const auto& [uuid, other] : domains_) {
+            if (std::ranges::find(other.sockets, path) != other.sockets.end()) {
+                return fail(Code::conflict, fmt::format("{}: its socket {} belongs to a channel of guest '{}'",
+                                                        vmm::channel_alias(spec, i), path, other.name));
+            }
+        }
+        auto opened = os::listen_unix(path, 0600);
+        if (!opened) {
+            return std::unexpected(std::move(opened).error().in(vmm::channel_alias(spec, i)));
+        }
+        domain.sockets.push_back(path);
+        out[i] = std::move(*opened);
+        channel.live->path = path;
+    }
+    return out;
+}
+
 // Everything up to the process. What is made on the way is in domain.nics or is closed; release() takes it back.
 Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
     const bool host_vhost = deps_.host.taps.open_vhost_net().has_value();
@@ -159,6 +190,7 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
         plans.push_back({.vhost = vhost});
         nic.live = vmm::NicLive{.target = tap, .bridge = bridge, .vhost = vhost};
     }
+    TRY(auto channels, open_channels(domain, spec));
     TRY(vmm::Launch launch, vmm::compile(spec, plans));
     std::vector<UniqueFd> extra;
     vmm::Spec launched = spec;
@@ -174,8 +206,9 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
     for (const vmm::Slot& slot : launch.slots) {
         switch (slot.kind) {
             case vmm::Slot::Kind::monitor: fds.push_back(std::move(monitor)); break;
-            case vmm::Slot::Kind::tap: fds.push_back(std::move(taps[slot.nic][slot.queue])); break;
-            case vmm::Slot::Kind::vhost: fds.push_back(std::move(vhosts[slot.nic][slot.queue])); break;
+            case vmm::Slot::Kind::tap: fds.push_back(std::move(taps[slot.index][slot.queue])); break;
+            case vmm::Slot::Kind::vhost: fds.push_back(std::move(vhosts[slot.index][slot.queue])); break;
+            case vmm::Slot::Kind::channel: fds.push_back(std::move(channels[slot.index])); break;
         }
     }
     std::ranges::move(extra, std::back_inserter(fds));
@@ -225,6 +258,11 @@ Result<void> Guests::adopt(const std::string& text) {
             }
             domain.nics.push_back(place);
             show_binding(live.spec, i, place.tap);
+        }
+    }
+    for (const vmm::Channel& channel : live.spec.channels) {
+        if (channel.backend == vmm::Channel::Backend::socket && channel.live) {
+            domain.sockets.push_back(channel.live->path);
         }
     }
     domain.guest = std::make_unique<vmm::Guest>(vmm::Guest::Deps{deps_.host.loop, deps_.host.spawner, os::connect_unix},

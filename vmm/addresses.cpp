@@ -63,9 +63,12 @@ private:
 // Every device that needs a slot, in the order in which they are given out.
 std::vector<std::pair<std::string, std::optional<PciAddress>*>> devices(Spec& spec) {
     std::vector<std::pair<std::string, std::optional<PciAddress>*>> out;
-    out.reserve(spec.interfaces.size() + spec.rngs.size() + 1);
+    out.reserve(spec.interfaces.size() + spec.controllers.size() + spec.rngs.size() + 1);
     for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
         out.emplace_back(nic_alias(spec, i), &spec.interfaces[i].address);
+    }
+    for (Controller& controller : spec.controllers) {
+        out.emplace_back(controller_alias(controller), &controller.address);
     }
     if (spec.balloon) {
         out.emplace_back(balloon_alias(spec), &spec.balloon->address);

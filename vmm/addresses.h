@@ -8,7 +8,7 @@
 
 namespace bascule::vmm {
 
-// Gives every device without one the lowest free slot of bus 0 (NICs, then balloon, then random number
+// Gives every device without one the lowest free slot of bus 0 (NICs, then controllers, balloon, then random number
 // generators, in document order); the same spec always gets the same addresses. Slots of the chipset's own
 // devices and slot 1 or 2, where libvirt puts the first display, are never given out, and a function other than
 // 0 never. Fails on a slot used twice, one that the chipset has taken, or a bus that is not there.

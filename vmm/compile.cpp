@@ -30,11 +30,17 @@ public:
         machine();
         monitor();
         boot();
+        for (const Controller& one : spec_.controllers) {
+            controller(one);
+        }
         for (std::size_t i = 0; i < spec_.interfaces.size(); ++i) {
             nic(i);
         }
         for (std::size_t i = 0; i < spec_.serials.size(); ++i) {
             serial(i);
+        }
+        for (std::size_t i = 0; i < spec_.channels.size(); ++i) {
+            channel(i);
         }
         small_devices();
         // The same denials as the peer's default: no old system calls, no new privileges, no fork or exec, no
@@ -51,8 +57,8 @@ private:
         out_.args.push_back(std::move(value));
     }
     // The number that a descriptor will have in the child.
-    int slot(Slot::Kind kind, std::size_t nic = 0, std::size_t queue = 0) {
-        out_.slots.push_back({kind, nic, queue});
+    int slot(Slot::Kind kind, std::size_t index = 0, std::size_t queue = 0) {
+        out_.slots.push_back({kind, index, queue});
         return kFirstChildFd + static_cast<int>(out_.slots.size()) - 1;
     }
     std::string place(const std::optional<PciAddress>& address) const {
@@ -69,6 +75,8 @@ private:
     void nic_device(std::size_t index);
     unsigned boot_index(std::size_t index) const;
     void serial(std::size_t index);
+    void controller(const Controller& one);
+    void channel(std::size_t index);
     void small_devices();
 
     const Spec& spec_;
@@ -194,6 +202,32 @@ void Builder::serial(std::size_t index) {
     option("-device", fmt::format("isa-serial,chardev=char{0},id={0},index={1}", alias, spec_.serials[index].port));
 }
 
+void Builder::controller(const Controller& one) {
+    std::string device = fmt::format("virtio-serial-pci,id={},{}", controller_alias(one), place(one.address));
+    if (one.ports) {
+        device += fmt::format(",max_ports={}", *one.ports);
+    }
+    option("-device", device);
+}
+
+void Builder::channel(std::size_t index) {
+    const Channel& channel = spec_.channels[index];
+    const std::string alias = channel_alias(spec_, index);
+    // A listening socket of ours, as the monitor's.
+    option("-chardev",
+           channel.backend == Channel::Backend::pty
+               ? fmt::format("pty,id=char{}", alias)
+               : fmt::format("socket,id=char{},fd={},server=on,wait=off", alias, slot(Slot::Kind::channel, index)));
+    std::string bus;
+    for (const Controller& one : spec_.controllers) {
+        if (one.type == Controller::Type::virtio_serial && one.index == channel.address->controller) {
+            bus = controller_alias(one);
+        }
+    }
+    option("-device", fmt::format("virtserialport,bus={}.0,nr={},chardev=char{},id={}{}", bus, channel.address->port,
+                                  alias, alias, channel.name.empty() ? "" : ",name=" + channel.name));
+}
+
 void Builder::small_devices() {
     if (spec_.balloon) {
         option("-device",
@@ -210,6 +244,12 @@ Result<void> check_complete(const Spec& spec, const std::vector<NicPlan>& nics) 
     bool complete = !spec.uuid.is_nil() && (!spec.balloon || spec.balloon->address);
     for (const PlainDevice& rng : spec.rngs) {
         complete = complete && rng.address;
+    }
+    for (const Controller& controller : spec.controllers) {
+        complete = complete && controller.address;
+    }
+    for (const Channel& channel : spec.channels) {
+        complete = complete && channel.address && channel.address->port != 0;
     }
     for (const Interface& nic : spec.interfaces) {
         complete = complete && nic.mac && nic.address;

@@ -18,9 +18,10 @@ struct NicPlan {
 
 // One descriptor that the child expects, at number 3 plus its index in Launch::slots.
 struct Slot {
-    enum class Kind { monitor, tap, vhost };
+    enum class Kind { monitor, tap, vhost, channel };
     Kind kind = Kind::monitor;
-    std::size_t nic = 0, queue = 0;  // tap and vhost
+    std::size_t index = 0;  // of the interface (tap and vhost) or the channel
+    std::size_t queue = 0;  // tap and vhost
     bool operator==(const Slot&) const = default;
 };
 

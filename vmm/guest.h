@@ -111,6 +111,8 @@ public:
         std::function<void()> resized{};            // its memory: spec().current_memory_kib says to what
         std::function<void(Ended)> ended{};         // once; the process is gone
         std::function<void(Error)> monitor_lost{};  // the process lives, QMP does not
+        // A program of the guest opened or closed its end of a channel (spec().channels[index].live).
+        std::function<void(std::size_t index)> channel_changed{};
     };
 
     Guest(Deps deps, Callbacks callbacks);

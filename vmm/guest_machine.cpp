@@ -27,6 +27,8 @@ constexpr auto kLingering = 2s;
 void Guest::Machine::on_event(const qmp::Event& event) {
     if (event.name == "SHUTDOWN") {
         on_shutdown(event);
+    } else if (event.name == "VSERPORT_CHANGE") {
+        on_port_change(event);
     } else if (phase_ != Phase::up || !shutdown_cause_.empty()) {
         return;  // STOP and RESUME of a start, and of the way down
     } else if (event.name == "RESET" && qmp::flag_of(event.data, "guest")) {
@@ -53,6 +55,22 @@ void Guest::Machine::on_shutdown(const qmp::Event& event) {
     shutdown_cause_ = why.empty() ? "unknown" : qmp::printable(why, 100);
     if (phase_ == Phase::up && !destroy_asked_) {
         set_status({State::shutdown, reason::kShutdownUser});
+    }
+}
+
+void Guest::Machine::on_port_change(const qmp::Event& event) {
+    const std::string id = qmp::text_of(event.data, "id");
+    const bool open = qmp::flag_of(event.data, "open");
+    for (std::size_t i = 0; i < live_.spec.channels.size(); ++i) {
+        auto& live = live_.spec.channels[i].live;
+        if (channel_alias(live_.spec, i) != id || !live || live->connected == open) {
+            continue;
+        }
+        live->connected = open;
+        if (const auto tell = callbacks_.channel_changed; tell && phase_ == Phase::up) {
+            tell(i);
+        }
+        return;
     }
 }
 

@@ -73,6 +73,7 @@ private:
     void on_shutdown(const qmp::Event& event);
     void on_balloon(const qmp::Event& event);
     void start_again();
+    void on_port_change(const qmp::Event& event);
     void on_monitor_lost(const Error& error);
     void on_exit();
     void ended();

@@ -75,6 +75,9 @@ void Guest::Machine::attach(Live live, Done done) {
     status_ = {State::running, reason::kRunningUnknown};
     opening_ = std::move(done);
     live_ = std::move(live);
+    if (!live_.spec.channels.empty()) {  // their state may have changed meanwhile
+        steps_.push_back({"query-chardev", nullptr, [this](const qmp::Json& answer) { return use_chardevs(answer); }});
+    }
     steps_.push_back({"query-status", nullptr, [this](const qmp::Json& answer) { return use_status(answer); }});
     arm(kAttachPatience, "QEMU does not answer");
     auto process = deps_.spawner.adopt(live_.pid, live_.executable);
@@ -162,7 +165,7 @@ void Guest::Machine::arm(std::chrono::milliseconds timeout, std::string what) {
 
 void Guest::Machine::plan_start_steps(bool paused) {
     const Spec& spec = live_.spec;
-    if (!spec.serials.empty()) {
+    if (!spec.serials.empty() || !spec.channels.empty()) {
         steps_.push_back({"query-chardev", nullptr, [this](const qmp::Json& answer) { return use_chardevs(answer); }});
     }
     for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
@@ -220,22 +223,37 @@ void Guest::Machine::next_step() {
 
 // [{"label": "charserial0", "filename": "pty:/dev/pts/3", "frontend-open": true}, …]
 Result<void> Guest::Machine::use_chardevs(const qmp::Json& answer) {
-    for (std::size_t i = 0; i < live_.spec.serials.size(); ++i) {
-        const std::string label = "char" + serial_alias(live_.spec, i);
-        std::string file;
-        if (answer.is_array()) {
-            for (const qmp::Json& one : answer) {
-                if (qmp::text_of(one, "label") == label) {
-                    file = qmp::text_of(one, "filename");
-                }
-            }
+    const auto find = [&answer](const std::string& label) -> const qmp::Json* {
+        if (!answer.is_array()) {
+            return nullptr;
         }
+        const auto it = std::ranges::find_if(
+            answer, [&label](const qmp::Json& one) { return qmp::text_of(one, "label") == label; });
+        return it == answer.end() ? nullptr : &*it;
+    };
+    const auto pty_of = [&](const std::string& label) -> Result<std::string> {
+        const qmp::Json* const found = find(label);
+        const std::string file = found != nullptr ? qmp::text_of(*found, "filename") : "";
         constexpr std::string_view kKind = "pty:";
         if (!file.starts_with(kKind) || !is_pty(std::string_view(file).substr(kKind.size()))) {
             return fail(Code::malformed, fmt::format("QEMU does not say which pseudo-terminal {} has, but '{}'", label,
                                                      qmp::printable(file, 100)));
         }
-        live_.spec.serials[i].tty = file.substr(kKind.size());
+        return file.substr(kKind.size());
+    };
+    Spec& spec = live_.spec;
+    for (std::size_t i = 0; i < spec.serials.size() && phase_ == Phase::starting; ++i) {
+        TRY(spec.serials[i].tty, pty_of("char" + serial_alias(spec, i)));
+    }
+    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+        const std::string label = "char" + channel_alias(spec, i);
+        ChannelLive live = spec.channels[i].live.value_or(ChannelLive{});
+        if (spec.channels[i].backend == Channel::Backend::pty && phase_ == Phase::starting) {
+            TRY(live.path, pty_of(label));
+        }
+        const qmp::Json* const found = find(label);
+        live.connected = found != nullptr && qmp::flag_of(*found, "frontend-open");
+        spec.channels[i].live = live;
     }
     return {};
 }

@@ -73,10 +73,34 @@ Result<void> read_nics(const Json& object, Spec& spec) {
     return {};
 }
 
+// A daemon before there were channels wrote no list.
+Result<void> read_channels(const Json& object, Spec& spec) {
+    const auto list = object.find("channels");
+    if (list == object.end() && spec.channels.empty()) {
+        return {};
+    }
+    if (list == object.end() || !list->is_array() || list->size() != spec.channels.size()) {
+        return bad("channels");
+    }
+    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+        const Json& one = (*list)[i];
+        const auto path = one.is_object() ? member<std::string>(one, "path") : std::nullopt;
+        const auto connected = one.is_object() ? member<bool>(one, "connected") : std::nullopt;
+        if (one.is_null()) {
+            continue;
+        }
+        if (!path || !connected) {
+            return bad("channels");
+        }
+        spec.channels[i].live = ChannelLive{*path, *connected};
+    }
+    return {};
+}
+
 }  // namespace
 
 std::string to_text(const Live& live) {
-    Json ttys = Json::array(), nics = Json::array();
+    Json ttys = Json::array(), nics = Json::array(), channels = Json::array();
     for (const Serial& serial : live.spec.serials) {
         ttys.push_back(serial.tty);
     }
@@ -86,6 +110,10 @@ std::string to_text(const Live& live) {
                 ? Json{{"target", nic.live->target.str()}, {"bridge", nic.live->bridge}, {"vhost", nic.live->vhost}}
                 : Json());
     }
+    for (const Channel& channel : live.spec.channels) {
+        channels.push_back(channel.live ? Json{{"path", channel.live->path}, {"connected", channel.live->connected}}
+                                        : Json());
+    }
     const Json object = {{"version", kVersion},
                          {"id", live.id},
                          {"pid", live.pid},
@@ -94,6 +122,7 @@ std::string to_text(const Live& live) {
                          {"persistent", live.persistent},
                          {"ttys", ttys},
                          {"nics", nics},
+                         {"channels", channels},
                          {"domain", format(live.spec)}};
     return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -123,6 +152,7 @@ Result<Live> live_from_text(std::string_view text) {
     }
     TRY_OK(read_ttys(object, *spec));
     TRY_OK(read_nics(object, *spec));
+    TRY_OK(read_channels(object, *spec));
     return Live{std::move(*spec), *id, *pid, *executable, *monitor, *persistent};
 }
 

@@ -23,6 +23,8 @@ inline constexpr EnumNames<NicModel, 4> kNicModels{{{{"virtio", NicModel::virtio
                                                      {"e1000e", NicModel::e1000e},
                                                      {"rtl8139", NicModel::rtl8139}}}};
 inline constexpr EnumNames<NicBackend, 2> kNicBackends{{{{"qemu", NicBackend::qemu}, {"vhost", NicBackend::vhost}}}};
+inline constexpr EnumNames<Channel::Backend, 2> kChannelBackends{
+    {{{"unix", Channel::Backend::socket}, {"pty", Channel::Backend::pty}}}};
 inline constexpr EnumNames<bool, 2> kLinkStates{{{{"up", true}, {"down", false}}}};
 
 }  // namespace bascule::vmm

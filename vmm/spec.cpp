@@ -17,6 +17,15 @@ std::string serial_alias(const Spec& spec, std::size_t index) {
     return own.empty() ? fmt::format("serial{}", index) : own;
 }
 
+std::string channel_alias(const Spec& spec, std::size_t index) {
+    const std::string& own = spec.channels[index].alias;
+    return own.empty() ? fmt::format("channel{}", index) : own;
+}
+
+std::string controller_alias(const Controller& controller) {
+    return controller.alias.empty() ? fmt::format("virtio-serial{}", controller.index) : controller.alias;
+}
+
 std::string balloon_alias(const Spec& spec) {
     return !spec.balloon || spec.balloon->alias.empty() ? "balloon0" : spec.balloon->alias;
 }

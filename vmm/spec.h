@@ -34,11 +34,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/names.h"
-#include "base/net.h"
+#include "vmm/devices.h"
 
 namespace bascule::vmm {
 
@@ -47,12 +46,6 @@ namespace bascule::vmm {
 enum class Accelerator { kvm, tcg };  // type='kvm', type='qemu'
 
 enum class Chipset { q35, i440fx };
-
-struct PciAddress {
-    std::uint16_t domain = 0;
-    std::uint8_t bus = 0, slot = 0, function = 0;  // slot 0..31, function 0..7
-    auto operator<=>(const PciAddress&) const = default;
-};
 
 // Which CPU the guest sees. `absent` is the accelerator's best: host under KVM, max under TCG.
 enum class CpuMode { absent, host_passthrough, host_model, maximum };
@@ -90,62 +83,6 @@ enum class Clock { utc, localtime };
 
 enum class Lifecycle { destroy, restart };
 
-enum class NicModel { virtio, e1000, e1000e, rtl8139 };
-enum class NicBackend { automatic, qemu, vhost };  // <driver name=>
-
-// A reference to an nwfilter. A name may repeat: its values form a list, in order.
-struct FilterRef {
-    std::string filter{};
-    std::vector<std::pair<std::string, std::string>> parameters{};
-    bool operator==(const FilterRef&) const = default;
-};
-
-// What a NIC has only while the guest runs.
-struct NicLive {
-    IfName target;         // the tap
-    std::string bridge{};  // the bridge that it is on
-    bool vhost = false;    // whether the kernel's vhost-net serves it
-    bool operator==(const NicLive&) const = default;
-};
-
-struct Interface {
-    enum class Type { network, bridge };
-    Type type = Type::network;
-    std::string source{};          // the network's or the bridge's name
-    std::optional<MacAddr> mac{};  // always there after complete()
-    NicModel model = NicModel::rtl8139;
-    NicBackend backend = NicBackend::automatic;
-    std::optional<unsigned> queues{};  // virtio only; 1..256
-    std::optional<IfName> target{};    // a name the user wants for the tap; none: the daemon's choice
-    bool link_up = true;
-    std::optional<bool> link_state{};  // as written, for format(); link_up is what it means
-    std::optional<std::uint32_t> mtu{};
-    std::optional<FilterRef> filter{};
-    std::optional<unsigned> boot_order{};  // 1 is first
-    bool rom = true;                       // <rom enabled='no'/> clears it
-    std::string alias{};                   // the user's own ("ua-…"), else empty
-    std::optional<PciAddress> address{};   // always there after complete()
-    std::optional<NicLive> live{};
-    bool operator==(const Interface&) const = default;
-
-    unsigned queue_count() const { return queues.value_or(1); }
-};
-
-// A serial port on a pseudo-terminal. The first one is the guest's console too.
-struct Serial {
-    unsigned port = 0;    // 0..3
-    std::string alias{};  // the user's own, else empty
-    std::string tty{};    // running guest: /dev/pts/N
-    bool operator==(const Serial&) const = default;
-};
-
-// A virtio device with nothing but a place.
-struct PlainDevice {
-    std::string alias{};
-    std::optional<PciAddress> address{};
-    bool operator==(const PlainDevice&) const = default;
-};
-
 struct Spec {
     ObjectName name;
     Accelerator accelerator = Accelerator::kvm;
@@ -162,8 +99,10 @@ struct Spec {
     Lifecycle on_crash = Lifecycle::destroy;   // kept as written: no device reports a crash yet
     std::string emulator = "/usr/bin/qemu-system-x86_64";
     bool usb_none = false;  // <controller type='usb' model='none'/> was written; there is no USB either way
+    std::vector<Controller> controllers{};  // in the order of their type and index after complete()
     std::vector<Interface> interfaces{};
     std::vector<Serial> serials{};
+    std::vector<Channel> channels{};
     bool ps2_mouse = false, ps2_keyboard = false;  // written out; the machines have both either way
     bool audio_none = false;
     std::optional<PlainDevice> balloon{};  // none: model='none'
@@ -174,11 +113,16 @@ struct Spec {
 // The names devices go by in QEMU, in the XML of a running guest and in errors: "net0", "serial0".
 std::string nic_alias(const Spec& spec, std::size_t index);
 std::string serial_alias(const Spec& spec, std::size_t index);
+std::string channel_alias(const Spec& spec, std::size_t index);
+std::string controller_alias(const Controller& controller);
 std::string balloon_alias(const Spec& spec);
 std::string rng_alias(const Spec& spec, std::size_t index);
 
 // Taps whose names the daemon makes begin with this, as libvirt's do: such a name in a document came from
 // a running guest's description and is not a wish.
 inline constexpr std::string_view kGeneratedTarget = "vnet";
+
+// Likewise sockets of channels: the daemon's are below this folder (of its root).
+inline constexpr std::string_view kChannelFolder = "/run/bascule/channel/";
 
 }  // namespace bascule::vmm

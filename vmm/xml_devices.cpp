@@ -17,9 +17,9 @@ using xml::kText;
 using xml::Value;
 
 constexpr std::string_view kLaterDevices[] = {
-    "channel", "crypto",    "disk",  "filesystem", "graphics", "hostdev", "hub",      "iommu",
-    "lease",   "memory",    "nvram", "panic",      "parallel", "pstore",  "redirdev", "redirfilter",
-    "shmem",   "smartcard", "sound", "tpm",        "video",    "vsock",   "watchdog",
+    "crypto",    "disk",  "filesystem", "graphics", "hostdev", "hub",      "iommu",       "lease",
+    "memory",    "nvram", "panic",      "parallel", "pstore",  "redirdev", "redirfilter", "shmem",
+    "smartcard", "sound", "tpm",        "video",    "vsock",   "watchdog",
 };
 
 // A number as the peer writes it in addresses: 0x1f or 31.
@@ -127,32 +127,6 @@ Result<void> read_serials(Reader& r, Spec& spec) {
     return {};
 }
 
-// Without USB, disks and bridges only the root of the PCI tree and "no USB" are left; both are what we build
-// anyway.
-Result<void> read_controller(const Node& node, Spec& spec) {
-    Reader r(node);
-    const auto type = r.req("type", kText);
-    const auto model = r.opt("model", kText);
-    const auto index = r.opt("index", xml::kUnsigned);
-    r.ignore_child("alias");
-    const bool root = type == "pci" && index.value_or(0) == 0;
-    const std::string_view wanted = spec.os.chipset() == Chipset::q35 ? "pcie-root" : "pci-root";
-    if (type == "usb" && model == "none") {
-        spec.usb_none = true;
-    } else if (root && (model == "pcie-root" || model == "pci-root")) {
-        if (model != wanted) {
-            r.report(Fault::Kind::inconsistent, "model",
-                     fmt::format("machine '{}' has a '{}'", spec.os.machine, wanted), *model);
-        }
-    } else {
-        r.report(Fault::Kind::not_supported, {},
-                 fmt::format("controller type '{}', model '{}'; there are only the PCI root and usb model 'none'",
-                             type.value_or(""), model.value_or("")),
-                 {});
-    }
-    return r.finish();
-}
-
 Result<void> read_input(const Node& node, Spec& spec) {
     Reader r(node);
     const auto type = r.req("type", kText);
@@ -227,6 +201,12 @@ Result<void> check_aliases(const Spec& spec, Reader& r) {
     for (const Serial& serial : spec.serials) {
         add(serial.alias);
     }
+    for (const Channel& channel : spec.channels) {
+        add(channel.alias);
+    }
+    for (const Controller& controller : spec.controllers) {
+        add(controller.alias);
+    }
     for (const PlainDevice& rng : spec.rngs) {
         add(rng.alias);
     }
@@ -279,6 +259,7 @@ Result<void> read_devices(const Node& node, Spec& spec) {
     for (const Node* const n : r.children("controller")) {
         TRY_OK(read_controller(*n, spec));
     }
+    spec.channels = r.parse_children("channel", read_channel);
     for (const Node* const n : r.children("input")) {
         TRY_OK(read_input(*n, spec));
     }

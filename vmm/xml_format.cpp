@@ -173,12 +173,46 @@ void write_console(Writer& w, const Spec& spec, bool running) {
     w.close();
 }
 
-void write_controllers(Writer& w, const Spec& spec) {
+void write_channel(Writer& w, const Spec& spec, std::size_t index, bool running) {
+    const Channel& channel = spec.channels[index];
+    const ChannelLive live = running ? channel.live.value_or(ChannelLive{}) : ChannelLive{};
+    w.open("channel", {{"type", std::string(kChannelBackends.name(channel.backend))}});
+    const std::string& path = live.path.empty() ? channel.path : live.path;
+    if (channel.backend == Channel::Backend::socket) {
+        w.empty("source", present({{"mode", "bind"}, {"path", path}}));
+    } else if (!path.empty()) {
+        w.empty("source", {{"path", path}});
+    }
+    const std::string_view state = !running ? "" : live.connected ? "connected" : "disconnected";
+    w.empty("target", present({{"type", "virtio"}, {"name", channel.name}, {"state", std::string(state)}}));
+    write_alias(w, channel.alias, channel_alias(spec, index), running);
+    if (channel.address) {
+        w.empty("address", {{"type", "virtio-serial"},
+                            {"controller", std::to_string(channel.address->controller)},
+                            {"bus", "0"},
+                            {"port", std::to_string(channel.address->port)}});
+    }
+    w.close();
+}
+
+void write_controller(Writer& w, const Controller& controller, bool running) {
+    w.open("controller", present({{"type", "virtio-serial"},
+                                  {"index", std::to_string(controller.index)},
+                                  {"ports", controller.ports ? std::to_string(*controller.ports) : ""}}));
+    write_alias(w, controller.alias, controller_alias(controller), running);
+    write_address(w, controller.address);
+    w.close();
+}
+
+void write_controllers(Writer& w, const Spec& spec, bool running) {
     if (spec.usb_none) {
         w.empty("controller", {{"type", "usb"}, {"index", "0"}, {"model", "none"}});
     }
     w.empty("controller",
             {{"type", "pci"}, {"index", "0"}, {"model", spec.os.chipset() == Chipset::q35 ? "pcie-root" : "pci-root"}});
+    for (const Controller& controller : spec.controllers) {
+        write_controller(w, controller, running);
+    }
 }
 
 void write_balloon(Writer& w, const Spec& spec, bool running) {
@@ -195,7 +229,7 @@ void write_balloon(Writer& w, const Spec& spec, bool running) {
 void write_devices(Writer& w, const Spec& spec, bool running) {
     w.open("devices");
     w.leaf("emulator", spec.emulator);
-    write_controllers(w, spec);
+    write_controllers(w, spec, running);
     for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
         write_interface(w, spec, i, running);
     }
@@ -204,6 +238,9 @@ void write_devices(Writer& w, const Spec& spec, bool running) {
     }
     if (!spec.serials.empty()) {
         write_console(w, spec, running);
+    }
+    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+        write_channel(w, spec, i, running);
     }
     if (spec.ps2_mouse) {
         w.empty("input", {{"type", "mouse"}, {"bus", "ps2"}});

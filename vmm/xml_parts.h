@@ -18,6 +18,10 @@ using xml::to_error;
 
 // xml_devices.cpp: all of <devices> into the spec.
 Result<void> read_devices(const Node& node, Spec& spec);
+// xml_controller.cpp
+Result<void> read_controller(const Node& node, Spec& spec);
+// xml_channel.cpp
+Result<Channel> read_channel(const Node& node);
 // xml_interface.cpp
 Result<Interface> read_interface(const Node& node);
 

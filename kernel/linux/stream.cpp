@@ -97,12 +97,24 @@ Result<std::unique_ptr<Stream>> connect_unix(const std::string& path) {
     return stream_over(std::move(fd));
 }
 
-Result<UniqueFd> listen_unix(const std::string& path, unsigned mode) {
-    TRY(const sockaddr_un address, unix_address(path));
-    TRY(UniqueFd fd, unix_socket());
+Result<void> unlink_socket(const std::string& path) {
+    struct stat info{};
+    if (::lstat(path.c_str(), &info) != 0) {
+        return errno == ENOENT ? Result<void>() : Result<void>(fail_errno(path));
+    }
+    if (!S_ISSOCK(info.st_mode)) {
+        return fail(Code::conflict, fmt::format("{} is there already and is not a socket", path));
+    }
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
         return fail_errno(fmt::format("removing the old socket {}", path));
     }
+    return {};
+}
+
+Result<UniqueFd> listen_unix(const std::string& path, unsigned mode) {
+    TRY(const sockaddr_un address, unix_address(path));
+    TRY(UniqueFd fd, unix_socket());
+    TRY_OK(unlink_socket(path));
     // bind() gives the new file the mode of the socket itself, so it is never open wider than this.
     if (::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0 ||
         ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||

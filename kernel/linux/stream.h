@@ -16,9 +16,11 @@ std::unique_ptr<Stream> stream_over(UniqueFd socket);
 // Code::unreachable when nobody listens there.
 Result<std::unique_ptr<Stream>> connect_unix(const std::string& path);
 
-// A listening stream socket; replaces whatever socket a dead process left at `path`. Close-on-exec:
-// a child gets it by Command::fds.
+// A listening stream socket; replaces a socket that a dead process left at `path`, but nothing else.
+// Close-on-exec: a child gets it by Command::fds.
 Result<UniqueFd> listen_unix(const std::string& path, unsigned mode = 0600);
+// Removes the socket there; not being there is fine, being anything else is an error.
+Result<void> unlink_socket(const std::string& path);
 
 // A log file that a child writes: opened for appending (0600), remembering where this run begins.
 struct RunLog {

@@ -58,6 +58,13 @@ for step in "ping 192.168.122.1 ok" "ping $outside_address ok" "resolve alpha ok
     marker "$BASCULE_TEST_DIR/console" "step $step" >/dev/null || fail "the guest did not: $step"
 done
 has "$address" "$(v domifaddr alpha)"
+has "1 received\|1 packets received" "$(guest alpha ping -c 1 192.168.122.1)"
+has "inet $address" "$(guest alpha ip -4 addr show dev eth0)"
+status=0
+guest alpha --time 1 "echo before; sleep 30" >"$BASCULE_TEST_DIR/late" || status=$?
+[[ $status == 124 && $(<"$BASCULE_TEST_DIR/late") == before ]] || fail "a command out of time: status $status"
+has "bascule.responder' state='connected'" "$(v dumpxml alpha)"
+if v dumpxml --inactive alpha | grep -e "state=" -e "<source mode='bind' path"; then fail "live facts of a channel in the definition"; fi
 has "$mac" "$(v net-dhcp-leases default)"
 has "rx_bytes" "$(v domifstat alpha "$port")"
 has "CPU(s): *1" "$(v dominfo alpha)"
@@ -70,9 +77,13 @@ daemon_start
 listen_to_events
 [[ $(v domid alpha | xargs) == "$id" ]] || fail "alpha has another id after the daemon was killed"
 busybox ping -c 1 -W 2 "${address%/*}" >/dev/null || fail "the guest does not answer after the daemon was killed"
+has "bascule.responder' state='connected'" "$(v dumpxml alpha)"
+[[ $(guest alpha hostname) == alpha ]] || fail "the channel does not work after the daemon was killed"
 
 # Destroyed: gone with everything it had. A transient one leaves no definition.
+socket=$(v dumpxml alpha | sed -n "s/.*<source mode='bind' path='\(.*\)'.*/\1/p")
 v destroy alpha >/dev/null
+[[ -n $socket && ! -e $socket ]] || fail "the channel's socket '$socket' is left"
 wait_until 10 "QEMU to end" processes_gone qemu-system-x86
 no_port() { ! ip link show "$port"; }
 wait_until 5 "the port to be gone" no_port
@@ -86,6 +97,14 @@ kill -KILL "$(processes qemu-system-x86)"
 no_guests() { [[ -z $(v list --all --name | tr -d '\n') ]]; }
 wait_until 10 "the dead guest to be noticed" no_guests
 wait_until 5 "its port to be gone" no_port
+
+# A channel never takes the place of a file, and its path fits a socket's address.
+echo precious >"$BASCULE_TEST_DIR/file"
+for path in "$BASCULE_TEST_DIR/file" "/$(printf 'x%.0s' {1..107})"; do
+    sed "s,<target type='virtio' name='bascule,<source mode='bind' path='$path'/>&," "$BASCULE_TEST_DIR/alpha.xml" >"$BASCULE_TEST_DIR/broken.xml"
+    if said=$(v create "$BASCULE_TEST_DIR/broken.xml" 2>&1); then fail "a channel at $path"; fi
+done
+has precious "$(<"$BASCULE_TEST_DIR/file")"
 
 # What QEMU says when it cannot start is what the client reads.
 sed 's/<cmdline>/<initrd>\/dev\/null\/nothing<\/initrd>&/; /initrd.gz/d' "$BASCULE_TEST_DIR/alpha.xml" >"$BASCULE_TEST_DIR/broken.xml"

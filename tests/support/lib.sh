@@ -185,9 +185,23 @@ guest_xml() {
     </interface>
     <serial type='pty'/>
     <console type='pty'/>
+    <channel type='unix'>
+      <target type='virtio' name='bascule.responder'/>
+    </channel>
   </devices>
 </domain>
 XML
+}
+
+# guest NAME [--time SECONDS] COMMAND…: runs a command in a running guest of guest_xml; its output, its status. 125:
+# nobody answers there in time.
+guest() {
+    local name=$1 socket
+    shift
+    socket=$(v dumpxml "$name" | awk -F"'" '/<source mode=.bind. path=/ { path = $4 }
+                                            /<target .*name=.bascule.responder./ { print path; exit }')
+    [[ -S $socket ]] || { echo "guest $name has no channel bascule.responder" >&2; return 125; }
+    "$BASCULE_TOP/tests/support/responder.py" "$socket" "$@"
 }
 
 # console_log GUEST FILE: copies the guest's console to FILE from now on, through `virsh console`, which wants a

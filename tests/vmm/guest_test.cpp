@@ -23,6 +23,7 @@ constexpr const char* kXml = R"(<domain type='qemu'>
   <devices>
     <interface type='network'><source network='default'/><link state='down'/></interface>
     <serial type='pty'/>
+    <channel type='unix'><target type='virtio' name='agent'/></channel>
     <memballoon model='virtio'/>
   </devices>
 </domain>)";
@@ -53,7 +54,8 @@ protected:
                         .changed = [this](Status s) { story.push_back("changed " + text(s)); },
                         .rebooted = [this] { story.push_back("rebooted"); },
                         .ended = [this](Guest::Ended e) { story.push_back("ended " + text(e.status) + " " + e.words); },
-                        .monitor_lost = [this](const Error& e) { story.push_back("lost " + e.message); }});
+                        .monitor_lost = [this](const Error& e) { story.push_back("lost " + e.message); },
+                        .channel_changed = [this](std::size_t i) { story.push_back(fmt::format("channel {}", i)); }});
     }
     StartPlan plan() {
         StartPlan out{.spec = a_spec()};
@@ -120,12 +122,48 @@ TEST_F(GuestTest, QemuGetsItsDescriptorsItsUserAndNoEnvironmentOfOurs) {
     auto guest = started();
     const kernel::Command command = *spawner.last();
     EXPECT_EQ(command.program, "/usr/bin/qemu-system-x86_64");
-    EXPECT_EQ(command.fds.size(), 2U);
+    EXPECT_EQ(command.fds.size(), 3U);
     EXPECT_EQ(command.uid, 64055U);
     EXPECT_EQ(command.environment, (Story{"LC_ALL=C", "PATH=/usr/bin:/bin"}));
     for (const int fd : command.fds) {
         EXPECT_EQ(::fcntl(fd, F_GETFD), -1) << "our copy must be closed, or a dead QEMU's socket lives on";
     }
+}
+
+TEST_F(GuestTest, AProgramOfTheGuestOpensAndClosesItsChannel) {
+    auto guest = started();
+    const auto connected = [&] { return guest->spec().channels[0].live->connected; };
+    EXPECT_FALSE(connected());
+    for (const char* const id : {"channel1", "channel0", "channel0"}) {
+        peer->event("VSERPORT_CHANGE", {{"id", id}, {"open", true}});
+    }
+    settle();
+    EXPECT_EQ(story, Story{"channel 0"}) << "once, and not for a port that is not ours";
+    EXPECT_TRUE(connected());
+    EXPECT_EQ(live_from_text(to_text(guest->live())), guest->live());
+    peer->event("VSERPORT_CHANGE", {{"id", "channel0"}, {"open", false}});
+    settle();
+    EXPECT_FALSE(connected());
+}
+
+TEST_F(GuestTest, WhoTakesItOverLearnsWhichChannelsAreOpen) {
+    const Live live = started()->live();
+    peer = std::make_unique<test::Peer>();
+    peer->status = "running";
+    peer->instead["query-chardev"] = [this](const qmp::Json& id) {
+        peer->say(qmp::Json{{"id", id},
+                            {"return", {{{"label", "charchannel0"}, {"filename", "unix"}, {"frontend-open", true}}}}}
+                      .dump() +
+                  "\n");
+    };
+    auto guest = a_guest();
+    guest->attach(live, note("attach"));
+    peer->greet();
+    settle();
+    EXPECT_EQ(story, Story{"attach: ok"});
+    EXPECT_TRUE(guest->spec().channels[0].live->connected);
+    EXPECT_EQ(guest->spec().channels[0].live->path, live.spec.channels[0].live->path);
+    EXPECT_EQ(guest->spec().serials, live.spec.serials);
 }
 
 TEST_F(GuestTest, AStartCanLeaveItPaused) {
@@ -491,7 +529,7 @@ TEST_F(GuestTest, ANewDaemonTakesARunningGuestOver) {
     peer->greet();
     settle();
     EXPECT_EQ(story, Story{"attach: ok"});
-    EXPECT_EQ(peer->commands, (Story{"qmp_capabilities", "query-status"}));
+    EXPECT_EQ(peer->commands, (Story{"qmp_capabilities", "query-chardev", "query-status"}));
     EXPECT_EQ(again->status(), (Status{State::running, reason::kRunningUnknown}));
     EXPECT_EQ(*again->console_path(), "/dev/pts/17");
     EXPECT_EQ(again->pid(), pid());

@@ -99,7 +99,8 @@ private:
     bool descriptors(const kernel::Command& command) {
         for (std::size_t i = 0; i < slots_.size(); ++i) {
             const Slot& slot = slots_[i];
-            const int from = slot.kind == Slot::Kind::tap ? open_tap(slot.nic, queues_[slot.nic] > 1) : command.fds[i];
+            const int from =
+                slot.kind == Slot::Kind::tap ? open_tap(slot.index, queues_[slot.index] > 1) : command.fds[i];
             if (::fcntl(from, F_DUPFD_CLOEXEC, kParked + static_cast<int>(i)) != kParked + static_cast<int>(i)) {
                 return false;
             }
@@ -167,24 +168,24 @@ protected:
         return *spec;
     }
 
-    UniqueFd listener() {
+    UniqueFd listener(const std::string& name) {
         UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        const sockaddr_un address = where();
+        const sockaddr_un address = where(name);
         EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
         EXPECT_EQ(::listen(fd.get(), 4), 0);
         return fd;
     }
-    sockaddr_un where() const {
+    sockaddr_un where(const std::string& name) const {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
-        const std::string path = folder_ / "monitor";
+        const std::string path = folder_ / name;
         std::memcpy(address.sun_path, path.data(), path.size());
         return address;
     }
     Guest::Deps deps() {
         return {loop_, *spawner_, [this](const std::string&) -> Result<std::unique_ptr<kernel::Stream>> {
                     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-                    const sockaddr_un address = where();
+                    const sockaddr_un address = where("monitor");
                     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
                         return fail_errno("connect");
                     }
@@ -205,7 +206,9 @@ protected:
         spawner_ = std::make_unique<RealSpawner>(launch->slots, queues);
         StartPlan plan{.spec = std::move(spec), .launch = *launch};
         for (const Slot& slot : launch->slots) {
-            plan.fds.push_back(slot.kind == Slot::Kind::monitor ? listener() : UniqueFd(::open("/dev/null", O_RDWR)));
+            plan.fds.push_back(slot.kind == Slot::Kind::monitor   ? listener("monitor")
+                               : slot.kind == Slot::Kind::channel ? listener(fmt::format("channel{}", slot.index))
+                                                                  : UniqueFd(::open("/dev/null", O_RDWR)));
         }
         const std::string log = folder_ / "log";
         plan.log = UniqueFd(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));

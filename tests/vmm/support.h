@@ -42,6 +42,15 @@ inline void pretend_running(vmm::Spec& spec) {
     for (std::size_t i = 0; i < spec.serials.size(); ++i) {
         spec.serials[i].tty = fmt::format("/dev/pts/{}", 5 + i);
     }
+    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+        vmm::Channel& channel = spec.channels[i];
+        const bool pty = channel.backend == vmm::Channel::Backend::pty;
+        const std::string path = fmt::format("/run/bascule/channel/3-{}", channel.name);
+        channel.live = vmm::ChannelLive{pty                    ? fmt::format("/dev/pts/{}", 9 + i)
+                                        : channel.path.empty() ? path
+                                                               : channel.path,
+                                        i == 0};
+    }
 }
 
 // An option a line, then what each descriptor is.
@@ -53,10 +62,12 @@ inline std::string to_text(const vmm::Launch& launch) {
     out += "\n";
     for (std::size_t i = 0; i < launch.slots.size(); ++i) {
         const vmm::Slot& slot = launch.slots[i];
-        const auto what = slot.kind == vmm::Slot::Kind::monitor
-                              ? std::string("monitor")
-                              : fmt::format("{} of nic {} queue {}",
-                                            slot.kind == vmm::Slot::Kind::tap ? "tap" : "vhost", slot.nic, slot.queue);
+        const auto what =
+            slot.kind == vmm::Slot::Kind::monitor ? std::string("monitor")
+            : slot.kind == vmm::Slot::Kind::channel
+                ? fmt::format("channel {}", slot.index)
+                : fmt::format("{} of nic {} queue {}", slot.kind == vmm::Slot::Kind::tap ? "tap" : "vhost", slot.index,
+                              slot.queue);
         out += fmt::format("fd {}: {}\n", 3 + i, what);
     }
     return out;
