@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/console.h"
 
+#include <chrono>
+#include <utility>
+
 #include "kernel/linux/facts.h"
 
 namespace bascule::daemon {
@@ -11,6 +14,9 @@ namespace {
 constexpr std::size_t kChunk = 16384;
 // What a client typed and the guest has not taken: over it the client's stream is paused.
 constexpr std::size_t kMostPending = 65536;
+// A guest that takes none of it for so long is deaf, and what is typed meanwhile is lost, as on any serial line: else
+// it would sooner or later stand in front of all that its client has to say.
+constexpr std::chrono::seconds kPatience{30};
 }  // namespace
 
 // One open console: bytes from the pseudo-terminal to the stream and back. Lives as long as the stream.
@@ -38,6 +44,10 @@ public:
         stream_ = stream;
         pending_.insert(pending_.end(), data.begin(), data.end());
         write_pending();
+        if (deaf_) {
+            pending_.clear();
+            watch();
+        }
     }
     void on_writable(rpc::Stream&) override {
         held_ = false;
@@ -84,18 +94,36 @@ private:
             return;
         }
         const auto written = os::write_some(terminal_, pending_);
-        if (written) {
+        if (written && *written > 0) {
+            deaf_ = false;
+            patience_.reset();
             pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(*written));
-        } else if (written.error().sys_errno != EAGAIN) {
+        } else if (!written && written.error().sys_errno != EAGAIN) {
             pending_.clear();
         }
-        if (pending_.size() > kMostPending && !paused_) {
+        if (pending_.size() > kMostPending && !paused_ && !deaf_) {
             paused_ = true;
             stream_.pause();
-        } else if (pending_.empty() && paused_) {
-            paused_ = false;
+        }
+        if (paused_ && !patience_) {
+            patience_ = consoles_.loop_.at(consoles_.loop_.clock().now() + kPatience, [this] { lose_patience(); });
+        }
+        resume_if_empty();
+        watch();
+    }
+
+    void resume_if_empty() {
+        if (pending_.empty() && std::exchange(paused_, false)) {
+            patience_.reset();
             stream_.resume();
         }
+    }
+
+    void lose_patience() {
+        patience_.reset();
+        deaf_ = true;
+        pending_.clear();
+        resume_if_empty();
         watch();
     }
 
@@ -103,9 +131,9 @@ private:
     Uuid guest_;
     UniqueFd terminal_;
     rpc::Stream stream_;
-    std::unique_ptr<kernel::Watch> watch_;
+    std::unique_ptr<kernel::Watch> watch_, patience_;
     Bytes pending_;
-    bool held_ = false, paused_ = false;
+    bool held_ = false, paused_ = false, deaf_ = false;
 };
 
 Result<std::unique_ptr<rpc::StreamHandler>> Consoles::open(const Uuid& guest, const std::string& terminal, bool force) {
