@@ -46,9 +46,11 @@ enum class Code {
     no_domain_checkpoint,
     no_storage_pool,
     no_storage_vol,
+    storage_vol_exists,
     no_node_device,
     no_interface,
     no_secret,
+    invalid_secret,  // there is one, but not for this
     agent_unresponsive,  // the guest's agent does not answer
     auth_failed,         // who the caller says he is was not believed
     auth_cancelled,      // he gave up proving it

@@ -55,6 +55,7 @@ ExitCode exit_code(const Error& error) {
         case Code::no_interface:
         case Code::no_secret: return ExitCode::not_found;
         case Code::exists:
+        case Code::storage_vol_exists:
         case Code::conflict:
         case Code::in_use:
         case Code::invalid_state: return ExitCode::conflict;
