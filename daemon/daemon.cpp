@@ -167,11 +167,19 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
         subscriptions_.publish(event);
     };
     add_connect_handlers(handlers_, services_);
+    add_node_handlers(handlers_, services_);
+    add_interface_handlers(handlers_, services_);
     add_event_handlers(handlers_, services_);
     add_network_handlers(handlers_, services_);
     add_filter_handlers(handlers_, services_);
     add_domain_handlers(handlers_, services_);
     add_domain_device_handlers(handlers_, services_);
+    add_domain_change_handlers(handlers_, services_);
+    add_domain_vcpu_handlers(handlers_, services_);
+    add_domain_stats_handlers(handlers_, services_);
+    add_domain_tuning_handlers(handlers_, services_);
+    add_domain_control_handlers(handlers_, services_);
+    add_refusals(handlers_, services_);
 }
 
 void Daemon::report(std::vector<std::string> problems) {

@@ -336,6 +336,14 @@ void Guests::reset(const Uuid& uuid, Done done) {
     on_running(uuid, std::move(done), [](vmm::Guest& guest, vmm::Done next) { guest.reset(std::move(next)); });
 }
 
+void Guests::reboot(const Uuid& uuid, Done done) {
+    on_running(uuid, std::move(done), [](vmm::Guest& guest, vmm::Done next) { guest.reboot(std::move(next)); });
+}
+
+void Guests::operate(const Uuid& uuid, const std::function<void(vmm::Guest&, vmm::Done)>& operation, Done done) {
+    on_running(uuid, std::move(done), operation);
+}
+
 void Guests::emit(const Domain& domain, int event, int detail, bool gone) {
     deps_.events.domain({domain.name, domain.shown().uuid, gone || !domain.active() ? -1 : domain.id, event, detail});
 }

@@ -71,11 +71,21 @@ public:
     void resume(const Uuid& uuid, Done done);
     void shutdown(const Uuid& uuid, Done done);
     void reset(const Uuid& uuid, Done done);
+    void reboot(const Uuid& uuid, Done done);
+    // Any of vmm::Guest's operations on a running one.
+    void operate(const Uuid& uuid, const std::function<void(vmm::Guest&, vmm::Done)>& operation, Done done);
+    // Changes what a guest is: its definition, what runs, or both. `edit` sees a copy of each and may refuse, and then
+    // neither is changed; of what runs only what it keeps in memory.
+    enum class Impact { current, live, config, both };
+    using Edit = std::function<Result<void>(vmm::Spec& spec, bool live)>;
+    Result<void> change(const Uuid& uuid, Impact impact, const Edit& edit);
+    Result<void> rename(const Uuid& uuid, const std::string& name);
     Result<void> undefine(const Uuid& uuid);
     Result<void> set_autostart(const Uuid& uuid, bool on);
 
     Result<const Domain*> by_name(std::string_view name) const;
     Result<const Domain*> by_uuid(const Uuid& uuid) const;
+    Result<const Domain*> running(const Uuid& uuid) const;
     Result<const Domain*> by_id(int id) const;
     std::vector<const Domain*> all() const;  // by name
     std::string format(const Domain& domain, bool inactive) const;

@@ -3,11 +3,16 @@
 // puts the answer together; it decides nothing.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "base/bytes.h"
 
 #include "base/result.h"
 #include "daemon/console.h"
@@ -17,6 +22,8 @@
 #include "daemon/netsvc.h"
 #include "daemon/networks.h"
 #include "daemon/subscriptions.h"
+#include "kernel/host_facts.h"
+#include "kernel/linux/host.h"
 #include "rpc/handlers.h"
 #include "rpc/proto_types.h"
 #include "vmm/capabilities.h"
@@ -40,11 +47,19 @@ struct Services {
 };
 
 void add_connect_handlers(rpc::Handlers& handlers, Services& services);
+void add_node_handlers(rpc::Handlers& handlers, Services& services);  // the host's processors and memory
+void add_interface_handlers(rpc::Handlers& handlers, Services& services);
 void add_event_handlers(rpc::Handlers& handlers, Services& services);  // registering for events, all classes
 void add_network_handlers(rpc::Handlers& handlers, Services& services);
 void add_filter_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_device_handlers(rpc::Handlers& handlers, Services& services);  // addresses, counters, console
+void add_domain_change_handlers(rpc::Handlers& handlers, Services& services);  // memory, processors, notes, name
+void add_domain_vcpu_handlers(rpc::Handlers& handlers, Services& services);
+void add_domain_stats_handlers(rpc::Handlers& handlers, Services& services);
+void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services);
+void add_domain_control_handlers(rpc::Handlers& handlers, Services& services);  // of a running one: keys, reboot …
+void add_refusals(rpc::Handlers& handlers, Services& services);  // what belongs to engines that are not there
 
 // Flags that a call may carry; others are refused in the peer's words. `function` is libvirt's driver function.
 inline Result<void> check_flags(std::uint32_t flags, std::uint32_t known, std::string_view function) {
@@ -53,6 +68,46 @@ inline Result<void> check_flags(std::uint32_t flags, std::uint32_t known, std::s
                     fmt::format("unsupported flags (0x{:x}) in function {}", flags & ~known, function));
     }
     return {};
+}
+
+// VIR_TYPED_PARAM_STRING_OKAY: the client understands text parameters. Its library sets it by itself.
+inline constexpr std::uint32_t kStringOkay = 4;
+
+// The answer of a "get parameters" call: clients ask with 0 first and are told how many there are.
+template <class Ret>
+Ret sized(std::vector<rpc::TypedParam> params, std::int32_t wanted) {
+    Ret ret;
+    ret.nparams = static_cast<std::int32_t>(params.size());
+    if (wanted > 0) {
+        params.resize(std::min(params.size(), static_cast<std::size_t>(wanted)));
+        ret.nparams = static_cast<std::int32_t>(params.size());
+        ret.params = std::move(params);
+    }
+    return ret;
+}
+
+// Sets of processors as they travel: bit N%8 of byte N/8 is processor N.
+Bytes cpu_bitmap(const std::vector<unsigned>& cpus, std::size_t bytes);
+std::vector<unsigned> cpus_of(ByteView bitmap);
+
+kernel::HostTopology host_topology();
+
+// How a guest is asked to power down: only by its power button. Where a client leaves the choice to us, that is it.
+Result<void> check_power_flags(std::uint32_t flags, std::string_view function);
+
+// The threads of a running guest's processors, by the name that QEMU gives them (-name debug-threads=on).
+std::optional<unsigned> vcpu_of(std::string_view thread_name);
+std::map<unsigned, kernel::os::ThreadUse> vcpu_threads(const Domain& domain);
+
+// VIR_DOMAIN_AFFECT_*, the lower bits of many calls' flags.
+inline constexpr std::uint32_t kAffectLive = 1, kAffectConfig = 2;
+inline Guests::Impact impact_of(std::uint32_t flags) {
+    switch (flags & (kAffectLive | kAffectConfig)) {
+        case 0: return Guests::Impact::current;
+        case kAffectLive: return Guests::Impact::live;
+        case kAffectConfig: return Guests::Impact::config;
+        default: return Guests::Impact::both;
+    }
 }
 
 // One group of a "list all" call's flags: none or all of them set is no filter at all.
@@ -71,6 +126,14 @@ std::vector<std::string> names_of(const Objects& objects, std::int32_t most, Fil
         }
     }
     return names;
+}
+
+// For operations of guests that end later: answers with nothing.
+template <class P>
+Guests::Done answering(rpc::Responder<P> responder) {
+    return [r = std::move(responder)](const Result<Uuid>& result) mutable {
+        r.answer(result ? Result<void>() : std::unexpected(result.error()));
+    };
 }
 
 rpc::proto::Network to_wire(const Network& network);

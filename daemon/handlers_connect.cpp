@@ -36,13 +36,6 @@ Result<void> check_uri(const std::optional<std::string>& name) {
     return {};
 }
 
-std::array<std::int8_t, 32> widened(std::string_view text) {
-    std::array<std::int8_t, 32> out{};
-    std::ranges::transform(text.substr(0, out.size() - 1), out.begin(),
-                           [](char c) { return static_cast<std::int8_t>(c); });
-    return out;
-}
-
 void add_connection(rpc::Handlers& h, Services& s) {
     h.add<proto::connect_open>(
         [](Call&, const proto::connect_open_args& args) -> Result<void> { return check_uri(args.name); });
@@ -90,21 +83,6 @@ void add_host(rpc::Handlers& h, Services& s) {
     h.add<proto::connect_get_max_vcpus>(
         [](Call&, const proto::connect_get_max_vcpus_args&) -> Result<proto::connect_get_max_vcpus_ret> {
             return proto::connect_get_max_vcpus_ret{255};  // of QEMU's pc machines without an IOMMU
-        });
-    h.add<proto::node_get_info>([&s](Call&, const proto::node_get_info::Args&) -> Result<proto::node_get_info_ret> {
-        const vmm::CpuInfo& cpu = s.facts.cpu;
-        return proto::node_get_info_ret{.model = widened(s.facts.arch),
-                                        .memory = s.facts.memory_kib,
-                                        .cpus = static_cast<std::int32_t>(cpu.cpus),
-                                        .mhz = static_cast<std::int32_t>(cpu.mhz),
-                                        .nodes = 1,
-                                        .sockets = static_cast<std::int32_t>(cpu.sockets),
-                                        .cores = static_cast<std::int32_t>(cpu.cores),
-                                        .threads = static_cast<std::int32_t>(cpu.threads)};
-    });
-    h.add<proto::node_get_security_model>(
-        [](Call&, const proto::node_get_security_model::Args&) -> Result<proto::node_get_security_model_ret> {
-            return proto::node_get_security_model_ret{};  // none: clients show no labels then
         });
 }
 

@@ -37,13 +37,7 @@ Result<Ret> of_domain(const Services& s, const proto::Domain& dom, Make make) {
     return Ret{make(*domain)};
 }
 
-// For operations that end later: answers with nothing, or the domain as it then is.
-template <class P>
-Guests::Done answering(Responder<P> responder) {
-    return [r = std::move(responder)](const Result<Uuid>& result) mutable {
-        r.answer(result ? Result<void>() : std::unexpected(result.error()));
-    };
-}
+// The same, answering with the domain as it then is.
 template <class P>
 Guests::Done answering_domain(const Services& s, Responder<P> responder) {
     return [&s, r = std::move(responder)](const Result<Uuid>& result) mutable {
@@ -210,8 +204,7 @@ void add_life_cycle(rpc::Handlers& h, Services& s) {
         });
     h.add<proto::domain_shutdown_flags>(
         [&s](Call&, const proto::domain_shutdown_flags_args& args, Responder<proto::domain_shutdown_flags> responder) {
-            constexpr std::uint32_t kAcpi = 1;
-            if (auto ok = check_flags(args.flags, kAcpi, "qemuDomainShutdownFlags"); !ok) {
+            if (auto ok = check_power_flags(args.flags, "qemuDomainShutdownFlags"); !ok) {
                 return responder.fail(ok.error());
             }
             s.guests.shutdown(args.dom.uuid, answering(std::move(responder)));

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Limits and shares of guests. None is realised yet: guests run without any, and that is what questions are answered
+// with; setting one is refused by name. And questions about disks, of which guests have none.
+#include "daemon/handlers.h"
+#include "rpc/constants.h"
+#include "rpc/proto_domain.h"
+#include "rpc/session.h"
+
+namespace bascule::daemon {
+
+namespace proto = rpc::proto;
+namespace field = rpc::typed_param_field;
+using rpc::Call;
+using rpc::TypedParam;
+
+namespace {
+
+constexpr std::uint32_t kQuestion = kAffectLive | kAffectConfig | kStringOkay;
+
+template <class T>
+TypedParam param(std::string_view name, T value) {
+    return {.field = std::string(name), .value = std::move(value)};
+}
+
+// The guest is there, and where its running self is asked about, it runs.
+Result<void> check_guest(const Services& s, const proto::Domain& dom, std::uint32_t flags, std::string_view function,
+                         std::uint32_t known = kQuestion) {
+    TRY_OK(check_flags(flags, known, function));
+    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
+    if ((flags & kAffectLive) != 0) {
+        TRY_OK(s.guests.running(dom.uuid));
+    }
+    if ((flags & kAffectConfig) != 0 && !domain->persistent()) {
+        return fail(Code::invalid_state, "transient domains do not have any persistent config");
+    }
+    return {};
+}
+
+// ---- time of processors
+
+std::vector<TypedParam> scheduler() {
+    // 0: not set.
+    const std::uint64_t none = 0;
+    const std::int64_t no_quota = 0;
+    return {
+        param(field::domain_scheduler_cpu_shares, none),         param(field::domain_scheduler_vcpu_period, none),
+        param(field::domain_scheduler_vcpu_quota, no_quota),     param(field::domain_scheduler_emulator_period, none),
+        param(field::domain_scheduler_emulator_quota, no_quota), param(field::domain_scheduler_global_period, none),
+        param(field::domain_scheduler_global_quota, no_quota),   param(field::domain_scheduler_iothread_period, none),
+        param(field::domain_scheduler_iothread_quota, no_quota)};
+}
+
+template <class Ret>
+Ret first(std::vector<TypedParam> params, std::int32_t most) {
+    params.resize(std::min(params.size(), static_cast<std::size_t>(std::max(most, 0))));
+    return Ret{std::move(params)};
+}
+
+std::unexpected<Error> no_limits(std::string_view what) {
+    return fail(Code::unsupported_config, fmt::format("{} of guests cannot be limited yet", what));
+}
+
+void add_scheduler(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_get_scheduler_type>(
+        [&s](Call&, const proto::domain_get_scheduler_type_args& args) -> Result<proto::domain_get_scheduler_type_ret> {
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return proto::domain_get_scheduler_type_ret{.type = "posix",
+                                                        .nparams = static_cast<std::int32_t>(scheduler().size())};
+        });
+    h.add<proto::domain_get_scheduler_parameters>([&s](Call&, const proto::domain_get_scheduler_parameters_args& args)
+                                                      -> Result<proto::domain_get_scheduler_parameters_ret> {
+        TRY_OK(s.guests.by_uuid(args.dom.uuid));
+        return first<proto::domain_get_scheduler_parameters_ret>(scheduler(), args.nparams);
+    });
+    h.add<proto::domain_get_scheduler_parameters_flags>(
+        [&s](Call&, const proto::domain_get_scheduler_parameters_flags_args& args)
+            -> Result<proto::domain_get_scheduler_parameters_flags_ret> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetSchedulerParametersFlags"));
+            return first<proto::domain_get_scheduler_parameters_flags_ret>(scheduler(), args.nparams);
+        });
+    h.add<proto::domain_set_scheduler_parameters>(
+        [&s](Call&, const proto::domain_set_scheduler_parameters_args& args) -> Result<void> {
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return no_limits("the processor time");
+        });
+    h.add<proto::domain_set_scheduler_parameters_flags>(
+        [&s](Call&, const proto::domain_set_scheduler_parameters_flags_args& args) -> Result<void> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetSchedulerParametersFlags"));
+            return no_limits("the processor time");
+        });
+}
+
+// ---- memory, NUMA nodes, disk time
+
+std::vector<TypedParam> memory_limits() {
+    constexpr std::uint64_t kUnlimited = 9007199254740991;  // VIR_DOMAIN_MEMORY_PARAM_UNLIMITED
+    return {param(field::domain_memory_hard_limit, kUnlimited), param(field::domain_memory_soft_limit, kUnlimited),
+            param(field::domain_memory_swap_hard_limit, kUnlimited)};
+}
+
+std::vector<TypedParam> numa() {
+    const std::int32_t strict = 0;
+    return {param(field::domain_numa_mode, strict), param(field::domain_numa_nodeset, std::string())};
+}
+
+std::vector<TypedParam> disk_shares() {
+    const std::uint32_t none = 0;
+    std::vector<TypedParam> out{param(field::domain_blkio_weight, none)};
+    for (const auto name : {field::domain_blkio_device_weight, field::domain_blkio_device_read_iops,
+                            field::domain_blkio_device_write_iops, field::domain_blkio_device_read_bps,
+                            field::domain_blkio_device_write_bps}) {
+        out.push_back(param(name, std::string()));
+    }
+    return out;
+}
+
+// Clients that do not know text parameters do not get any.
+std::vector<TypedParam> understood(std::vector<TypedParam> params, std::uint32_t flags) {
+    if ((flags & kStringOkay) == 0) {
+        std::erase_if(params, [](const TypedParam& p) { return std::holds_alternative<std::string>(p.value); });
+    }
+    return params;
+}
+
+void add_resources(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_get_memory_parameters>(
+        [&s](Call&,
+             const proto::domain_get_memory_parameters_args& args) -> Result<proto::domain_get_memory_parameters_ret> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetMemoryParameters"));
+            return sized<proto::domain_get_memory_parameters_ret>(memory_limits(), args.nparams);
+        });
+    h.add<proto::domain_get_numa_parameters>(
+        [&s](Call&,
+             const proto::domain_get_numa_parameters_args& args) -> Result<proto::domain_get_numa_parameters_ret> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetNumaParameters"));
+            return sized<proto::domain_get_numa_parameters_ret>(understood(numa(), args.flags), args.nparams);
+        });
+    h.add<proto::domain_get_blkio_parameters>(
+        [&s](Call&,
+             const proto::domain_get_blkio_parameters_args& args) -> Result<proto::domain_get_blkio_parameters_ret> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetBlkioParameters"));
+            return sized<proto::domain_get_blkio_parameters_ret>(understood(disk_shares(), args.flags), args.nparams);
+        });
+    h.add<proto::domain_set_memory_parameters>(
+        [&s](Call&, const proto::domain_set_memory_parameters_args& args) -> Result<void> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetMemoryParameters"));
+            return no_limits("the memory");
+        });
+    h.add<proto::domain_set_numa_parameters>(
+        [&s](Call&, const proto::domain_set_numa_parameters_args& args) -> Result<void> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetNumaParameters"));
+            return no_limits("the memory's place");
+        });
+    h.add<proto::domain_set_blkio_parameters>(
+        [&s](Call&, const proto::domain_set_blkio_parameters_args& args) -> Result<void> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetBlkioParameters"));
+            return no_limits("the disk time");
+        });
+}
+
+// ---- NICs
+
+Result<void> check_nic(const Services& s, const proto::Domain& dom, const std::string& device, std::uint32_t flags) {
+    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
+    const bool live = (flags & kAffectLive) != 0 || ((flags & kAffectConfig) == 0 && domain->active());
+    const vmm::Spec& spec = live ? domain->guest->spec() : *domain->definition;
+    for (const vmm::Interface& nic : spec.interfaces) {
+        if ((nic.mac && format(*nic.mac) == device) || (nic.live && nic.live->target.str() == device)) {
+            return {};
+        }
+    }
+    return fail(Code::invalid_argument, fmt::format("'{}' is not a known interface", device));
+}
+
+void add_bandwidth(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_get_interface_parameters>([&s](Call&, const proto::domain_get_interface_parameters_args& args)
+                                                      -> Result<proto::domain_get_interface_parameters_ret> {
+        TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetInterfaceParameters"));
+        TRY_OK(check_nic(s, args.dom, args.device, args.flags));
+        std::vector<TypedParam> params;
+        for (const auto name :
+             {field::domain_bandwidth_in_average, field::domain_bandwidth_in_peak, field::domain_bandwidth_in_burst,
+              field::domain_bandwidth_in_floor, field::domain_bandwidth_out_average, field::domain_bandwidth_out_peak,
+              field::domain_bandwidth_out_burst}) {
+            params.push_back(param(name, std::uint32_t{0}));  // no limit
+        }
+        return sized<proto::domain_get_interface_parameters_ret>(std::move(params), args.nparams);
+    });
+    h.add<proto::domain_set_interface_parameters>(
+        [&s](Call&, const proto::domain_set_interface_parameters_args& args) -> Result<void> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetInterfaceParameters"));
+            TRY_OK(check_nic(s, args.dom, args.device, args.flags));
+            const bool none = std::ranges::all_of(args.params, [](const TypedParam& p) {
+                const auto* const value = std::get_if<std::uint32_t>(&p.value);
+                return value != nullptr && *value == 0;
+            });
+            return none ? Result<void>() : no_limits("the network bandwidth");
+        });
+}
+
+// ---- disks
+
+Result<void> no_disk(const Services& s, const proto::Domain& dom, const std::string& path) {
+    TRY_OK(s.guests.by_uuid(dom.uuid));
+    return fail(Code::invalid_argument, fmt::format("invalid path {} not assigned to domain", path));
+}
+
+void add_disks(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_block_stats>(
+        [&s](Call&, const proto::domain_block_stats_args& args) -> Result<proto::domain_block_stats_ret> {
+            TRY_OK(s.guests.running(args.dom.uuid));
+            TRY_OK(no_disk(s, args.dom, args.path));
+            return proto::domain_block_stats_ret{};
+        });
+    h.add<proto::domain_block_stats_flags>(
+        [&s](Call&, const proto::domain_block_stats_flags_args& args) -> Result<proto::domain_block_stats_flags_ret> {
+            TRY_OK(check_flags(args.flags, kStringOkay, "qemuDomainBlockStatsFlags"));
+            TRY_OK(s.guests.running(args.dom.uuid));
+            TRY_OK(no_disk(s, args.dom, args.path));
+            return proto::domain_block_stats_flags_ret{};
+        });
+    h.add<proto::domain_get_block_info>(
+        [&s](Call&, const proto::domain_get_block_info_args& args) -> Result<proto::domain_get_block_info_ret> {
+            TRY_OK(check_flags(args.flags, 0, "qemuDomainGetBlockInfo"));
+            TRY_OK(no_disk(s, args.dom, args.path));
+            return proto::domain_get_block_info_ret{};
+        });
+    h.add<proto::domain_get_block_io_tune>(
+        [&s](Call&, const proto::domain_get_block_io_tune_args& args) -> Result<proto::domain_get_block_io_tune_ret> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetBlockIoTune"));
+            TRY_OK(no_disk(s, args.dom, args.disk.value_or("")));
+            return proto::domain_get_block_io_tune_ret{};
+        });
+    h.add<proto::domain_set_block_io_tune>(
+        [&s](Call&, const proto::domain_set_block_io_tune_args& args) -> Result<void> {
+            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetBlockIoTune"));
+            return no_disk(s, args.dom, args.disk);
+        });
+    h.add<proto::domain_block_resize>([&s](Call&, const proto::domain_block_resize_args& args) -> Result<void> {
+        TRY_OK(s.guests.running(args.dom.uuid));
+        return no_disk(s, args.dom, args.disk);
+    });
+    h.add<proto::domain_block_pull>(
+        [&s](Call&, const proto::domain_block_pull_args& args) { return no_disk(s, args.dom, args.path); });
+    h.add<proto::domain_block_commit>(
+        [&s](Call&, const proto::domain_block_commit_args& args) { return no_disk(s, args.dom, args.disk); });
+}
+
+}  // namespace
+
+void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services) {
+    add_scheduler(handlers, services);
+    add_resources(handlers, services);
+    add_bandwidth(handlers, services);
+    add_disks(handlers, services);
+}
+
+}  // namespace bascule::daemon

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Procedures whose engine is not there: the object is looked up first, so that a client with a stale one hears that,
+// and then they are refused as libvirt refuses what a driver cannot do. Each goes from here when its engine comes.
+#include "daemon/handlers.h"
+#include "rpc/constants.h"
+#include "rpc/proto_connect.h"
+#include "rpc/proto_domain.h"
+#include "rpc/proto_network.h"
+#include "rpc/session.h"
+
+namespace bascule::daemon {
+
+namespace proto = rpc::proto;
+using rpc::Call;
+
+namespace {
+
+// The guest or network that the arguments name, whatever they call it.
+template <class Args>
+Result<void> check_object(const Services& s, const Args& args) {
+    if constexpr (requires { args.dom.uuid; }) {
+        TRY_OK(s.guests.by_uuid(args.dom.uuid));
+    } else if constexpr (requires { args.snap.dom.uuid; }) {
+        TRY_OK(s.guests.by_uuid(args.snap.dom.uuid));
+    } else if constexpr (requires { args.net.uuid; }) {
+        TRY_OK(s.networks.by_uuid(args.net.uuid));
+    } else if constexpr (requires { args.network.uuid; }) {
+        TRY_OK(s.networks.by_uuid(args.network.uuid));
+    } else if constexpr (requires { args.port.net.uuid; }) {
+        TRY_OK(s.networks.by_uuid(args.port.net.uuid));
+    }
+    return {};
+}
+
+template <class Ret>
+struct AnswerOf {
+    using type = Result<Ret>;
+};
+template <>
+struct AnswerOf<rpc::Nothing> {
+    using type = Result<void>;
+};
+
+// `function` is libvirt's public one.
+template <class P>
+void refuse(rpc::Handlers& h, Services& s, std::string_view function) {
+    h.add<P>([&s, function](Call&, const typename P::Args& args) -> typename AnswerOf<typename P::Ret>::type {
+        TRY_OK(check_object(s, args));
+        return fail(Code::not_implemented, std::string(function));
+    });
+}
+
+// Guest agents, which answer what only the guest's own programs know.
+template <class P>
+void needs_agent(rpc::Handlers& h, Services& s) {
+    h.add<P>([&s](Call&, const typename P::Args& args) -> typename AnswerOf<typename P::Ret>::type {
+        TRY_OK(s.guests.running(args.dom.uuid));
+        return fail(Code::unsupported, "QEMU guest agent is not configured");
+    });
+}
+
+void add_images(rpc::Handlers& h, Services& s) {
+    refuse<proto::domain_core_dump>(h, s, "virDomainCoreDump");
+    refuse<proto::domain_core_dump_with_format>(h, s, "virDomainCoreDumpWithFormat");
+    refuse<proto::domain_save>(h, s, "virDomainSave");
+    refuse<proto::domain_save_flags>(h, s, "virDomainSaveFlags");
+    refuse<proto::domain_save_params>(h, s, "virDomainSaveParams");
+    refuse<proto::domain_restore>(h, s, "virDomainRestore");
+    refuse<proto::domain_restore_flags>(h, s, "virDomainRestoreFlags");
+    refuse<proto::domain_restore_params>(h, s, "virDomainRestoreParams");
+    refuse<proto::domain_save_image_get_xml_desc>(h, s, "virDomainSaveImageGetXMLDesc");
+    refuse<proto::domain_save_image_define_xml>(h, s, "virDomainSaveImageDefineXML");
+    refuse<proto::domain_managed_save>(h, s, "virDomainManagedSave");
+    refuse<proto::domain_create_with_files>(h, s, "virDomainCreateWithFiles");
+    refuse<proto::domain_fd_associate>(h, s, "virDomainFDAssociate");
+    refuse<proto::connect_domain_xml_from_native>(h, s, "virConnectDomainXMLFromNative");
+    refuse<proto::domain_send_process_signal>(h, s, "virDomainSendProcessSignal");
+    // There is never one, so removing it is done.
+    h.add<proto::domain_managed_save_remove>(
+        [&s](Call&, const proto::domain_managed_save_remove_args& args) -> Result<void> {
+            TRY_OK(check_flags(args.flags, 0, "qemuDomainManagedSaveRemove"));
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return {};
+        });
+}
+
+Result<void> no_snapshot(const Services& s, const proto::DomainSnapshot& snapshot) {
+    TRY(const Domain* const domain, s.guests.by_uuid(snapshot.dom.uuid));
+    return fail(Code::no_domain_snapshot,
+                fmt::format("no domain snapshot with matching name '{}' of domain '{}'", snapshot.name, domain->name));
+}
+
+// No guest has a snapshot: lists are empty, lookups find nothing.
+void add_snapshots(rpc::Handlers& h, Services& s) {
+    refuse<proto::domain_snapshot_create_xml>(h, s, "virDomainSnapshotCreateXML");
+    h.add<proto::domain_list_all_snapshots>(
+        [&s](Call&, const proto::domain_list_all_snapshots_args& args) -> Result<proto::domain_list_all_snapshots_ret> {
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return proto::domain_list_all_snapshots_ret{};
+        });
+    h.add<proto::domain_snapshot_list_names>(
+        [&s](Call&,
+             const proto::domain_snapshot_list_names_args& args) -> Result<proto::domain_snapshot_list_names_ret> {
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return proto::domain_snapshot_list_names_ret{};
+        });
+    h.add<proto::domain_has_current_snapshot>(
+        [&s](Call&,
+             const proto::domain_has_current_snapshot_args& args) -> Result<proto::domain_has_current_snapshot_ret> {
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return proto::domain_has_current_snapshot_ret{};
+        });
+    h.add<proto::domain_snapshot_current>(
+        [&s](Call&, const proto::domain_snapshot_current_args& args) -> Result<proto::domain_snapshot_current_ret> {
+            TRY(const Domain* const domain, s.guests.by_uuid(args.dom.uuid));
+            return fail(Code::no_domain_snapshot,
+                        fmt::format("the domain '{}' does not have a current snapshot", domain->name));
+        });
+    h.add<proto::domain_snapshot_lookup_by_name>([&s](Call&, const proto::domain_snapshot_lookup_by_name_args& args)
+                                                     -> Result<proto::domain_snapshot_lookup_by_name_ret> {
+        TRY_OK(no_snapshot(s, {.name = args.name, .dom = args.dom}));
+        return proto::domain_snapshot_lookup_by_name_ret{};
+    });
+    h.add<proto::domain_snapshot_get_xml_desc>(
+        [&s](Call&,
+             const proto::domain_snapshot_get_xml_desc_args& args) -> Result<proto::domain_snapshot_get_xml_desc_ret> {
+            TRY_OK(no_snapshot(s, args.snap));
+            return proto::domain_snapshot_get_xml_desc_ret{};
+        });
+    h.add<proto::domain_snapshot_is_current>(
+        [&s](Call&,
+             const proto::domain_snapshot_is_current_args& args) -> Result<proto::domain_snapshot_is_current_ret> {
+            TRY_OK(no_snapshot(s, args.snap));
+            return proto::domain_snapshot_is_current_ret{};
+        });
+    h.add<proto::domain_revert_to_snapshot>(
+        [&s](Call&, const proto::domain_revert_to_snapshot_args& args) { return no_snapshot(s, args.snap); });
+    h.add<proto::domain_snapshot_delete>(
+        [&s](Call&, const proto::domain_snapshot_delete_args& args) { return no_snapshot(s, args.snap); });
+}
+
+void add_agent(rpc::Handlers& h, Services& s) {
+    needs_agent<proto::domain_set_time>(h, s);
+    needs_agent<proto::domain_get_time>(h, s);
+    needs_agent<proto::domain_fstrim>(h, s);
+    needs_agent<proto::domain_get_fsinfo>(h, s);
+    needs_agent<proto::domain_get_guest_vcpus>(h, s);
+    needs_agent<proto::domain_get_guest_info>(h, s);
+    needs_agent<proto::domain_pm_suspend_for_duration>(h, s);
+}
+
+void add_displays(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_screenshot>(
+        [&s](Call&, const proto::domain_screenshot_args& args) -> Result<proto::domain_screenshot_ret> {
+            TRY_OK(s.guests.running(args.dom.uuid));
+            return fail(Code::invalid_state, "no screens to take screenshot from");
+        });
+    h.add<proto::domain_open_graphics>([&s](Call&, const proto::domain_open_graphics_args& args) -> Result<void> {
+        TRY_OK(s.guests.running(args.dom.uuid));
+        return fail(Code::invalid_state, fmt::format("No graphics backend with index {}", args.idx));
+    });
+    h.add<proto::domain_open_graphics_fd>([&s](Call&, const proto::domain_open_graphics_fd_args& args) -> Result<void> {
+        TRY_OK(s.guests.running(args.dom.uuid));
+        return fail(Code::invalid_state, fmt::format("No graphics backend with index {}", args.idx));
+    });
+}
+
+void add_networks(rpc::Handlers& h, Services& s) {
+    refuse<proto::network_update>(h, s, "virNetworkUpdate");
+    refuse<proto::network_list_all_ports>(h, s, "virNetworkListAllPorts");
+    refuse<proto::network_port_lookup_by_uuid>(h, s, "virNetworkPortLookupByUUID");
+    refuse<proto::network_port_get_xml_desc>(h, s, "virNetworkPortGetXMLDesc");
+    refuse<proto::network_port_create_xml>(h, s, "virNetworkPortCreateXML");
+    refuse<proto::network_port_get_parameters>(h, s, "virNetworkPortGetParameters");
+    refuse<proto::network_port_set_parameters>(h, s, "virNetworkPortSetParameters");
+    refuse<proto::network_port_delete>(h, s, "virNetworkPortDelete");
+}
+
+}  // namespace
+
+void add_refusals(rpc::Handlers& handlers, Services& services) {
+    add_images(handlers, services);
+    add_snapshots(handlers, services);
+    add_agent(handlers, services);
+    add_displays(handlers, services);
+    add_networks(handlers, services);
+}
+
+}  // namespace bascule::daemon
