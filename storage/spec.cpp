@@ -105,28 +105,7 @@ std::string implied_name(std::string_view folder) {
     for (const char c : folder) {
         out += c == '/' ? ":" : c == ':' ? "%3A" : c == '%' ? "%25" : std::string(1, c);
     }
-    return out;
-}
-
-std::optional<std::string> implied_folder(std::string_view name) {
-    if (!name.starts_with(':')) {
-        return std::nullopt;
-    }
-    std::string out;
-    for (std::size_t i = 0; i < name.size(); ++i) {
-        if (name[i] == '%') {
-            const std::string_view code = name.substr(i, 3);
-            if (code != "%3A" && code != "%25") {
-                return std::nullopt;
-            }
-            out += code == "%3A" ? ':' : '%';
-            i += 2;
-        } else {
-            out += name[i] == ':' ? '/' : name[i];
-        }
-    }
-    const auto tidy = tidy_path(out);
-    return tidy && *tidy == out ? tidy : std::nullopt;
+    return ObjectName::parse(out) ? out : ":" + format(implied_uuid(folder));
 }
 
 Uuid implied_uuid(std::string_view folder) {

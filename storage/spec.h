@@ -168,10 +168,9 @@ std::optional<std::string> tidy_path(std::string_view path);
 std::string folder_of(std::string_view path);  // of "/a/b": "/a"; of "/a": "/"
 std::string name_of(std::string_view path);
 
-// A file that is in no pool is shown in the pool of its folder, which exists while somebody asks for it. The name holds
-// the whole path ("/srv/vm" is ":srv:vm"), so that it means the same after a restart and never another pool.
+// A file that is in no pool is shown in the pool of its folder, which is there while somebody asks for it. Its name
+// is made of the path ("/srv/vm" is ":srv:vm"), its uuid too, so that both mean the same after a restart.
 std::string implied_name(std::string_view folder);
-std::optional<std::string> implied_folder(std::string_view name);  // the way back
 Uuid implied_uuid(std::string_view folder);
 
 // "10" with the unit "GiB": bytes. The units are the peer's: b and byte(s); k, KiB = 1024, kB = 1000, and so on up to

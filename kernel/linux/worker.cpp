@@ -27,7 +27,6 @@ struct Job {
     std::move_only_function<void()> work, done;
 };
 
-// Outlives the worker while a thread still needs it.
 struct Shared {
     std::mutex mutex;
     std::condition_variable changed;
@@ -66,11 +65,17 @@ public:
         shared_->wake = std::move(wake);
         watch_ = loop.watch(shared_->wake.get(), true, false, [this](Ready) { take_finished(); });
     }
+    // Threads that are at work go on with what is theirs; nobody waits for them, so what they refer to stays.
     ~ThreadWorker() override {
+        static auto& left_over = *new std::vector<std::shared_ptr<Shared>>();
+        std::deque<Job> waiting;
         const std::scoped_lock lock(shared_->mutex);
         shared_->closed = true;
-        shared_->waiting.clear();
+        waiting.swap(shared_->waiting);
         shared_->changed.notify_all();
+        if (shared_->threads > shared_->idle || !shared_->finished.empty()) {
+            left_over.push_back(shared_);
+        }
     }
 
     void run(std::move_only_function<void()> work, std::move_only_function<void()> done) override {
