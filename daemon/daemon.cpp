@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "daemon/handlers.h"
+#include "daemon/handlers_storage.h"
 #include "daemon/server.h"
+#include "kernel/linux/confine.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/files.h"
 #include "kernel/linux/linux_kernel.h"
@@ -20,6 +22,8 @@
 #include "kernel/linux/process.h"
 #include "kernel/linux/tap.h"
 #include "kernel/reconcile.h"
+#include "rpc/proto_secret.h"
+#include "rpc/proto_storage.h"
 
 namespace bascule::daemon {
 
@@ -90,6 +94,8 @@ private:
     void on_lease(const dhcp::wire::LeaseEvent& event);
     void report(std::vector<std::string> problems);
     void set_resolvers();
+    void tell(const PoolEvent& event);
+    void tell(const SecretEvent& event);
 
     Host& host_;
     Config config_;
@@ -102,6 +108,8 @@ private:
     Emulator emulator_;
     Consoles consoles_;
     Subscriptions subscriptions_;
+    Storage storage_;
+    Secrets secrets_;
     Services services_;
     rpc::Handlers handlers_;
     Server server_;
@@ -144,6 +152,8 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       emulator_(host, config.emulator),
       consoles_(host.loop),
+      storage_(host, [this](const PoolEvent& event) { tell(event); }),
+      secrets_(host, [this](const SecretEvent& event) { tell(event); }),
       services_{.host = host,
                 .networks = networks_,
                 .filters = filters_,
@@ -174,6 +184,9 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
     add_filter_handlers(handlers_, services_);
     add_domain_handlers(handlers_, services_);
     add_domain_device_handlers(handlers_, services_);
+    add_pool_handlers(handlers_, storage_);
+    add_volume_handlers(handlers_, storage_);
+    add_secret_handlers(handlers_, secrets_);
     add_domain_change_handlers(handlers_, services_);
     add_domain_vcpu_handlers(handlers_, services_);
     add_domain_stats_handlers(handlers_, services_);
@@ -187,6 +200,24 @@ void Daemon::report(std::vector<std::string> problems) {
         log::error("{}", problem);
     }
     std::ranges::move(problems, std::back_inserter(services_.problems));
+}
+
+void Daemon::tell(const PoolEvent& event) {
+    const rpc::proto::StoragePool pool{.name = event.name, .uuid = event.uuid};
+    if (event.refresh) {
+        subscriptions_.publish<rpc::proto::storage_pool_event_refresh>({.pool = pool});
+    } else {
+        subscriptions_.publish<rpc::proto::storage_pool_event_lifecycle>({.pool = pool, .event = event.event});
+    }
+}
+
+void Daemon::tell(const SecretEvent& event) {
+    if (event.value_changed) {
+        subscriptions_.publish<rpc::proto::secret_event_value_changed>({.secret = to_wire(event.spec)});
+    } else {
+        subscriptions_.publish<rpc::proto::secret_event_lifecycle>(
+            {.secret = to_wire(event.spec), .event = event.event});
+    }
 }
 
 void Daemon::set_resolvers() {
@@ -209,6 +240,14 @@ Result<void> Daemon::start() {
         }
     }
     report(filters_.load_bindings());
+    const bool no_pools = !host_.files.exists("/etc/bascule/storage");
+    report(storage_.load());
+    if (no_pools) {
+        if (auto installed = storage_.install_default(); !installed) {
+            report({fmt::format("the storage pool 'default': {}", installed.error().message)});
+        }
+    }
+    report(secrets_.load());
     report(guests_.load());
     netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); }, .ready = [this] { ready(); }});
     if (auto started = netsvc_.start(); !started) {
@@ -242,6 +281,10 @@ void Daemon::ready() {
     }
     set_resolvers();
     report(networks_.autostart());
+    if (!os::can_confine_files()) {
+        log::warning("this kernel has no Landlock: qemu-img is not held to the files it is to read and write");
+    }
+    storage_.autostart([this](std::string problem) { report({std::move(problem)}); });
     guests_.autostart([this](std::string problem) { report({std::move(problem)}); });
     hangup_ = host_.loop.on_signal(SIGHUP, [this] { reload(); });
     server_.accept();
@@ -255,6 +298,7 @@ void Daemon::reload() {
     services_.problems.clear();
     report(filters_.reload());
     report(networks_.reload());
+    report(storage_.reload());
     set_resolvers();
     sd_notify(0, "READY=1");
 }
