@@ -170,7 +170,7 @@ def shell(command):
     subprocess.run(command, shell=True, check=True, stdin=subprocess.DEVNULL)
 
 
-def start_theirs(root):
+def start_theirs(root, settings=""):
     """Debian's libvirtd, monolithic, as packaged, on empty state with its stock filters."""
     stock = pathlib.Path(root) / "stock"
     shutil.copytree("/etc/libvirt/nwfilter", stock)
@@ -178,7 +178,7 @@ def start_theirs(root):
         shell(f"mkdir -p {folder} && mount -t tmpfs -o mode=755 tmpfs {folder}")
     shutil.copytree(stock, "/etc/libvirt/nwfilter")
     # A daemon on its own, not woken or put to sleep by systemd; no polkit in here to ask.
-    pathlib.Path("/etc/libvirt/libvirtd.conf").write_text('auth_unix_rw = "none"\n', encoding="ascii")
+    pathlib.Path("/etc/libvirt/libvirtd.conf").write_text('auth_unix_rw = "none"\n' + settings, encoding="ascii")
     log = open(f"{root}/libvirtd.log", "wb")
     daemon = subprocess.Popen(["libvirtd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     return daemon, "/run/libvirt/libvirt-sock"
@@ -385,14 +385,17 @@ def worker(side, root):
 # ── both sides ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+NAMESPACES = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
+              "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh")
+
+
 class Worker:
     def __init__(self, side, verbose):
         self.side = side
         self.root = tempfile.mkdtemp(prefix=f"bascule-bench-{side}.")
         os.chmod(self.root, 0o755)
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
-             "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh", "/usr/bin/python3", __file__, "--worker", side, self.root],
+            [*NAMESPACES, "/usr/bin/python3", __file__, "--worker", side, self.root],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=None if verbose else subprocess.DEVNULL)
         hello = self.read()
         if "ready" not in hello:
