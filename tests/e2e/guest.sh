@@ -107,7 +107,7 @@ done
 has precious "$(<"$BASCULE_TEST_DIR/file")"
 
 # What QEMU says when it cannot start is what the client reads.
-sed 's/<cmdline>/<initrd>\/dev\/null\/nothing<\/initrd>&/; /initrd.gz/d' "$BASCULE_TEST_DIR/alpha.xml" >"$BASCULE_TEST_DIR/broken.xml"
+sed 's/<cmdline>/<initrd>\/dev\/null\/nothing<\/initrd>&/; /guest-image.initrd/d' "$BASCULE_TEST_DIR/alpha.xml" >"$BASCULE_TEST_DIR/broken.xml"
 if said=$(v create "$BASCULE_TEST_DIR/broken.xml" 2>&1); then fail "a guest without its initrd started"; fi
 has "/dev/null/nothing" "$said"
 

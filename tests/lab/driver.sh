@@ -26,7 +26,7 @@ here() {
     local name=$1 script=$BASCULE_LAB/$1/here.$RANDOM$RANDOM.sh
     shift
     {
-        echo "export BASCULE_TOP='$BASCULE_TOP' BASCULE_BUILD='${BASCULE_BUILD:-}' BASCULE_CACHE='${BASCULE_CACHE:-}' LC_ALL=C.UTF-8"
+        echo "export BASCULE_TOP='$BASCULE_TOP' BASCULE_BUILD='${BASCULE_BUILD:-}' LC_ALL=C.UTF-8"
         echo "cd '$BASCULE_TOP'"
         echo '. tests/support/lib.sh'
         declare -f | sed -n '/^\(fail\|lab\|boot\|power_cut\|power_off\|host\|here\) () *$/,/^}$/!p'

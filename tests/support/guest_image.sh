@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds the small Linux guest that ./run and the tests boot, and prints where it is:
 #   kernel=/…/vmlinux
-#   initrd=/…/initrd.gz
+#   initrd=/…/initrd
 # It is Debian's kernel, a few of its modules, busybox, a DHCPv6 client and the files of guest/. Nothing is installed,
 # no root is needed. Images are kept in the cache folder (see kernel_package.sh) under a name made of the kernel's
 # version and a hash of everything else that went in, so a changed script builds a new one and old ones stay usable
@@ -12,8 +12,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Loaded in this order by the guest, with what they depend on before them.
-modules=(virtio_pci virtio_net virtio_console virtio_rng af_packet e1000 e1000e 8021q igbvf)
+# Loaded by the guest at once, in this order, with what they depend on before them.
+boot_modules=(virtio_pci virtio_net virtio_console af_packet)
+# Loaded when there is a card for them, or when the kernel or somebody asks: each costs a good part of a second under
+# emulation.
+other_modules=(virtio_rng e1000 e1000e igbvf 8021q)
 
 need() {
     local tool
@@ -46,8 +49,8 @@ add_dhclient() {
 
 # lay_out KERNEL_TREE VERSION FOLDER: the guest's file system as a folder.
 lay_out() {
-    local tree=$1 version=$2 root=$3 module line program number=100
-    mkdir -p "$root"/{bin,etc,lib/modules}
+    local tree=$1 version=$2 root=$3 line program number=100
+    mkdir -p "$root"/{bin,etc,lib/boot-modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
     install -m 755 "$here/guest/init" "$root/init"
     install -m 755 "$here/guest/lease" "$root/bin/lease"
@@ -57,13 +60,21 @@ lay_out() {
     done
     add_dhclient "$root"
     depmod -b "$tree" "$version" 2>/dev/null
-    for module in "${modules[@]}"; do
-        modprobe -d "$tree" -S "$version" --show-depends "$module"
-    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$root/modules.list"
+    files_of() { # MODULE… -> their files, each after what it needs
+        local module
+        for module in "$@"; do
+            modprobe -d "$tree" -S "$version" --show-depends "$module"
+        done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
+    }
     while read -r line; do
-        cp "$line" "$root/lib/modules/$((number++))-$(basename "$line")"
-    done <"$root/modules.list"
-    rm "$root/modules.list"
+        cp "$line" "$root/lib/boot-modules/$((number++))-$(basename "$line")"
+    done < <(files_of "${boot_modules[@]}")
+    while read -r line; do
+        install -D -m 644 "$line" "$root/lib/modules/${line#"$tree"/lib/modules/}"
+    done < <(files_of "${boot_modules[@]}" "${other_modules[@]}")
+    depmod -b "$root" "$version" 2>/dev/null
+    ln -s busybox "$root/bin/modprobe"
+    ln -s /bin "$root/sbin" # the kernel asks /sbin/modprobe
 }
 
 main() {
@@ -77,7 +88,7 @@ main() {
     folder=$cache/guest-${name#linux-image-}-$hash
     exec 8>"$cache/guest_image.lock"
     flock 8
-    if [[ ! -e $folder/initrd.gz ]]; then
+    if [[ ! -e $folder/initrd ]]; then
         work=$(mktemp -d "$cache/build.XXXXXX")
         # shellcheck disable=SC2064
         trap "rm -rf '$work'" EXIT
@@ -93,12 +104,12 @@ main() {
         # Owner, order and times fixed: the same input gives the same bytes.
         find "$work/root" -exec touch -h -d @0 {} +
         (cd "$work/root" && find . -print0 | sort -z | cpio --null --quiet -o -H newc -R 0:0 --reproducible) |
-            gzip -9n >"$work/image/initrd.gz"
+            cat >"$work/image/initrd"
         chmod 644 "$work"/image/*
         rm -rf "$folder"
         mv "$work/image" "$folder"
     fi
     echo "kernel=$folder/vmlinux"
-    echo "initrd=$folder/initrd.gz"
+    echo "initrd=$folder/initrd"
 }
 main

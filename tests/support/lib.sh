@@ -148,15 +148,15 @@ fact() { sed -n "s/^$1=//p"; } # of what lease printed
 
 # Puts kernel and initrd of the test guest where the daemon's QEMU may read them: $guest_kernel, $guest_initrd.
 prepare_guest_image() {
-    local kernel initrd where
-    where=$("$BASCULE_TOP/tests/support/guest_image.sh") || fail "no guest image"
+    local kernel initrd where=${BASCULE_GUEST_IMAGE:-}
+    [[ -n $where ]] || where=$("$BASCULE_TOP/tests/support/guest_image.sh") || fail "no guest image"
     eval "$where"
     mkdir -p "$root/guest-image"
     chmod 755 "$root" "$root/guest-image"
-    cp "$kernel" "$root/guest-image/vmlinuz"
-    cp "$initrd" "$root/guest-image/initrd.gz"
-    guest_kernel=$root/guest-image/vmlinuz
-    guest_initrd=$root/guest-image/initrd.gz
+    cp "$kernel" "$root/guest-image/vmlinux"
+    cp "$initrd" "$root/guest-image/initrd"
+    guest_kernel=$root/guest-image/vmlinux
+    guest_initrd=$root/guest-image/initrd
 }
 
 # guest_xml NAME MAC STEPS [NETWORK [FILTER]]: a small guest; STEPS as guest/init has them.

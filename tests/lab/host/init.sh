@@ -3,6 +3,7 @@
 # What a lab host does once its root is there: mounts, the modules that nothing loads by itself, a shell on the first
 # virtio console, and the responder, through which the build machine runs commands here.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux LC_ALL=C.UTF-8
+ln -s /proc/self/fd /dev/fd
 mkdir -p /dev/shm /dev/pts /run/netns /run/lock
 mount -t tmpfs shm /dev/shm
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 pts /dev/pts

@@ -10,7 +10,6 @@ if [[ ${LAB_INSIDE:-} != yes ]]; then
     BASCULE_TEST_DIR=$(mktemp -d /tmp/t.XXXXXX) || exit 120
     chmod 755 "$BASCULE_TEST_DIR"
     export BASCULE_TEST_DIR LAB_INSIDE=yes LC_ALL=C.UTF-8
-    [[ -n ${BASCULE_CACHE:-} ]] || unset BASCULE_CACHE
     if [[ $LAB_NAMESPACES == own ]]; then
         tests/support/in_namespace.sh --time $((seconds + 20)) "$0" "$@"
     else
