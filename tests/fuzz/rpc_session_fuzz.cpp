@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A client that sends what it likes to a session whose handlers answer at once, later, never, with a stream or with an
-// error. The input is a list of steps {what, argument}; raw bytes among them. Held to, whatever happens: every call
-// of a correct packet is answered at most once, no more calls are in flight than allowed, and what the session says is
+// A client that sends what it likes to a session whose handlers answer at once, later, never, with a stream, a transfer
+// or with an error, behind a log-in and a check that take their time. The input is a list of steps {what, argument};
+// raw bytes among them. Held to, whatever happens: every call of a correct packet is answered at most once, no more
+// calls are in flight than allowed, memory stays within its limits and is given back, and what the session says is
 // well-formed packets.
 #include <array>
 #include <cstdlib>
@@ -11,7 +12,9 @@
 #include "rpc/proto_domain.h"
 #include "rpc/proto_keepalive.h"
 #include "rpc/proto_network.h"
+#include "rpc/proto_storage.h"
 #include "rpc/session.h"
+#include "rpc/transfer.h"
 
 namespace {
 
@@ -37,9 +40,43 @@ public:
     void on_writable(Stream& stream) override { stream.send(as_bytes("more")); }
 };
 
+// Gives pieces and takes them, at once or when it is told to.
+class Content : public Source, public Sink {
+public:
+    explicit Content(std::vector<std::move_only_function<void()>>& later) : later_(later) {}
+    void read(std::size_t, Source::Done done) override {
+        ++pieces_;
+        Result<Piece> piece = Piece{.data = Bytes(pieces_ * 100), .hole = pieces_ % 3};
+        if (pieces_ % 7 == 0) {
+            piece = fail(Code::system, "unreadable");
+        } else if (pieces_ % 11 == 0) {
+            piece = Piece{};
+        }
+        settle([d = std::move(done), p = std::move(piece)]() mutable { d(std::move(p)); });
+    }
+    void write(Bytes data, Sink::Done done) override { answer(data.size() % 13 != 1, std::move(done)); }
+    void skip(std::uint64_t length, Sink::Done done) override { answer(length % 13 != 1, std::move(done)); }
+    void finish(Sink::Done done) override { answer(pieces_ % 5 != 4, std::move(done)); }
+
+private:
+    void answer(bool good, Sink::Done done) {
+        ++pieces_;
+        settle([good, d = std::move(done)]() mutable { d(good ? Result<void>{} : fail(Code::system, "no space")); });
+    }
+    void settle(std::move_only_function<void()> what) {
+        if (pieces_ % 2 == 0) {
+            later_.push_back(std::move(what));
+        } else {
+            what();
+        }
+    }
+    std::vector<std::move_only_function<void()>>& later_;
+    std::size_t pieces_ = 0;
+};
+
 class World {
 public:
-    World() {
+    explicit World(std::uint8_t how) {
         handlers_.add<proto::connect_open>([](Call&, const proto::connect_open_args&) -> Result<void> { return {}; });
         handlers_.add<proto::network_lookup_by_name>(
             [](Call& call,
@@ -58,12 +95,58 @@ public:
             [this](Call&, const proto::domain_open_console_args&, Responder<proto::domain_open_console> responder) {
                 streams_.push_back(responder.open({}, std::make_unique<Sink>()));
             });
-        session_ = Session::create(handlers_, {.read_only = false, .fd_passing = true}, nullptr,
-                                   {.streams = 4, .queue_high = 4096, .queue_max = 65536});
+        handlers_.add<proto::domain_destroy>(
+            [this](Call&, const proto::domain_destroy_args&, Responder<proto::domain_destroy> responder) {
+                later_.push_back([r = std::move(responder)]() mutable { r.ok(); });
+            });
+        handlers_.add<proto::storage_vol_download>(
+            [this](Call&, const proto::storage_vol_download_args&, Responder<proto::storage_vol_download> responder) {
+                download(responder, {}, std::make_unique<Content>(later_));
+            });
+        handlers_.add<proto::storage_vol_upload>(
+            [this](Call&, const proto::storage_vol_upload_args&, Responder<proto::storage_vol_upload> responder) {
+                upload(responder, {}, std::make_unique<Content>(later_));
+            });
+        const auto decide = [this](Handlers::Verdict verdict) {
+            if (++asked_ % 3 == 0) {
+                verdict(fail(Code::denied, "no"));
+            } else if (asked_ % 3 == 1) {
+                later_.push_back([v = std::move(verdict)]() mutable { v({}); });
+            } else {
+                verdict({});
+            }
+        };
+        handlers_.set_polkit([decide](Call&, Handlers::Verdict verdict) { decide(std::move(verdict)); });
+        if ((how & 2) != 0) {
+            handlers_.set_check(
+                [decide](Call&, const Subject&, Handlers::Verdict verdict) { decide(std::move(verdict)); });
+        }
+        session_ =
+            Session::create(handlers_,
+                            {.read_only = (how & 4) != 0,
+                             .fd_passing = true,
+                             .auth = (how & 1) != 0 ? std::vector<std::int32_t>{2} : std::vector<std::int32_t>{}},
+                            nullptr,
+                            {.parked = 6,
+                             .parked_bytes = 2000,
+                             .turn = 8,
+                             .streams = 4,
+                             .stream_high = 2048,
+                             .queue_high = 4096,
+                             .event_max = 40000,
+                             .queue_max = 65536,
+                             .free = 1024,
+                             .budget = budget_});
+    }
+    World(const World&) = delete;
+    World& operator=(const World&) = delete;
+    ~World() {
+        session_.reset();
+        check(budget_->held(0) == 0);
     }
 
     void step(std::uint8_t what, std::uint8_t arg, ByteReader& in) {
-        switch (what % 12) {
+        switch (what % 19) {
             case 0: call<proto::connect_open>({.name = "", .flags = static_cast<std::uint32_t>(arg & 1)}, arg); break;
             case 1: call<proto::network_lookup_by_name>({.name = std::string(arg % 8, 'n')}, arg); break;
             case 2: call<proto::domain_create>({}, arg); break;
@@ -76,9 +159,17 @@ public:
             case 9: call<proto::connect_supports_feature>({.feature = arg}, arg); break;
             case 10: any_packet(arg, in); break;
             case 11: arg % 16 == 0 ? call<proto::connect_close>({}, arg) : drain(1); break;
+            case 12: call<proto::auth_polkit>({}, arg); break;
+            case 13: call<proto::domain_destroy>({}, arg); break;
+            case 14: call<proto::storage_vol_download>({}, arg % 4u); break;
+            case 15: call<proto::storage_vol_upload>({}, arg % 4u); break;
+            case 16: settle(arg); break;
+            case 17: pass_time(arg); break;
+            case 18: session_->event<proto::network_event_lifecycle>({.net = {.name = std::string(arg, 'e')}}); break;
         }
-        check(session_->calls_in_flight() <= 5);
+        check(session_->calls_in_flight() <= 10);
         check(session_->queued() <= 65536);
+        check(session_->finished() || !session_->wants_input() || session_->queued() < 4096);
     }
 
 private:
@@ -88,12 +179,14 @@ private:
         header.program = P::program;
         header.procedure = P::number;
         header.serial = serial;
-        session_->receive(encode_packet(header, encode(args).value()));
+        session_->receive(encode_packet(header, encode(args).value()), {}, now_);
     }
     void stream_packet(std::uint8_t arg, ByteReader& in) {
         Header header;
         header.program = program::remote;
-        header.procedure = proto::domain_open_console::number;
+        header.procedure = arg % 3 == 0   ? proto::domain_open_console::number
+                           : arg % 3 == 1 ? proto::storage_vol_upload::number
+                                          : proto::storage_vol_download::number;
         header.type = arg & 64 ? MessageType::stream_hole : MessageType::stream;
         header.serial = arg % 4u;
         header.status = static_cast<Status>(arg / 4 % 4);
@@ -125,18 +218,36 @@ private:
         }
         waiting_.erase(at);
     }
+    void settle(std::uint8_t arg) {
+        if (!later_.empty()) {
+            const auto at = later_.begin() + arg % static_cast<std::ptrdiff_t>(later_.size());
+            auto what = std::move(*at);
+            later_.erase(at);
+            if (arg % 16 != 15) {  // else it is dropped
+                what();
+            }
+        }
+    }
+    void pass_time(std::uint8_t arg) {
+        now_ += std::chrono::seconds(arg % 8);
+        if (const auto due = session_->next_check()) {
+            session_->check(now_);
+            check(session_->finished() || *session_->next_check() > now_);
+        }
+    }
     void use_stream(std::uint8_t arg) {
         if (streams_.empty()) {
             return;
         }
         Stream& stream = streams_[arg / 8 % streams_.size()];
-        switch (arg % 6) {
+        switch (arg % 7) {
             case 0: stream.send(Bytes(arg * 16u)); break;
             case 1: stream.end(); break;
             case 2: stream.finish(); break;
             case 3: stream.fail({Code::system, "gone", EIO}); break;
             case 4: stream.pause(); break;
             case 5: stream.resume(); break;
+            case 6: stream.send_hole(arg); break;
         }
     }
     void drain(std::uint8_t portion) {
@@ -151,6 +262,10 @@ private:
         }
     }
 
+    std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(50000);
+    std::vector<std::move_only_function<void()>> later_;
+    unsigned asked_ = 0;
+    Session::Time now_{};
     Handlers handlers_;
     std::vector<Responder<proto::domain_create>> waiting_;
     std::vector<Stream> streams_;
@@ -162,7 +277,7 @@ private:
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
     ByteReader in(std::as_bytes(std::span(data, size)));
-    World world;
+    World world(in.u8());
     for (int steps = 0; steps < 2000 && in.left() >= 2; ++steps) {
         const std::uint8_t what = in.u8();
         world.step(what, in.u8(), in);
