@@ -168,6 +168,7 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
                 .reload = [this] { reload(); }},
       server_(host, handlers_) {
     events_.domain = [this](const DomainEvent& event) { subscriptions_.publish(event); };
+    events_.news = [this](const DomainNews& news) { subscriptions_.publish(news, host_.loop.clock().wall()); };
     events_.network = [this](const NetworkEvent& event) {
         if (event.event == Networks::kStarted) {
             if (auto settled = ports_.settle(event.uuid); !settled) {

@@ -240,7 +240,13 @@ vmm::Guest::Callbacks Guests::callbacks(const Uuid& uuid) {
                         emit(*domain, kResumed, 0);
                     }
                 },
-            .rebooted = [] {},
+            .rebooted = [this, uuid] { tell(uuid, DomainNews::Rebooted{}); },
+            .resized =
+                [this, uuid] {
+                    if (const Domain* const domain = find(uuid); domain != nullptr && domain->guest) {
+                        tell(uuid, DomainNews::Resized{domain->guest->spec().current_memory_kib});
+                    }
+                },
             .ended = [this, uuid](const vmm::Guest::Ended& end) { ended(uuid, end); },
             .monitor_lost =
                 [this, uuid](const Error& error) {
@@ -249,11 +255,25 @@ vmm::Guest::Callbacks Guests::callbacks(const Uuid& uuid) {
                     }
                 },
             .channel_changed =
-                [this, uuid](std::size_t) {
-                    if (const Domain* const domain = find(uuid)) {
-                        save_live(*domain);
+                [this, uuid](std::size_t index) {
+                    const Domain* const domain = find(uuid);
+                    if (domain == nullptr) {
+                        return;
                     }
-                }};
+                    save_live(*domain);
+                    const auto& channel = domain->shown().channels.at(index);
+                    if (channel.name == "org.qemu.guest_agent.0" && channel.live) {
+                        tell(uuid, DomainNews::Agent{channel.live->connected});
+                    }
+                },
+            .monitor_event = [this, uuid](const std::string& event,
+                                          const std::string& data) { tell(uuid, DomainNews::Monitor{event, data}); }};
+}
+
+void Guests::tell(const Uuid& uuid, const decltype(DomainNews::what)& what) {
+    if (const Domain* const domain = find(uuid)) {
+        deps_.events.news({domain->name, uuid, domain->active() ? domain->id : -1, what});
+    }
 }
 
 void Guests::ended(const Uuid& uuid, const vmm::Guest::Ended& end) {

@@ -109,6 +109,7 @@ private:
     Result<void> adopt(const std::string& text);
     void save_live(const Domain& domain);
     void emit(const Domain& domain, int event, int detail, bool gone = false);
+    void tell(const Uuid& uuid, const decltype(DomainNews::what)& what);
     // Runs an operation of a running guest and hands its uuid to `done`.
     template <class Operation>
     void on_running(const Uuid& uuid, Done done, Operation operation);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/names.h"
@@ -31,6 +33,23 @@ struct DomainEvent {
     int id = -1;
     int event = 0, detail = 0;
 };
+// The rest of what happens to a running guest.
+struct DomainNews {
+    struct Rebooted {};
+    struct Resized {
+        std::uint64_t memory_kib = 0;
+    };
+    struct Agent {
+        bool connected = false;  // a program in the guest opened or closed the agent's channel
+    };
+    struct Monitor {
+        std::string event, data;  // QEMU's own, as it came
+    };
+    std::string name;
+    Uuid uuid;
+    int id = -1;
+    std::variant<Rebooted, Resized, Agent, Monitor> what;
+};
 struct NetworkEvent {
     std::string name;
     Uuid uuid;
@@ -38,6 +57,7 @@ struct NetworkEvent {
 };
 struct Events {
     std::function<void(const DomainEvent&)> domain = [](const DomainEvent&) {};
+    std::function<void(const DomainNews&)> news = [](const DomainNews&) {};
     std::function<void(const NetworkEvent&)> network = [](const NetworkEvent&) {};
 };
 

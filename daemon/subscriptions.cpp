@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -191,6 +192,26 @@ void Subscriptions::publish(const DomainEvent& event) {
          .msg = {.dom = {.name = event.name, .uuid = event.uuid, .id = event.id},
                  .event = event.event,
                  .detail = event.detail}});
+}
+
+void Subscriptions::publish(const DomainNews& news, kernel::WallTime now) {
+    const proto::Domain dom{.name = news.name, .uuid = news.uuid, .id = news.id};
+    if (std::holds_alternative<DomainNews::Rebooted>(news.what)) {
+        publish<proto::domain_event_callback_reboot>({.callback_id = 0, .msg = {.dom = dom}});
+    } else if (const auto* const resized = std::get_if<DomainNews::Resized>(&news.what)) {
+        publish<proto::domain_event_callback_balloon_change>(
+            {.callback_id = 0, .msg = {.dom = dom, .actual = resized->memory_kib}});
+    } else if (const auto* const agent = std::get_if<DomainNews::Agent>(&news.what)) {
+        constexpr std::int32_t kConnected = 1, kDisconnected = 2, kChannel = 2;  // virConnectDomainEventAgentLifecycle…
+        publish<proto::domain_event_callback_agent_lifecycle>(
+            {.callback_id = 0, .dom = dom, .state = agent->connected ? kConnected : kDisconnected, .reason = kChannel});
+    } else if (const auto* const monitor = std::get_if<DomainNews::Monitor>(&news.what); any_monitor()) {
+        const auto since = now.time_since_epoch();
+        const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+        const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(since - seconds);
+        publish_monitor(dom, monitor->event, seconds.count(), static_cast<std::uint32_t>(micros.count()),
+                        monitor->data.empty() ? std::nullopt : std::optional(monitor->data));
+    }
 }
 
 void Subscriptions::publish(const NetworkEvent& event) {

@@ -84,6 +84,7 @@ public:
         }
     }
     void publish(const DomainEvent& event);
+    void publish(const DomainNews& news, kernel::WallTime now);
     void publish(const NetworkEvent& event);
 
 private:

@@ -113,6 +113,8 @@ public:
         std::function<void(Error)> monitor_lost{};  // the process lives, QMP does not
         // A program of the guest opened or closed its end of a channel (spec().channels[index].live).
         std::function<void(std::size_t index)> channel_changed{};
+        // Every event of QEMU's, as it came: its name, and its data as JSON (empty: it has none).
+        std::function<void(const std::string& name, const std::string& data)> monitor_event{};
     };
 
     Guest(Deps deps, Callbacks callbacks);

@@ -25,6 +25,11 @@ constexpr auto kLingering = 2s;
 // ---- what happens to it ------------------------------------------------------------------------
 
 void Guest::Machine::on_event(const qmp::Event& event) {
+    if (const auto told = callbacks_.monitor_event) {
+        // Names and texts are QEMU's, and so perhaps a guest's: bytes that are no UTF-8 are replaced.
+        told(qmp::printable(event.name, 100),
+             event.data.empty() ? "" : event.data.dump(-1, ' ', false, qmp::Json::error_handler_t::replace));
+    }
     if (event.name == "SHUTDOWN") {
         on_shutdown(event);
     } else if (event.name == "VSERPORT_CHANGE") {

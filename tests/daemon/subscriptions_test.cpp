@@ -137,6 +137,30 @@ TEST_F(SubscriptionsTest, OldClientsGetTheOldForm) {
     EXPECT_FALSE(subscriptions_.remove_old(*rig_.session, 0));
 }
 
+TEST_F(SubscriptionsTest, WhatHappensToAGuestReachesWhoAsked) {
+    for (const std::int32_t event : {1, 13, 18}) {
+        add<proto::Domain>(Class::domain, event, std::nullopt);
+    }
+    const auto tell = [&](const auto& what) {
+        subscriptions_.publish(DomainNews{.name = "a", .uuid = uuid(1), .id = 4, .what = what},
+                               kernel::WallTime(std::chrono::microseconds(5'000'007)));
+    };
+    tell(DomainNews::Rebooted{});
+    EXPECT_EQ(only<proto::domain_event_callback_reboot>().msg.dom.id, 4);
+    tell(DomainNews::Resized{.memory_kib = 65536});
+    EXPECT_EQ(only<proto::domain_event_callback_balloon_change>().msg.actual, 65536u);
+    tell(DomainNews::Agent{.connected = true});
+    EXPECT_EQ(only<proto::domain_event_callback_agent_lifecycle>().state, 1);
+    tell(DomainNews::Monitor{.event = "RTC_CHANGE", .data = "{}"});
+    EXPECT_TRUE(rig_.received().empty());
+    ASSERT_TRUE(subscriptions_.add_monitor(*rig_.session, std::nullopt, std::nullopt, false));
+    tell(DomainNews::Monitor{.event = "RTC_CHANGE", .data = ""});
+    const auto event = only<proto::domain_monitor_event>();
+    EXPECT_EQ(event.seconds, 5);
+    EXPECT_EQ(event.micros, 7u);
+    EXPECT_FALSE(event.details);
+}
+
 TEST_F(SubscriptionsTest, MonitorEventsAreChosenByNameAndDomain) {
     const proto::Domain a{.name = "a", .uuid = uuid(1)}, b{.name = "b", .uuid = uuid(2)};
     EXPECT_FALSE(subscriptions_.any_monitor());
