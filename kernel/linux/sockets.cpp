@@ -171,9 +171,14 @@ void take_descriptors(msghdr& message, std::vector<UniqueFd>& out) {
 
 // `flags` comes back as recvmsg left them.
 Result<Received> receive_with(int socket, std::size_t limit, int& flags) {
+    // Into a buffer that stays, since most of what comes is much smaller than what may: to make, clear and give back
+    // so much memory for each packet would cost more than all the rest.
+    thread_local std::vector<std::byte> scratch;
+    if (scratch.size() < limit) {
+        scratch.resize(limit);
+    }
     Received out;
-    out.bytes.resize(limit);
-    iovec data{.iov_base = out.bytes.data(), .iov_len = out.bytes.size()};
+    iovec data{.iov_base = scratch.data(), .iov_len = limit};
     Control control;
     msghdr message{};
     message.msg_iov = &data;
@@ -190,7 +195,7 @@ Result<Received> receive_with(int socket, std::size_t limit, int& flags) {
         return errno == EWOULDBLOCK ? would_wait("receiving") : fail_errno("receiving");
     }
     take_descriptors(message, out.fds);
-    out.bytes.resize(static_cast<std::size_t>(got));
+    out.bytes.assign(scratch.begin(), scratch.begin() + got);
     flags = message.msg_flags;
     return out;
 }
