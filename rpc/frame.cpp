@@ -57,19 +57,27 @@ Bytes encode_packet(const Header& header, ByteView payload, std::optional<std::u
 }
 
 void FrameReader::append(ByteView bytes, std::vector<UniqueFd> fds) {
-    if (at_ == buffer_.size()) {
-        buffer_.clear();
-        at_ = 0;
-        if (buffer_.capacity() > kKeptCapacity) {
-            buffer_.shrink_to_fit();
-        }
-    } else if (at_ >= buffer_.size() / 2) {
-        buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(at_));
-        at_ = 0;
+    forget_taken();
+    // Not doubled, as a vector would: of a packet of megabytes that is as much again for nothing.
+    if (const std::size_t needed = buffer_.size() + bytes.size(); needed > buffer_.capacity()) {
+        buffer_.reserve(needed + needed / 4);
     }
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     for (UniqueFd& fd : fds) {
         fds_.push_back(std::move(fd));
+    }
+}
+
+void FrameReader::forget_taken() {
+    if (at_ == buffer_.size()) {
+        buffer_.clear();
+        if (buffer_.capacity() > kKeptCapacity) {
+            Bytes().swap(buffer_);
+        }
+        at_ = 0;
+    } else if (at_ >= buffer_.size() / 2) {
+        buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(at_));
+        at_ = 0;
     }
 }
 
@@ -110,6 +118,9 @@ Result<std::optional<Header>> FrameReader::peek() {
     // A descriptor comes with a byte behind its packet; with no byte left there is no packet for it.
     if (fds_.size() > 4 * kMaxFds || (buffered() == 0 && !fds_.empty())) {
         return fail(Code::malformed, "descriptors that no packet announced");
+    }
+    if (at_ == buffer_.size()) {
+        forget_taken();
     }
     TRY(const auto found, shape());
     if (!found) {

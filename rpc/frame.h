@@ -79,6 +79,7 @@ private:
         bool has_count = false;
     };
     Result<std::optional<Shape>> shape() const;
+    void forget_taken();
 
     Bytes buffer_;
     std::size_t at_ = 0;
