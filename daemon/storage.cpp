@@ -223,21 +223,6 @@ void Storage::take(Pool& pool, Survey survey) {
     }
 }
 
-// After a change that is no volume's own: how it went is not the change's result.
-void Storage::resurvey(const Uuid& uuid, std::move_only_function<void()> then) {
-    const Pool* const pool = find(uuid);
-    if (pool == nullptr || !pool->active()) {
-        then();
-        return;
-    }
-    survey(*pool->live, [this, uuid, then = std::move(then), busy = Busy(*this, uuid)](Result<Survey> seen) mutable {
-        if (Pool* const still = find(uuid); seen && still != nullptr && still->active()) {
-            take(*still, std::move(*seen));
-        }
-        then();
-    });
-}
-
 // ---- up and down --------------------------------------------------------------------------------
 
 void Storage::make_place(const storage::PoolSpec& spec, std::uint32_t flags, Reply<void> reply) {

@@ -125,7 +125,6 @@ private:
     void bring_up(const storage::PoolSpec& spec, std::uint32_t flags, Reply<void> reply);
     void finish_start(const storage::PoolSpec& spec, Reply<void> reply);
     void make_place(const storage::PoolSpec& spec, std::uint32_t flags, Reply<void> reply);
-    void resurvey(const Uuid& uuid, std::move_only_function<void()> then);
     Result<void> read_file(const Store::Entry& entry);
     void emit(const storage::PoolSpec& spec, int event);
     Managed managed() const;

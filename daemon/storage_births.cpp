@@ -204,7 +204,8 @@ void Storage::fill_volume(std::shared_ptr<Birth> birth) {
     } else if (!birth->source && format != storage::Format::raw && format != storage::Format::dir) {
         runs.push_back(storage::make_image(birth->image));
     }
-    if (birth->source && !birth->in_group() && birth->wanted.capacity > birth->source->capacity) {
+    if (birth->source && !birth->in_group() && format != storage::Format::raw &&
+        birth->wanted.capacity > birth->source->capacity) {
         runs.push_back(storage::resize_image(birth->image.path, format, birth->wanted.capacity, false, false));
         runs.back().reads = birth->image.chain;
     }
@@ -237,6 +238,11 @@ void Storage::finish_volume(std::shared_ptr<Birth> birth) {
         *slow_,
         [birth]() -> Result<Seen> {
             Seen out;
+            if (birth->wanted.format == storage::Format::raw && birth->source) {
+                // qemu-img makes whole sectors.
+                TRY(const UniqueFd fd, os::open_disk(birth->image.path, true));
+                TRY_OK(os::set_size(fd, birth->wanted.capacity));
+            }
             if (birth->wanted.format == storage::Format::dir) {
                 TRY(out.volume, look_at_volume(birth->image.path));
             } else {

@@ -124,9 +124,9 @@ struct FormatDetails {
 
 // A <volume> to be made.
 struct VolumeSpec {
-    std::string name;
-    std::optional<std::uint64_t> capacity, allocation;
-    std::optional<Format> format;
+    std::string name{};
+    std::optional<std::uint64_t> capacity{}, allocation{};
+    std::optional<Format> format{};
     FormatDetails details{};
     Permissions permissions{};
     std::optional<Backing> backing{};

@@ -185,7 +185,7 @@ std::string format(const Volume& volume) {
     }
     write_details(w, volume);
     w.close();
-    if (volume.backing) {
+    if (volume.backing && volume.backing->path.starts_with('/')) {  // the schema knows local files only
         w.open("backingStore");
         w.leaf("path", volume.backing->path);
         w.empty("format", {{"type", std::string(kFormats.name(volume.backing->format.value_or(Format::unknown)))}});

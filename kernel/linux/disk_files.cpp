@@ -347,8 +347,14 @@ Result<void> overwrite(const UniqueFd& fd, std::uint64_t size, std::span<const s
 }
 
 Result<void> discard(const UniqueFd& fd, std::uint64_t size) {
-    if (size > 0 &&
-        ::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) < 0) {
+    struct stat info{};
+    if (::fstat(fd.get(), &info) < 0) {
+        return fail_errno("giving a volume's blocks back");
+    }
+    // The last block of a file is only given back as a whole.
+    const std::uint64_t length = S_ISREG(info.st_mode) ? (size + kChunk - 1) / kChunk * kChunk : size;
+    if (length > 0 &&
+        ::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(length)) < 0) {
         return errno == EOPNOTSUPP || errno == ENODEV
                    ? fail(Code::unsupported, "what the volume lies on cannot give blocks back (trim)")
                    : fail_errno("giving a volume's blocks back");
