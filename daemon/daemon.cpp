@@ -135,6 +135,15 @@ Guests::Deps guest_deps(Host& host, const Config& config, Networks& networks, Po
     return deps;
 }
 
+Emulator::Account emulator_account(const Config& config) {
+    const os::Account account = account_of(config.qemu_user, config.qemu_fallback_uid);
+    Emulator::Account out{.uid = account.uid, .gid = account.gid};
+    if (const auto kvm = os::group_id("kvm")) {
+        out.groups.push_back(*kvm);
+    }
+    return out;
+}
+
 Netsvc::Settings netsvc_settings(const Config& config, const CommandLine& line) {
     const os::Account account = account_of(config.netsvc_user, config.netsvc_fallback_uid);
     return {.program = line.netsvc.empty() ? beside_us("bascule-netsvc") : line.netsvc,
@@ -150,7 +159,7 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
       filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
       networks_(host, netsvc_, events_, [this](const Uuid& network) { return guests_.ports_of(network); }),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
-      emulator_(host, config.emulator),
+      emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
       storage_(host, [this](const PoolEvent& event) { tell(event); }),
       secrets_(host, [this](const SecretEvent& event) { tell(event); }),
@@ -179,7 +188,9 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
     };
     add_connect_handlers(handlers_, services_);
     add_node_handlers(handlers_, services_);
+    add_cpu_handlers(handlers_, services_);
     add_interface_handlers(handlers_, services_);
+    add_device_handlers(handlers_, services_);
     add_event_handlers(handlers_, services_);
     add_network_handlers(handlers_, services_);
     add_filter_handlers(handlers_, services_);

@@ -1,88 +1,121 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/emulator.h"
 
-#include <array>
-#include <charconv>
+#include <csignal>
 
-#include "kernel/linux/facts.h"
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "kernel/linux/host.h"
+#include "kernel/linux/stream.h"
 
 namespace bascule::daemon {
 
 namespace os = kernel::os;
 
-std::uint64_t parse_qemu_version(std::string_view text) {
-    constexpr std::string_view kWord = "version ";
-    const auto at = text.find(kWord);
-    if (at == std::string_view::npos) {
-        return 0;
-    }
-    text.remove_prefix(at + kWord.size());
-    std::array<std::uint64_t, 3> parts{};
-    for (std::uint64_t& part : parts) {
-        const auto [stop, ec] = std::from_chars(text.data(), text.data() + text.size(), part);
-        if (ec != std::errc() || part > 999) {
-            break;
-        }
-        text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
-        if (!text.starts_with('.')) {
-            break;
-        }
-        text.remove_prefix(1);
-    }
-    return parts[0] * 1'000'000 + parts[1] * 1'000 + parts[2];
+namespace {
+// A hundred questions on a slow and busy host.
+constexpr std::chrono::seconds kPatience{60};
+constexpr int kFirstChildFd = 3;  // kernel/io.h, Command::fds
+
+std::string_view name_of(vmm::Accelerator accelerator) { return accelerator == vmm::Accelerator::kvm ? "kvm" : "tcg"; }
+}  // namespace
+
+// What its answer rests on. That it cannot run is an answer, too, and good for as long.
+std::string Emulator::stamp(vmm::Accelerator accelerator) const {
+    return os::file_stamp(program_) + (accelerator == vmm::Accelerator::kvm ? os::file_stamp("/dev/kvm") : "");
 }
 
-void Emulator::ask(Asked asked) {
-    if (known_) {
-        asked(facts_);
+void Emulator::ask_best(std::move_only_function<void(vmm::Accelerator, const Result<Facts>&)> asked) {
+    if (os::file_stamp("/dev/kvm").empty()) {
+        ask(vmm::Accelerator::tcg,
+            [asked = std::move(asked)](const Result<Facts>& facts) mutable { asked(vmm::Accelerator::tcg, facts); });
         return;
     }
-    waiting_.push_back(std::move(asked));
-    if (waiting_.size() > 1) {
-        return;  // being asked already
-    }
-    run({"--version"}, [this](const std::string& version) {
-        facts_.version = parse_qemu_version(version);
-        run({"-machine", "help"}, [this](const std::string& machines) {
-            facts_.machines = vmm::parse_machines(machines);
-            answer();
-        });
+    ask(vmm::Accelerator::kvm, [this, asked = std::move(asked)](const Result<Facts>& facts) mutable {
+        if (facts) {
+            asked(vmm::Accelerator::kvm, facts);
+            return;
+        }
+        ask(vmm::Accelerator::tcg,
+            [asked = std::move(asked)](const Result<Facts>& other) mutable { asked(vmm::Accelerator::tcg, other); });
     });
 }
 
-// Runs it and hands over what it printed; empty when it cannot be run.
-void Emulator::run(const std::vector<std::string>& args, std::function<void(std::string)> then) {
-    auto output = os::scratch_file();
-    auto process = output ? host_.spawner.spawn({.program = program_,
-                                                 .args = args,
-                                                 .environment = {},
-                                                 .uid = std::nullopt,
-                                                 .gid = std::nullopt,
-                                                 .groups = {},
-                                                 .fds = {},
-                                                 .stdout_fd = output->get()})
-                          : std::unexpected(output.error());
-    if (!process) {
-        host_.loop.defer([then = std::move(then)] { then({}); });
+void Emulator::ask(vmm::Accelerator accelerator, Asked asked) {
+    const std::string stamp = this->stamp(accelerator);
+    if (const auto known = known_.find(accelerator); known != known_.end() && known->second.stamp == stamp) {
+        asked(known->second.facts);
         return;
     }
-    output_ = std::move(*output);
-    process_ = std::move(*process);
-    watch_ = host_.loop.watch(process_->pidfd(), true, false, [this, then = std::move(then)](kernel::Ready) {
-        const auto next = then;  // this closure goes with the watch
-        std::string text = os::read_whole(output_);
-        (void)process_->running();
-        process_.reset();
-        watch_.reset();
-        next(std::move(text));
-    });
+    if (const auto asking = asking_.find(accelerator); asking != asking_.end()) {
+        asking->second.waiting.push_back(std::move(asked));
+        return;
+    }
+    Asking& asking = asking_[accelerator];
+    asking.stamp = stamp;
+    asking.waiting.push_back(std::move(asked));
+    if (auto started = start(accelerator, asking); !started) {
+        answered(accelerator, std::unexpected(std::move(started).error()));
+    }
 }
 
-void Emulator::answer() {
-    known_ = facts_.version != 0;  // a QEMU that is installed later is found
-    for (Asked& asked : std::exchange(waiting_, {})) {
-        asked(facts_);
+Result<void> Emulator::start(vmm::Accelerator accelerator, Asking& asking) {
+    const std::string path = fmt::format("/run/bascule/probe-{}", name_of(accelerator));
+    const std::string socket = host_.files.real(path);
+    TRY(const UniqueFd listener, os::listen_unix(socket));
+    TRY(asking.process, host_.spawner.spawn({.program = program_,
+                                             .args = vmm::probe_arguments(name_of(accelerator), kFirstChildFd),
+                                             .environment = {},
+                                             .uid = account_.uid,
+                                             .gid = account_.gid,
+                                             .groups = account_.groups,
+                                             .fds = {listener.get()}}));
+    auto stream = os::connect_unix(socket);
+    TRY_OK(host_.files.remove(path));
+    if (!stream) {
+        return std::unexpected(std::move(stream).error());
     }
+    asking.patience = host_.loop.at(host_.loop.clock().now() + kPatience, [this, accelerator] {
+        answered(accelerator, fail(Code::timeout, "it does not answer"));
+    });
+    asking.probe = vmm::Probe::over(
+        host_.loop, std::move(*stream), accelerator == vmm::Accelerator::kvm ? "host" : "max",
+        [this, accelerator](Result<vmm::EmulatorFacts> facts) { answered(accelerator, std::move(facts)); });
+    return {};
+}
+
+void Emulator::answered(vmm::Accelerator accelerator, Result<vmm::EmulatorFacts> facts) {
+    Asking asking = std::move(asking_[accelerator]);
+    asking_.erase(accelerator);
+    if (asking.process) {
+        see_off(std::move(asking.process));
+    }
+    Result<Facts> result = fail(Code::internal, "");
+    if (facts) {
+        result = std::make_shared<const vmm::EmulatorFacts>(std::move(*facts));
+    } else {
+        log::info("{} cannot be asked about itself under {}: {}", program_, name_of(accelerator),
+                  facts.error().message);
+        result = std::unexpected(
+            std::move(facts).error().in(fmt::format("{} cannot be asked: is qemu-system-x86 installed?", program_)));
+    }
+    known_.insert_or_assign(accelerator, Known{.stamp = asking.stamp, .facts = result});
+    for (Asked& asked : asking.waiting) {
+        asked(result);
+    }
+    // The probe's own callback may be running: it goes from the loop.
+    host_.loop.defer([asking = std::make_shared<Asking>(std::move(asking))] {});
+}
+
+void Emulator::see_off(std::unique_ptr<kernel::Process> process) {
+    (void)process->signal(SIGKILL);  // it has nothing to lose
+    const int pid = process->pid();
+    auto watch = host_.loop.watch(process->pidfd(), true, false, [this, pid](kernel::Ready) {
+        (void)leaving_.at(pid).process->running();
+        leaving_.erase(pid);
+    });
+    leaving_[pid] = {.process = std::move(process), .watch = std::move(watch)};
 }
 
 }  // namespace bascule::daemon

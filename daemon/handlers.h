@@ -48,6 +48,8 @@ struct Services {
 
 void add_connect_handlers(rpc::Handlers& handlers, Services& services);
 void add_node_handlers(rpc::Handlers& handlers, Services& services);  // the host's processors and memory
+void add_cpu_handlers(rpc::Handlers& handlers, Services& services);   // capabilities and processor models
+void add_device_handlers(rpc::Handlers& handlers, Services& services);
 void add_interface_handlers(rpc::Handlers& handlers, Services& services);
 void add_event_handlers(rpc::Handlers& handlers, Services& services);  // registering for events, all classes
 void add_network_handlers(rpc::Handlers& handlers, Services& services);

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "base/version.h"
-#include "daemon/emulator.h"
 #include "daemon/handlers.h"
 #include "kernel/linux/facts.h"
 #include "rpc/proto_bascule.h"
@@ -36,7 +35,7 @@ Result<void> check_uri(const std::optional<std::string>& name) {
     return {};
 }
 
-void add_connection(rpc::Handlers& h, Services& s) {
+void add_connection(rpc::Handlers& h) {
     h.add<proto::connect_open>(
         [](Call&, const proto::connect_open_args& args) -> Result<void> { return check_uri(args.name); });
     h.add<proto::connect_get_uri>([](Call&, const proto::connect_get_uri::Args&) -> Result<proto::connect_get_uri_ret> {
@@ -54,35 +53,9 @@ void add_connection(rpc::Handlers& h, Services& s) {
         [](Call&, const proto::connect_get_lib_version::Args&) -> Result<proto::connect_get_lib_version_ret> {
             return proto::connect_get_lib_version_ret{kLibraryVersion};
         });
-    h.add<proto::connect_get_version>(
-        [&s](Call&, const proto::connect_get_version::Args&, Responder<proto::connect_get_version> responder) {
-            s.emulator.ask([r = std::move(responder)](const Emulator::Facts& facts) mutable {
-                if (facts.version == 0) {
-                    r.fail({Code::internal, "QEMU cannot be run: is qemu-system-x86 installed?"});
-                } else {
-                    r.ok({facts.version});
-                }
-            });
-        });
     h.add<proto::connect_is_secure>(
         [](Call&, const proto::connect_is_secure::Args&) -> Result<proto::connect_is_secure_ret> {
             return proto::connect_is_secure_ret{1};  // a Unix socket
-        });
-}
-
-void add_host(rpc::Handlers& h, Services& s) {
-    h.add<proto::connect_get_capabilities>([&s](Call&, const proto::connect_get_capabilities::Args&,
-                                                Responder<proto::connect_get_capabilities> responder) {
-        s.emulator.ask([&s, r = std::move(responder)](const Emulator::Facts& emulator) mutable {
-            vmm::HostFacts facts = s.facts;
-            facts.machines = emulator.machines;
-            facts.kvm = os::kvm_usable();
-            r.ok({vmm::capabilities_xml(facts)});
-        });
-    });
-    h.add<proto::connect_get_max_vcpus>(
-        [](Call&, const proto::connect_get_max_vcpus_args&) -> Result<proto::connect_get_max_vcpus_ret> {
-            return proto::connect_get_max_vcpus_ret{255};  // of QEMU's pc machines without an IOMMU
         });
 }
 
@@ -116,8 +89,7 @@ void add_own(rpc::Handlers& h, Services& s) {
 }  // namespace
 
 void add_connect_handlers(rpc::Handlers& handlers, Services& services) {
-    add_connection(handlers, services);
-    add_host(handlers, services);
+    add_connection(handlers);
     add_own(handlers, services);
 }
 

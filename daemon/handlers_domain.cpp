@@ -263,6 +263,10 @@ void add_facts(rpc::Handlers& h, Services& s) {
         return of_domain<proto::domain_get_autostart_ret>(s, args.dom,
                                                           [](const Domain& d) { return d.autostart ? 1 : 0; });
     });
+    // Starting once with the host and not again is not there.
+    h.add<proto::domain_get_autostart_once>([&s](Call&, const proto::domain_get_autostart_once_args& args) {
+        return of_domain<proto::domain_get_autostart_once_ret>(s, args.dom, [](const Domain&) { return 0; });
+    });
     // What there is none of yet: saved images, snapshots, checkpoints, security labels, taints.
     h.add<proto::domain_has_managed_save_image>([&s](Call&, const proto::domain_has_managed_save_image_args& args) {
         return of_domain<proto::domain_has_managed_save_image_ret>(s, args.dom, [](const Domain&) { return 0; });

@@ -137,6 +137,11 @@ void add_jobs(rpc::Handlers& h, Services& s) {
 // ---- labels: there is no security driver, so nothing has one
 
 void add_labels(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_get_launch_security_info>([&s](Call&, const proto::domain_get_launch_security_info_args& args)
+                                                      -> Result<proto::domain_get_launch_security_info_ret> {
+        TRY_OK(s.guests.running(args.dom.uuid));
+        return proto::domain_get_launch_security_info_ret{};
+    });
     h.add<proto::domain_get_security_label>(
         [&s](Call&, const proto::domain_get_security_label_args& args) -> Result<proto::domain_get_security_label_ret> {
             TRY_OK(s.guests.by_uuid(args.dom.uuid));

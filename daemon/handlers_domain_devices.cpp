@@ -72,6 +72,20 @@ Result<proto::domain_interface_stats_ret> counters(const Domain& domain, const s
     return fail(Code::invalid_argument, fmt::format("'{}' is not a known interface", device));
 }
 
+// The name that the guest gave when it asked for an address.
+Result<std::string> leased_name(const Services& s, const Domain& domain) {
+    const auto& interfaces = domain.guest->spec().interfaces;
+    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
+        for (const dhcp::Lease& lease :
+             domain.nics[i].network ? s.netsvc.leases(*domain.nics[i].network) : std::vector<dhcp::Lease>()) {
+            if (lease.port == *interfaces[i].mac && !lease.hostname.empty()) {
+                return lease.hostname;
+            }
+        }
+    }
+    return fail(Code::unsupported, fmt::format("no hostname found for domain {}: no lease of it has one", domain.name));
+}
+
 void open_console(Services& s, const proto::domain_open_console_args& args,
                   Responder<proto::domain_open_console> responder) {
     constexpr std::uint32_t kForce = 1, kSafe = 2;
@@ -109,6 +123,17 @@ void add_domain_device_handlers(rpc::Handlers& h, Services& s) {
         [&s](Call&, const proto::domain_interface_stats_args& args) -> Result<proto::domain_interface_stats_ret> {
             TRY(const Domain* const domain, running(s, args.dom));
             return counters(*domain, args.device);
+        });
+    h.add<proto::domain_get_hostname>(
+        [&s](Call&, const proto::domain_get_hostname_args& args) -> Result<proto::domain_get_hostname_ret> {
+            constexpr std::uint32_t kLease = 1, kAgent = 2;
+            TRY_OK(check_flags(args.flags, kLease | kAgent, "qemuDomainGetHostname"));
+            TRY(const Domain* const domain, running(s, args.dom));
+            if ((args.flags & kLease) == 0) {
+                return fail(Code::unsupported, "QEMU guest agent is not configured");
+            }
+            TRY(std::string name, leased_name(s, *domain));
+            return proto::domain_get_hostname_ret{std::move(name)};
         });
     h.add<proto::domain_open_console>(
         [&s](Call&, const proto::domain_open_console_args& args, Responder<proto::domain_open_console> responder) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "daemon/handlers.h"
+#include "daemon/metadata.h"
 #include "rpc/constants.h"
 #include "rpc/proto_network.h"
 #include "rpc/session.h"
@@ -176,6 +177,37 @@ void add_facts(rpc::Handlers& h, Services& s) {
         });
 }
 
+Notes notes_of(network::Spec& spec) {
+    return {.title = spec.title, .description = spec.description, .metadata = spec.metadata};
+}
+
+void add_notes(rpc::Handlers& h, Services& s) {
+    h.add<proto::network_get_metadata>(
+        [&s](Call&, const proto::network_get_metadata_args& args) -> Result<proto::network_get_metadata_ret> {
+            TRY_OK(check_flags(args.flags, kAffectLive | kAffectConfig, "networkGetMetadata"));
+            TRY(const Network* const network, s.networks.by_uuid(args.network.uuid));
+            if ((args.flags & kAffectLive) != 0 && !network->active()) {
+                return fail(Code::invalid_state, "network is not running");
+            }
+            const bool config = (args.flags & kAffectConfig) != 0 && network->persistent();
+            network::Spec spec = config ? *network->definition : network->shown();
+            TRY(std::string text, get_note(notes_of(spec), args.type, args.uri, Code::no_network_metadata));
+            return proto::network_get_metadata_ret{std::move(text)};
+        });
+    h.add<proto::network_set_metadata>([&s](Call&, const proto::network_set_metadata_args& args) -> Result<void> {
+        TRY_OK(check_flags(args.flags, kAffectLive | kAffectConfig, "networkSetMetadata"));
+        const auto set = [&](network::Spec& spec) {
+            return set_note(notes_of(spec), args.type, args.metadata, args.key, args.uri);
+        };
+        TRY_OK(s.networks.annotate(args.network.uuid, (args.flags & kAffectLive) != 0,
+                                   (args.flags & kAffectConfig) != 0, set));
+        TRY(const Network* const network, s.networks.by_uuid(args.network.uuid));
+        s.subscriptions.publish<proto::network_event_callback_metadata_change>(
+            {.net = to_wire(*network), .type = args.type, .nsuri = args.uri});
+        return {};
+    });
+}
+
 }  // namespace
 
 proto::Network to_wire(const Network& network) {
@@ -186,6 +218,7 @@ void add_network_handlers(rpc::Handlers& handlers, Services& services) {
     add_lookups(handlers, services);
     add_life_cycle(handlers, services);
     add_facts(handlers, services);
+    add_notes(handlers, services);
 }
 
 }  // namespace bascule::daemon

@@ -252,7 +252,7 @@ void add_memory(rpc::Handlers& h) {
             TRY(const auto nodes, nodes_from(args.start_cell, args.maxcells));
             proto::node_get_cells_free_memory_ret ret;
             for (const kernel::HostNode& node : nodes) {
-                ret.cells.push_back(node.free_kib);
+                ret.cells.push_back(node.free_kib * 1024);
             }
             return ret;
         });

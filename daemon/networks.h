@@ -54,6 +54,9 @@ public:
     Result<void> destroy(const Uuid& uuid);
     Result<void> undefine(const Uuid& uuid);
     Result<void> set_autostart(const Uuid& uuid, bool on);
+    // Changes notes of what runs, of the definition, or (neither) of what the network shows. On an error nothing is.
+    using Edit = std::function<Result<void>(network::Spec&)>;
+    Result<void> annotate(const Uuid& uuid, bool live, bool config, const Edit& edit);
 
     Result<const Network*> by_name(std::string_view name) const;
     Result<const Network*> by_uuid(const Uuid& uuid) const;

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
 #include "base/xml.h"
+#include "vmm/cpu_models.h"
 
 namespace bascule::vmm {
 
@@ -37,47 +37,98 @@ T number(std::string_view text) {
     return value;
 }
 
-// "pc   Standard PC (i440FX + PIIX, 1996) (alias of pc-i440fx-7.2)"
-std::optional<MachineType> parse_machine(std::string_view line) {
-    const auto end = line.find(' ');
-    if (end == std::string_view::npos) {
-        return std::nullopt;
+// "0-1", "0,4": numbers in order, runs joined.
+std::string cpu_list(const std::vector<unsigned>& cpus) {
+    std::string out;
+    for (std::size_t i = 0; i < cpus.size();) {
+        std::size_t last = i;
+        while (last + 1 < cpus.size() && cpus[last + 1] == cpus[last] + 1) {
+            ++last;
+        }
+        out += fmt::format("{}{}", out.empty() ? "" : ",", cpus[i]);
+        if (last > i) {
+            out += fmt::format("-{}", cpus[last]);
+        }
+        i = last + 1;
     }
-    MachineType out;
-    out.name = std::string(line.substr(0, end));
-    constexpr std::string_view kAlias = "(alias of ";
-    if (const auto at = line.find(kAlias); at != std::string_view::npos) {
-        const std::string_view rest = line.substr(at + kAlias.size());
-        out.canonical = std::string(rest.substr(0, rest.find(')')));
+    return out;
+}
+
+void write_cpu(xml::Writer& w, const HostFacts& host) {
+    const CpuInfo& cpu = host.cpu;
+    w.open("cpu");
+    w.leaf("arch", host.arch);
+    if (!host.cpu_model.empty()) {
+        w.leaf("model", host.cpu_model);
     }
-    const bool ours =
-        out.name == "q35" || out.name == "pc" || out.name.starts_with("pc-q35-") || out.name.starts_with("pc-i440fx-");
-    return ours ? std::optional(out) : std::nullopt;
+    if (!cpu.vendor.empty()) {
+        w.leaf("vendor", cpu.vendor);
+    }
+    if (cpu.microcode != 0) {
+        w.empty("microcode", {{"version", std::to_string(cpu.microcode)}});
+    }
+    if (cpu.family != 0) {
+        w.empty("signature", {{"family", std::to_string(cpu.family)},
+                              {"model", std::to_string(cpu.model_number)},
+                              {"stepping", std::to_string(cpu.stepping)}});
+    }
+    const kernel::HostTopology& topology = host.topology;
+    w.empty("topology", {{"sockets", std::to_string(topology.sockets_per_node())},
+                         {"dies", std::to_string(topology.dies_per_socket())},
+                         {"cores", std::to_string(topology.cores_per_die())},
+                         {"threads", std::to_string(topology.threads_per_core())}});
+    if (cpu.address_bits != 0) {
+        w.empty("maxphysaddr", {{"mode", "emulate"}, {"bits", std::to_string(cpu.address_bits)}});
+    }
+    for (std::string feature : host.cpu_features) {
+        std::ranges::replace(feature, '.', '-');  // libvirt's schema of this place knows no "sse4.1"
+        w.empty("feature", {{"name", feature}});
+    }
+    if (!topology.nodes.empty()) {
+        for (const kernel::PagePool& pool : topology.nodes.front().pages) {
+            w.empty("pages", {{"unit", "KiB"}, {"size", std::to_string(pool.size_kib)}});
+        }
+    }
+    w.close();
+}
+
+void write_node(xml::Writer& w, const kernel::HostNode& node, const std::vector<kernel::HostCpu>& cpus) {
+    w.open("cell", {{"id", std::to_string(node.id)}});
+    w.leaf("memory", std::to_string(node.memory_kib), {{"unit", "KiB"}});
+    for (const kernel::PagePool& pool : node.pages) {
+        w.leaf("pages", std::to_string(pool.total), {{"unit", "KiB"}, {"size", std::to_string(pool.size_kib)}});
+    }
+    if (!node.distances.empty()) {
+        w.open("distances");
+        for (const auto& [other, distance] : node.distances) {
+            w.empty("sibling", {{"id", std::to_string(other)}, {"value", std::to_string(distance)}});
+        }
+        w.close();
+    }
+    w.open("cpus", {{"num", std::to_string(node.cpus.size())}});
+    for (const kernel::HostCpu& cpu : cpus) {
+        if (std::ranges::find(node.cpus, cpu.id) != node.cpus.end()) {
+            w.empty("cpu", {{"id", std::to_string(cpu.id)},
+                            {"socket_id", std::to_string(cpu.socket)},
+                            {"die_id", std::to_string(cpu.die)},
+                            {"core_id", std::to_string(cpu.core)},
+                            {"siblings", cpu_list(cpu.siblings)}});
+        }
+    }
+    w.close();
+    w.close();
 }
 
 void write_host(xml::Writer& w, const HostFacts& host) {
     w.open("host");
     w.leaf("uuid", format(host.uuid));
-    w.open("cpu");
-    w.leaf("arch", host.arch);
-    if (!host.cpu.vendor.empty()) {
-        w.leaf("vendor", host.cpu.vendor);
-    }
-    w.empty("topology", {{"sockets", std::to_string(host.cpu.sockets)},
-                         {"dies", "1"},
-                         {"cores", std::to_string(host.cpu.cores)},
-                         {"threads", std::to_string(host.cpu.threads)}});
-    w.close();
+    write_cpu(w, host);
+    w.empty("power_management");
     w.open("topology");
-    w.open("cells", {{"num", "1"}});
-    w.open("cell", {{"id", "0"}});
-    w.leaf("memory", std::to_string(host.memory_kib), {{"unit", "KiB"}});
-    w.open("cpus", {{"num", std::to_string(host.cpu.cpus)}});
-    for (unsigned i = 0; i < host.cpu.cpus; ++i) {
-        w.empty("cpu", {{"id", std::to_string(i)}});
+    w.open("cells", {{"num", std::to_string(host.topology.nodes.size())}});
+    for (const kernel::HostNode& node : host.topology.nodes) {
+        write_node(w, node, host.topology.cpus);
     }
-    w.close();
-    w.close();
     w.close();
     w.close();
     w.close();
@@ -95,6 +146,9 @@ void write_guest(xml::Writer& w, const HostFacts& host) {
             attrs.emplace_back("canonical", machine.canonical);
         }
         attrs.emplace_back("maxCpus", std::to_string(machine.max_cpus));
+        if (machine.deprecated) {
+            attrs.emplace_back("deprecated", "yes");
+        }
         w.leaf("machine", machine.name, attrs);
     }
     w.empty("domain", {{"type", "qemu"}});
@@ -105,25 +159,36 @@ void write_guest(xml::Writer& w, const HostFacts& host) {
     w.open("features");
     w.empty("acpi", {{"default", "on"}, {"toggle", "yes"}});
     w.empty("apic", {{"default", "on"}, {"toggle", "no"}});
+    w.empty("cpuselection");
+    w.empty("deviceboot");
     w.close();
     w.close();
 }
 
+// "pc-q35-7.2" as {7, 2}; none for an alias.
+std::vector<unsigned> version_of(std::string_view machine) {
+    std::vector<unsigned> out;
+    for (auto rest = machine.substr(std::min(machine.rfind('-') + 1, machine.size())); !rest.empty();) {
+        const auto dot = rest.find('.');
+        out.push_back(number(rest.substr(0, dot)));
+        rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
+    }
+    return out;
+}
+
 }  // namespace
 
-std::vector<MachineType> parse_machines(std::string_view text) {
-    std::vector<MachineType> out;
-    each_line(text, [&](std::string_view line) {
-        if (auto machine = parse_machine(line)) {
-            out.push_back(std::move(*machine));
-        }
+bool is_our_machine(std::string_view name) {
+    return name == "q35" || name == "pc" || name.starts_with("pc-q35-") || name.starts_with("pc-i440fx-");
+}
+
+void sort_machines(std::vector<MachineType>& machines) {
+    const auto place = [](const MachineType& machine) {
+        return machine.name == "q35" ? 0 : machine.name == "pc" ? 1 : machine.name.starts_with("pc-q35-") ? 2 : 3;
+    };
+    std::ranges::stable_sort(machines, [&](const MachineType& a, const MachineType& b) {
+        return place(a) != place(b) ? place(a) < place(b) : version_of(a.name) > version_of(b.name);
     });
-    if (out.empty()) {
-        return {{"q35", "", 255}, {"pc", "", 255}};
-    }
-    // Clients take the first as the default.
-    std::ranges::stable_partition(out, [](const MachineType& m) { return m.name == "q35"; });
-    return out;
 }
 
 CpuInfo parse_cpuinfo(std::string_view text) {
@@ -150,7 +215,23 @@ CpuInfo parse_cpuinfo(std::string_view text) {
         } else if (key == "model name" && out.model.empty()) {
             out.model = std::string(value);
         } else if (key == "vendor_id" && out.vendor.empty()) {
-            out.vendor = value == "GenuineIntel" ? "Intel" : value == "AuthenticAMD" ? "AMD" : std::string(value);
+            out.vendor = vendor_name(value);
+        } else if (key == "cpu family") {
+            out.family = number(value);
+        } else if (key == "model") {
+            out.model_number = number(value);
+        } else if (key == "stepping") {
+            out.stepping = number(value);
+        } else if (key == "microcode" && value.starts_with("0x")) {
+            std::from_chars(value.data() + 2, value.data() + value.size(), out.microcode, 16);
+        } else if (key == "address sizes") {
+            out.address_bits = number(value);
+        } else if (key == "flags" && out.flags.empty()) {
+            for (std::string_view rest = value; !rest.empty();) {
+                const auto space = rest.find(' ');
+                out.flags.emplace_back(rest.substr(0, space));
+                rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
+            }
         }
     });
     out.cpus = std::max(cpus, 1U);
@@ -182,7 +263,9 @@ std::string capabilities_xml(const HostFacts& host) {
     xml::Writer w;
     w.open("capabilities");
     write_host(w, host);
-    write_guest(w, host);
+    if (!host.machines.empty()) {
+        write_guest(w, host);
+    }
     return w.take();
 }
 

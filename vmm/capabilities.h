@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/names.h"
+#include "kernel/host_facts.h"
 
 namespace bascule::vmm {
 
@@ -14,12 +15,14 @@ namespace bascule::vmm {
 struct MachineType {
     std::string name{}, canonical{};
     unsigned max_cpus = 255;
+    bool deprecated = false;
     bool operator==(const MachineType&) const = default;
 };
 
-// From the text of `qemu-system-x86_64 -machine help`: the types we can run, q35 first. Never empty: text that
-// says nothing gives q35 and pc.
-std::vector<MachineType> parse_machines(std::string_view text);
+// Those that we can run: q35 and pc with their versions.
+bool is_our_machine(std::string_view name);
+// Clients take the first as the default: q35, then pc, then the versions, newest first.
+void sort_machines(std::vector<MachineType>& machines);
 
 // The processors of the host, from the text of /proc/cpuinfo.
 struct CpuInfo {
@@ -27,6 +30,10 @@ struct CpuInfo {
     unsigned cpus = 1;                             // online
     unsigned sockets = 1, cores = 1, threads = 1;  // cores a socket, threads a core
     unsigned mhz = 0;
+    unsigned family = 0, model_number = 0, stepping = 0;
+    unsigned address_bits = 0;  // of physical addresses
+    std::uint64_t microcode = 0;
+    std::vector<std::string> flags{};  // the kernel's names
     bool operator==(const CpuInfo&) const = default;
 };
 CpuInfo parse_cpuinfo(std::string_view text);
@@ -41,7 +48,10 @@ struct HostFacts {
     std::uint64_t memory_kib = 0;
     bool kvm = false;  // /dev/kvm can be opened
     std::string emulator = "/usr/bin/qemu-system-x86_64";
-    std::vector<MachineType> machines{};
+    std::vector<MachineType> machines{};  // empty: there is no QEMU
+    kernel::HostTopology topology{};
+    std::string cpu_model{};                  // the largest that the host's processor has all of; empty: unknown
+    std::vector<std::string> cpu_features{};  // and what it has beyond
 };
 
 // What clients ask for first: <capabilities>.

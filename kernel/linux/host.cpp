@@ -348,7 +348,8 @@ std::string file_stamp(const std::string& path) {
     if (::stat(path.c_str(), &status) != 0) {
         return {};
     }
-    return fmt::format("{}.{:09}/{}/{}", status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_size, status.st_ino);
+    return fmt::format("{}.{:09}/{}.{:09}/{}/{}", status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec,
+                       status.st_ctim.tv_nsec, status.st_size, status.st_ino);
 }
 
 }  // namespace bascule::kernel::os

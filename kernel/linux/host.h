@@ -59,7 +59,8 @@ std::uint64_t resident_kib(int pid);
 Result<std::vector<unsigned>> affinity(int thread);
 Result<void> set_affinity(int thread, const std::vector<unsigned>& cpus);
 
-// Nanosecond time of a file's last change, with its size: whether it is still the same program. Empty: no such file.
+// Times of a file's last changes, its owner's and mode's included, with its size: whether it is still the same. Empty:
+// no such file.
 std::string file_stamp(const std::string& path);
 
 }  // namespace bascule::kernel::os

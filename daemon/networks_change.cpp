@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Changes of a network's notes: nothing of it is in the kernel.
+#include "daemon/networks.h"
+#include "network/xml.h"
+
+namespace bascule::daemon {
+
+Result<void> Networks::annotate(const Uuid& uuid, bool live, bool config, const Edit& edit) {
+    TRY_OK(by_uuid(uuid));
+    Network& network = *find(uuid);
+    if (live && !network.active()) {
+        return fail(Code::invalid_state, "network is not running");
+    }
+    if (config && !network.persistent()) {
+        return fail(Code::invalid_state, "transient networks do not have any persistent config");
+    }
+    const bool both = !live && !config;  // whichever the network shows
+    std::optional<network::Spec> running, defined;
+    if (live || (both && network.active())) {
+        running = *network.live;
+        TRY_OK(edit(*running));
+    }
+    if (config || (both && !network.active())) {
+        defined = *network.definition;
+        TRY_OK(edit(*defined));
+        TRY_OK(definitions_.save(defined->name, network::format(*defined)));
+        network.definition = std::move(defined);
+    }
+    if (running) {
+        TRY_OK(live_.save(running->name, network::format(*running)));
+        network.live = std::move(running);
+    }
+    return {};
+}
+
+}  // namespace bascule::daemon
