@@ -3,7 +3,7 @@
 # type='kvm' guests on `default`: lease, names, the world behind NAT, each other; their frames go through vhost-net, or
 # not where the definition says so.
 # lab: namespaces=host
-# time: 120
+# time: 240
 . "$BASCULE_TOP/tests/support/lib.sh"
 trap tear_down EXIT
 needs_daemon

@@ -103,7 +103,9 @@ class Host:
                                    ("out", folder, "")):
             result += ["-virtfs", f"local,path={path},mount_tag={tag},security_model=none{options}"]
         if needs["disk"]:
-            result += ["-drive", f"file={folder}/disk.img,format=raw,if=none,id=disk,cache=writeback",
+            # unsafe: what the host wrote is in this machine's page cache, which outlives QEMU; a flush beyond that only
+            # costs time. What the host had not written yet is lost with it.
+            result += ["-drive", f"file={folder}/disk.img,format=raw,if=none,id=disk,cache=unsafe",
                        "-device", "virtio-blk-pci,drive=disk"]
         for number in range(needs["igb"]):
             # A root port each: virtual functions take device numbers of the bus that their NIC is on.

@@ -195,12 +195,16 @@ XML
 
 # guest NAME [--time SECONDS] COMMAND…: runs a command in a running guest of guest_xml; its output, its status. 125:
 # nobody answers there in time.
+declare -A guest_channel # by name; asked for once, and again when it is gone: each start of a guest has its own
 guest() {
-    local name=$1 socket
+    local name=$1 socket=${guest_channel[$1]:-}
     shift
-    socket=$(v dumpxml "$name" | awk -F"'" '/<source mode=.bind. path=/ { path = $4 }
-                                            /<target .*name=.bascule.responder./ { print path; exit }')
-    [[ -S $socket ]] || { echo "guest $name has no channel bascule.responder" >&2; return 125; }
+    if [[ ! -S $socket ]]; then
+        socket=$(v dumpxml "$name" | awk -F"'" '/<source mode=.bind. path=/ { path = $4 }
+                                                /<target .*name=.bascule.responder./ { print path; exit }')
+        [[ -S $socket ]] || { echo "guest $name has no channel bascule.responder" >&2; return 125; }
+        guest_channel[$name]=$socket
+    fi
     "$BASCULE_TOP/tests/support/responder.py" "$socket" "$@"
 }
 

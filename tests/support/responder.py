@@ -1,13 +1,14 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -IS
 # SPDX-License-Identifier: GPL-2.0-or-later
 """responder.py SOCKET [--time SECONDS] COMMAND…
 
 Runs a command on the other side of a channel, where guest/responder.c listens, prints its output and ends with its
 status; 124 when its time is up (60 seconds unless told), 125 when nobody answers. The words of the command are
 joined by spaces for the shell there, as ssh does.
+
+Few imports and no site packages: under emulation each costs tenths of a second, and tests call this often.
 """
-import re
-import secrets
+import os
 import socket
 import sys
 import time
@@ -32,7 +33,7 @@ class Responder:
         """Returns (status, output bytes); NoResponder when there is no answer."""
         if "\n" in command or "\0" in command:
             raise ValueError("a command is one line")
-        name = secrets.token_hex(16)
+        name = os.urandom(16).hex()
         deadline = time.monotonic() + seconds + self.patience
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             try:
@@ -45,15 +46,17 @@ class Responder:
             return self._answer(channel, name.encode(), deadline)
 
     def _answer(self, channel, name, deadline):
-        # What is still on its way to a client before us comes first; our name is not in it.
-        header = re.compile(re.escape(name) + rb" (\d{1,3}) (\d{1,8})\n")
+        """What is still on its way to a client before us comes first; our name is not in it."""
         seen = bytearray()
         while True:
-            found = header.search(seen)
-            if found and len(seen) - found.end() >= int(found[2]):
-                return int(found[1]), bytes(seen[found.end():found.end() + int(found[2])])
-            if not found:
-                del seen[:-200]
+            start = seen.find(name + b" ")
+            end = seen.find(b"\n", start) if start >= 0 else -1
+            if end >= 0:
+                status, length = (int(word) for word in seen[start + len(name):end].split())
+                if len(seen) - end > length:
+                    return status, bytes(seen[end + 1:end + 1 + length])
+            elif start < 0:
+                del seen[:-len(name)]
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NoResponder(f"{self.path}: no answer in time")
