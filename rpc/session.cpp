@@ -84,9 +84,12 @@ void Session::pump() {
     pumping_ = true;
     over_.clear();
     waiting_ = false;
+    if (std::exchange(writable_, false)) {
+        tell_writable();
+    }
     for (std::size_t turn = 0; !broken_ && phase_ != Phase::closed; ++turn) {
         if (outbox_.size() >= limits_.queue_high) {
-            waiting_ = true;
+            waiting_ = full_ = true;
             break;
         }
         if (turn == limits_.turn) {
@@ -304,18 +307,27 @@ void Session::queue(Outbox::Lane lane, const Header& header, ByteView payload, s
     wake();
 }
 
+// Between two writes of one go the packets that wait are left alone: a client that reads fast would otherwise have all
+// of its turns at once.
 Session::Chunk Session::next_output() {
-    pump();
+    if (!std::exchange(writing_, false)) {
+        pump();
+    }
     return outbox_.next();
 }
 
 void Session::sent(std::size_t n) {
+    writing_ = true;
     outbox_.sent(n);
     settle_budget();
+    if (full_ && outbox_.size() <= limits_.queue_high / 2) {
+        full_ = false;
+        wake();
+    }
     if (throttled_ && outbox_.size(Outbox::Lane::streams) < limits_.stream_high / 2) {
-        const auto self = shared_from_this();
         throttled_ = false;
-        tell_writable();
+        writable_ = true;  // told in the next turn
+        wake();
     }
 }
 

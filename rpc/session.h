@@ -108,7 +108,7 @@ struct Peer {
 struct Limits {
     std::size_t in_flight = 5;  // the peer's max_client_requests; as many urgent ones beside them
     std::size_t parked = 32, parked_bytes = 1 << 18;
-    std::size_t turn = 64;
+    std::size_t turn = 16;
     std::size_t streams = 64;
     std::size_t stream_high = 1 << 18, queue_high = 1 << 20;
     std::size_t event_max = 8 << 20, queue_max = 3 * kMaxPacket;
@@ -240,6 +240,9 @@ private:
     bool opening_ = false;  // connect-open is being answered
     bool asked_read_only_ = false, asked_keepalive_ = false;
     bool pumping_ = false, waiting_ = false, throttled_ = false, broken_ = false;
+    bool full_ = false;      // waiting because of too much to write
+    bool writing_ = false;   // sent() was the last that happened
+    bool writable_ = false;  // streams that held back may go on
     std::string why_;
     std::array<std::size_t, 2> in_flight_{};  // ordinary, urgent
     std::int32_t next_callback_id_ = 0;

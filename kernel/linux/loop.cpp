@@ -79,6 +79,8 @@ int on_time(sd_event_source*, std::uint64_t, void* data) {
     return 0;
 }
 
+constexpr unsigned kSourcesATurn = 256;
+
 class SdLoop : public Loop {
 public:
     explicit SdLoop(sd_event* event) : event_(event) {}
@@ -191,9 +193,17 @@ Result<void> SdLoop::run() {
         if (stopped_) {
             return {};
         }
-        const std::uint64_t longest = deferred_.empty() ? UINT64_MAX : 0;
-        if (const int error = sd_event_run(event_.get(), longest); error < 0) {
-            return fail_errno("event loop", -error);
+        // Then all that is ready, before what was put off is looked at again: with one source a turn, a crowd of
+        // clients that put much off would keep everybody else waiting for the whole of it, once for each of them.
+        std::uint64_t longest = deferred_.empty() ? UINT64_MAX : 0;
+        for (unsigned left = kSourcesATurn; left > 0 && !stopped_; --left) {
+            const int dispatched = sd_event_run(event_.get(), std::exchange(longest, 0));
+            if (dispatched < 0) {
+                return fail_errno("event loop", -dispatched);
+            }
+            if (dispatched == 0) {
+                break;
+            }
         }
     }
 }

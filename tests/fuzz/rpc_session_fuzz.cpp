@@ -27,7 +27,7 @@ void check(bool holds) {
     }
 }
 
-class Sink : public StreamHandler {
+class Console : public StreamHandler {
 public:
     void on_data(Stream& stream, ByteView data) override {
         switch (data.size() % 5) {
@@ -93,7 +93,7 @@ public:
             });
         handlers_.add<proto::domain_open_console>(
             [this](Call&, const proto::domain_open_console_args&, Responder<proto::domain_open_console> responder) {
-                streams_.push_back(responder.open({}, std::make_unique<Sink>()));
+                streams_.push_back(responder.open({}, std::make_unique<Console>()));
             });
         handlers_.add<proto::domain_destroy>(
             [this](Call&, const proto::domain_destroy_args&, Responder<proto::domain_destroy> responder) {

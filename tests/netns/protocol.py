@@ -213,12 +213,12 @@ def stuck(path, guest, pid):
         client.socket.sendall(typed * 5)
         begin = time.monotonic()
         expect("a lookup beside calls that are stuck", client.call(23, string(guest)).status, wire.OK)
-        expect("a ping beside them", True, True)
+        expect("at once", time.monotonic() - begin < 3, True)
         client.socket.sendall(wire.packet(1, program=wire.KEEPALIVE, kind=wire.EVENT))
         while (got := client.receive()).program != wire.KEEPALIVE:
             expect("none of them is answered", got.serial in waiting, False)
+        client.socket.settimeout(30)  # QEMU is asked first, and has some seconds before it is made to
         expect("destroying the guest", client.call(12, domain).status, wire.OK)
-        expect("at once", time.monotonic() - begin < 5, True)
     finally:
         try:
             os.kill(pid, signal.SIGCONT)

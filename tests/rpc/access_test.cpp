@@ -4,6 +4,7 @@
 
 #include "rpc/proto_domain.h"
 #include "rpc/proto_network.h"
+#include "rpc/proto_secret.h"
 #include "rpc/proto_storage.h"
 #include "rpc/subject.h"
 #include "tests/rpc/support.h"
@@ -52,7 +53,7 @@ TEST(LogIn, PolkitIsAskedAndDecides) {
     auto replies = rig.received();
     ASSERT_EQ(replies.size(), 1u);
     EXPECT_EQ(replies[0].error().code, error_number::auth_failed);
-    EXPECT_EQ(replies[0].error().domain, error_domain::auth);
+    EXPECT_EQ(replies[0].error().domain, error_domain::polkit);
     EXPECT_EQ(replies[0].error().message, "authentication failed: polkit says no");
     EXPECT_FALSE(rig.session->authenticated());
 
@@ -92,6 +93,11 @@ protected:
             return {};
         });
         rig_.handlers.set_check([this](Call& call, const Subject& subject, Handlers::Verdict v) {
+            if (call.session.phase() != Session::Phase::open) {
+                asked_.emplace_back(call.procedure.name);
+                v({});
+                return;
+            }
             asked_.emplace_back(call.procedure.name);
             subject_ = subject;
             if (later_) {
@@ -100,8 +106,14 @@ protected:
                 v(answer_);
             }
         });
-        rig_.open();
     }
+    void SetUp() override {
+        if (open_) {
+            rig_.open();
+            asked_.clear();
+        }
+    }
+    bool open_ = true;
     Rig rig_;
     bool later_ = false;
     Result<void> answer_;
@@ -111,7 +123,18 @@ protected:
     int done_ = 0;
 };
 
-TEST_F(Checks, TheHandshakeIsNotAskedFor) { EXPECT_TRUE(asked_.empty()); }
+class ChecksBefore : public Checks {
+protected:
+    ChecksBefore() { open_ = false; }
+};
+
+TEST_F(ChecksBefore, OfTheHandshakeOnlyOpeningIsAskedAbout) {
+    EXPECT_EQ(rig_.ask<proto::connect_supports_feature>({.feature = 10}).header.status, Status::ok);
+    EXPECT_EQ(rig_.ask<proto::auth_list>({}).header.status, Status::ok);
+    EXPECT_TRUE(asked_.empty());
+    rig_.open();
+    EXPECT_EQ(asked_, std::vector<std::string_view>{"connect-open"});
+}
 
 TEST_F(Checks, AYesLetsTheHandlerRun) {
     EXPECT_EQ(rig_.ask<proto::domain_destroy>({.dom = {.name = "vm", .id = 3}}, 7).header.status, Status::ok);
@@ -146,6 +169,35 @@ TEST_F(Checks, MayTakeTheirTime) {
     EXPECT_EQ(done_, 1);
 }
 
+TEST_F(Checks, AWrapperSeesWhatTheHandlerWouldHaveAnswered) {
+    rig_.handlers.add<proto::connect_num_of_networks>(
+        [](Call&, const Nothing&) -> Result<proto::connect_num_of_networks_ret> { return {{.num = 5}}; });
+    rig_.handlers.add<proto::connect_num_of_defined_networks>(
+        [](Call&, const Nothing&) -> Result<proto::connect_num_of_defined_networks_ret> {
+            return bascule::fail(Code::conflict, "not today");
+        });
+    rig_.handlers.wrap<proto::connect_num_of_networks>(
+        [this](Call& call, const Nothing& args, auto next, Responder<proto::connect_num_of_networks> responder) {
+            next(call, args, [r = std::move(responder)](Result<proto::connect_num_of_networks_ret> all) mutable {
+                ASSERT_TRUE(all);
+                r.ok({.num = all->num - 2});
+            });
+            rig_.handlers.invoke<proto::connect_num_of_defined_networks>(
+                call, args, [](const Result<proto::connect_num_of_defined_networks_ret>& other) {
+                    EXPECT_EQ(other.error().message, "not today");
+                });
+            rig_.handlers.invoke<proto::connect_num_of_secrets>(
+                call, args, [](const Result<proto::connect_num_of_secrets_ret>& other) {
+                    EXPECT_EQ(other.error().code, Code::not_implemented);
+                });
+        });
+    rig_.handlers.wrap<proto::connect_num_of_secrets>([](Call&, const Nothing&, auto, auto) { FAIL(); });
+    EXPECT_EQ(rig_.ask<proto::connect_num_of_networks>({}).as<proto::connect_num_of_networks_ret>().num, 3);
+    EXPECT_EQ(asked_, std::vector<std::string_view>{"connect-num-of-networks"})
+        << "what is inside is not checked again";
+    EXPECT_EQ(rig_.ask<proto::connect_num_of_secrets>({}).error().message, "unknown procedure: 139");
+}
+
 TEST(Subjects, AreFoundInAnyArguments) {
     EXPECT_EQ(subject_of(Nothing{}).object.index(), 0u);
     EXPECT_EQ(subject_of(proto::network_lookup_by_name_args{.name = "n"}).text, "n");
@@ -161,6 +213,11 @@ TEST(Subjects, AreFoundInAnyArguments) {
         std::get<proto::Network>(subject_of(proto::network_port_delete_args{.port = {.net = {.name = "n"}}}).object)
             .name,
         "n");
+    const Uuid port{{1, 2, 3}};
+    EXPECT_EQ(subject_of(proto::network_port_delete_args{.port = {.uuid = port}, .flags = 9}).uuid, port);
+    EXPECT_EQ(subject_of(proto::network_port_delete_args{.port = {.uuid = port}, .flags = 9}).flags, 9u);
+    EXPECT_EQ(subject_of(proto::domain_lookup_by_id_args{.id = 4}).number, 4);
+    EXPECT_EQ(subject_of(proto::domain_lookup_by_uuid_args{.uuid = port}).uuid, port);
     EXPECT_EQ(std::get<proto::Domain>(
                   subject_of(proto::connect_domain_event_callback_register_any_args{.dom = {{.name = "d"}}}).object)
                   .name,

@@ -125,6 +125,22 @@ public:
     std::vector<Received> received(std::size_t at_most = 1 << 30) {
         std::vector<Received> out;
         std::vector<int> fds;
+        for (int seen = -1; seen != wakes;) {
+            seen = wakes;
+            write_out(at_most, fds);
+        }
+        for (auto head = reader.peek(); head && *head; head = reader.peek()) {
+            const Frame frame = reader.take();
+            out.push_back({frame.header, Bytes(frame.payload.begin(), frame.payload.end()), {}});
+            for (std::size_t i = 0; i < frame.fds.size() && !fds.empty(); ++i) {
+                out.back().fds.push_back(fds.front());
+                fds.erase(fds.begin());
+            }
+        }
+        return out;
+    }
+    // One go, as a server does it after each wake.
+    void write_out(std::size_t at_most, std::vector<int>& fds) {
         for (auto chunk = session->next_output(); !chunk.bytes.empty(); chunk = session->next_output()) {
             const std::size_t n = std::min(at_most, chunk.bytes.size());
             if (chunk.fd >= 0) {
@@ -136,15 +152,6 @@ public:
             }
             session->sent(n);
         }
-        for (auto head = reader.peek(); head && *head; head = reader.peek()) {
-            const Frame frame = reader.take();
-            out.push_back({frame.header, Bytes(frame.payload.begin(), frame.payload.end()), {}});
-            for (std::size_t i = 0; i < frame.fds.size() && !fds.empty(); ++i) {
-                out.back().fds.push_back(fds.front());
-                fds.erase(fds.begin());
-            }
-        }
-        return out;
     }
 
     Handlers handlers;
