@@ -18,6 +18,7 @@ Answer& Answer::operator=(Answer&& other) noexcept {
     if (this != &other) {
         Answer dropped(std::move(*this));  // answers, if it has to
         session_ = std::move(other.session_);
+        sink_ = std::exchange(other.sink_, nullptr);
         call_ = other.call_;
         procedure_ = std::exchange(other.procedure_, nullptr);
     }
@@ -38,7 +39,23 @@ std::shared_ptr<Session> Answer::take() {
     return std::exchange(session_, {}).lock();
 }
 
+// True when there was one, which then has it.
+bool Answer::take_sink(Result<Bytes> result) {
+    if (procedure_ == nullptr || !sink_) {
+        return false;
+    }
+    procedure_ = nullptr;
+    auto sink = std::exchange(sink_, nullptr);
+    sink(std::move(result));
+    return true;
+}
+
 void Answer::ok(std::optional<Bytes> result, std::vector<UniqueFd> fds) {
+    if (sink_) {
+        take_sink(result ? Result<Bytes>(*std::move(result))
+                         : Result<Bytes>(bascule::fail(Code::malformed, "Unable to encode message payload")));
+        return;
+    }
     if (const auto session = take()) {
         session->send_reply(call_, std::move(result), std::move(fds));
     }
@@ -50,6 +67,10 @@ Stream Answer::open(std::optional<Bytes> result, std::unique_ptr<StreamHandler> 
 }
 
 void Answer::fail(const Error& error, std::optional<std::int32_t> domain) {
+    if (sink_) {
+        take_sink(std::unexpected(error));
+        return;
+    }
     const std::int32_t speaker = domain ? *domain : procedure_ != nullptr ? procedure_->domain : error_domain::rpc;
     if (const auto session = take()) {
         session->send_error(call_, to_wire(error, speaker));
@@ -108,13 +129,15 @@ void log_in(Call& call, Responder<proto::auth_polkit> responder,
             std::move_only_function<void(Call&, Handlers::Verdict)>& polkit) {
     const auto& offered = call.session.peer().auth;
     if (call.session.authenticated() || !polkit || std::ranges::find(offered, auth_type::polkit) == offered.end()) {
-        responder.fail({Code::auth_failed, "the server did not ask for polkit on this connection"}, error_domain::auth);
+        responder.fail({Code::auth_failed, "the server did not ask for polkit on this connection"},
+                       error_domain::polkit);
         return;
     }
     polkit(call, [weak = call.session.weak_from_this(), r = std::move(responder)](Result<void> said) mutable {
         const auto session = weak.lock();
         if (!said) {
-            r.fail(said.error(), error_domain::auth);
+            // Clients start an agent that asks for a password when polkit says that there is none.
+            r.fail(said.error(), error_domain::polkit);
         } else if (session) {
             session->set_authenticated();
             r.ok({.complete = 1});
@@ -160,7 +183,13 @@ Handlers::Thunk* Handlers::find(const ProcedureInfo& procedure) {
     return thunk ? &thunk : nullptr;
 }
 
-bool Handlers::is_checked(const ProcedureInfo& procedure) const { return check_ && needs_open(procedure); }
+// The handshake is not: it is before anything that could be decided on.
+bool Handlers::is_checked(const Call& call) const {
+    const ProcedureInfo& procedure = call.procedure;
+    return check_ && !call.checked &&
+           (needs_open(procedure) ||
+            (procedure.program == program::remote && procedure.number == proto::connect_open::number));
+}
 
 void Handlers::ask(Call& call, const Subject& subject, Answer answer,
                    std::move_only_function<void(Call&, Answer)> run) {
@@ -180,7 +209,7 @@ void Handlers::ask(Call& call, const Subject& subject, Answer answer,
         if (!said) {
             waiting->answer.fail(said.error(), waiting->procedure.api_domain);
         } else if (session && waiting->answer) {
-            Call later{*session, waiting->procedure, waiting->serial, std::move(waiting->fds)};
+            Call later{*session, waiting->procedure, waiting->serial, std::move(waiting->fds), true};
             waiting->run(later, std::move(waiting->answer));
         }
     });

@@ -29,6 +29,7 @@ struct Call {
     const ProcedureInfo& procedure;
     std::uint32_t serial = 0;
     std::vector<UniqueFd> fds{};  // that came with the call
+    bool checked = false;         // Handlers' check has been asked about it
 };
 
 // The duty to answer one call. Move-only; the answer may come in any later turn of the loop, and when the session is
@@ -38,8 +39,12 @@ public:
     Answer() = default;
     Answer(std::weak_ptr<Session> session, const Header& call, const ProcedureInfo& procedure)
         : session_(std::move(session)), call_(call), procedure_(&procedure) {}
+    // One that goes to a function: of a handler that is called by another.
+    using Sink = std::move_only_function<void(Result<Bytes>)>;
+    Answer(Sink sink, const ProcedureInfo& procedure) : sink_(std::move(sink)), procedure_(&procedure) {}
     Answer(Answer&& other) noexcept
         : session_(std::move(other.session_)),
+          sink_(std::exchange(other.sink_, nullptr)),
           call_(other.call_),
           procedure_(std::exchange(other.procedure_, nullptr)) {}
     Answer& operator=(Answer&& other) noexcept;
@@ -57,7 +62,10 @@ private:
     // Nobody is there (any more), or answered before: null.
     std::shared_ptr<Session> take();
 
+    bool take_sink(Result<Bytes> result);
+
     std::weak_ptr<Session> session_;
+    Sink sink_;
     Header call_;
     const ProcedureInfo* procedure_ = nullptr;  // null once answered
 };
@@ -140,7 +148,7 @@ public:
             if (!admit(call, args ? nullptr : &args.error(), answer)) {
                 return;
             }
-            if (!is_checked(call.procedure)) {
+            if (!is_checked(call)) {
                 run(call, *args, std::move(answer));
                 return;
             }
@@ -151,6 +159,34 @@ public:
             });
         });
     }
+    // Calls P's handler for another one's sake, without a check; `then` gets a Result<Ret>. No streams, no descriptors.
+    template <class P, class Then>
+    void invoke(Call& call, const typename P::Args& args, Then then) {
+        const ProcedureInfo& procedure = *find_procedure(P::program, P::number);
+        Thunk* const thunk = find(procedure);
+        if (thunk == nullptr) {
+            then(Result<typename P::Ret>(bascule::fail(Code::not_implemented, std::string(procedure.name))));
+            return;
+        }
+        invoke_thunk<P>(*thunk, call, procedure, args, std::move(then));
+    }
+    // Puts something around P's handler, where there is one: `around(call, args, next, responder)` answers instead, and
+    // calls next(call, args, then) for what the handler would have answered: then(Result<Ret>).
+    template <class P, class F>
+    void wrap(F around) {
+        const ProcedureInfo& procedure = *find_procedure(P::program, P::number);
+        Thunk* const thunk = find(procedure);
+        if (thunk == nullptr) {
+            return;
+        }
+        add<P>([inner = std::move(*thunk), around = std::move(around), &procedure](
+                   Call& call, const typename P::Args& args, Responder<P> responder) mutable {
+            const auto next = [&inner, &procedure](Call& its, const typename P::Args& changed, auto then) {
+                invoke_thunk<P>(inner, its, procedure, changed, std::move(then));
+            };
+            around(call, args, next, std::move(responder));
+        });
+    }
     // Is this procedure answered here?
     bool has(const ProcedureInfo& procedure) { return find(procedure) != nullptr; }
 
@@ -158,10 +194,27 @@ private:
     friend class Session;
     using Thunk = std::move_only_function<void(Call&, ByteView, Answer)>;
 
+    template <class P, class Then>
+    static void invoke_thunk(Thunk& thunk, Call& call, const ProcedureInfo& procedure, const typename P::Args& args,
+                             Then then) {
+        using Ret = typename P::Ret;
+        Call inner{.session = call.session, .procedure = procedure, .serial = call.serial, .checked = true};
+        const auto payload = encode(args);
+        Answer answer(
+            [then = std::move(then)](const Result<Bytes>& result) mutable {
+                then(result ? decode<Ret>(*result) : Result<Ret>(std::unexpected(result.error())));
+            },
+            procedure);
+        if (!payload) {
+            answer.fail({Code::internal, "the arguments of the inner call do not fit", 0});
+            return;
+        }
+        thunk(inner, *payload, std::move(answer));
+    }
     void put(std::uint32_t program, std::int32_t number, Thunk thunk);
     // Arguments that decode, a connection that is open, a caller who may: or the answer is given here.
     static bool admit(Call& call, const Error* undecodable, Answer& answer);
-    bool is_checked(const ProcedureInfo& procedure) const;
+    bool is_checked(const Call& call) const;
     void ask(Call& call, const Subject& subject, Answer answer, std::move_only_function<void(Call&, Answer)> run);
     Thunk* find(const ProcedureInfo& procedure);  // null where nothing was added
 

@@ -2,6 +2,8 @@
 // What a call is about, found in the arguments of any procedure: what a check before the handler decides on.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <variant>
@@ -17,6 +19,10 @@ struct Subject {
         object{};
     // The first string outside an object: the name of a lookup (node devices always travel so) or the XML.
     std::string text{};
+    // The first of each outside an object, where there is one: of a lookup, of a network's port.
+    std::optional<Uuid> uuid{};
+    std::optional<std::int32_t> number{};
+    std::uint32_t flags = 0;  // the argument of that name
 };
 
 namespace detail {
@@ -40,6 +46,11 @@ public:
             (*this)(value.dom);
         } else if constexpr (std::is_same_v<T, proto::NetworkPort>) {
             (*this)(value.net);
+            (*this)(value.uuid);
+        } else if constexpr (std::is_same_v<T, Uuid>) {
+            out_.uuid = out_.uuid ? out_.uuid : value;
+        } else if constexpr (std::is_same_v<T, std::int32_t>) {
+            out_.number = out_.number ? out_.number : value;
         }
     }
     template <class T>
@@ -60,6 +71,9 @@ Subject subject_of(const Args& args) {
     Subject out;
     detail::SubjectFinder finder(out);
     Args::fields(finder, args);
+    if constexpr (requires { args.flags; }) {
+        out.flags = static_cast<std::uint32_t>(args.flags);
+    }
     return out;
 }
 
