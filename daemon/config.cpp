@@ -153,7 +153,7 @@ Result<void> set_listen_addr(Config& config, const ConfigValue& value) {
 
 Result<void> set_allowed_names(Config& config, const ConfigValue& value) {
     if (value.kind != Kind::list) {
-        return expected("a list of names such as [ \"CN=client,O=Example\" ]", value);
+        return expected("a list of names such as [ \"O=Example,CN=client\" ]", value);
     }
     config.tls_allowed_dn_list = value.list;
     return {};

@@ -11,6 +11,9 @@
 
 #include "base/log.h"
 #include "base/version.h"
+#include "daemon/access.h"
+#include "daemon/auth.h"
+#include "daemon/directory.h"
 #include "daemon/handlers.h"
 #include "daemon/handlers_storage.h"
 #include "daemon/server.h"
@@ -19,6 +22,7 @@
 #include "kernel/linux/files.h"
 #include "kernel/linux/linux_kernel.h"
 #include "kernel/linux/loop.h"
+#include "kernel/linux/polkit.h"
 #include "kernel/linux/process.h"
 #include "kernel/linux/tap.h"
 #include "kernel/reconcile.h"
@@ -111,6 +115,8 @@ private:
     Storage storage_;
     Secrets secrets_;
     Services services_;
+    std::unique_ptr<kernel::Authority> authority_;
+    std::optional<Access> access_;  // where access_drivers asks for it
     rpc::Handlers handlers_;
     Server server_;
     bool ready_ = false;
@@ -175,7 +181,8 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
                 .facts = host_facts(config),
                 .problems = {},
                 .reload = [this] { reload(); }},
-      server_(host, handlers_) {
+      authority_(os::make_polkit(host.loop)),
+      server_(host, handlers_, config_) {
     events_.domain = [this](const DomainEvent& event) { subscriptions_.publish(event); };
     events_.news = [this](const DomainNews& news) { subscriptions_.publish(news, host_.loop.clock().wall()); };
     events_.network = [this](const NetworkEvent& event) {
@@ -205,6 +212,12 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
     add_domain_tuning_handlers(handlers_, services_);
     add_domain_control_handlers(handlers_, services_);
     add_refusals(handlers_, services_);
+    use_polkit(handlers_, *authority_);
+    if (config_.access_polkit) {
+        access_.emplace(*authority_, make_directory(guests_, networks_, filters_, storage_));
+        access_->install(handlers_);
+        gate_events(subscriptions_, *access_);
+    }
 }
 
 void Daemon::report(std::vector<std::string> problems) {
@@ -239,10 +252,7 @@ void Daemon::set_resolvers() {
 }
 
 Result<void> Daemon::start() {
-    TRY_OK(server_.listen({.rw_perms = rw_perms(config_),
-                           .ro_perms = config_.unix_sock_ro_perms,
-                           .group = config_.unix_sock_group,
-                           .max_clients = config_.max_clients}));
+    TRY_OK(server_.listen());
     const bool fresh = !host_.files.exists("/etc/bascule/networks");
     report(filters_.load());
     report(networks_.load());

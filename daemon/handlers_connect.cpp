@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <algorithm>
+#include <array>
+#include <map>
+#include <memory>
 
 #include "base/version.h"
 #include "daemon/handlers.h"
@@ -21,29 +24,67 @@ namespace {
 constexpr std::uint64_t kLibraryVersion = 9'000'000;
 constexpr std::string_view kUri = "qemu:///system";
 
-// Empty when the client named none; it then asks for ours.
-Result<void> check_uri(const std::optional<std::string>& name) {
+// What a connection was opened as: the URI's scheme is the driver's name, too.
+struct Opened {
+    std::string uri, type;
+};
+
+// Besides ours those of libvirt's other drivers, which one daemon has all of. An empty name: the client named none, and
+// then asks for ours.
+Result<Opened> parse_uri(const std::optional<std::string>& name) {
+    constexpr std::array<std::string_view, 7> kDrivers{"qemu",      "network", "nwfilter", "nodedev",
+                                                       "interface", "storage", "secret"};
     if (!name) {
         return fail(Code::invalid_argument, "the connection's URI is missing");
     }
-    if (!name->empty() && *name != kUri) {
+    const std::string uri = name->empty() ? std::string(kUri) : *name;
+    const auto colon = uri.find(':');
+    const std::string driver = uri.substr(0, colon);
+    if (colon == std::string::npos || std::ranges::find(kDrivers, driver) == kDrivers.end()) {
         return fail(Code::unreachable,
-                    name->starts_with("qemu://")
-                        ? fmt::format("unexpected QEMU URI path in '{}', try {}", *name, kUri)
-                        : fmt::format("no connection driver available for {}, only for {}", *name, kUri));
+                    fmt::format("no connection driver available for {}",
+                                colon == std::string::npos ? "URI '" + uri + "' does not include a driver name" : uri));
     }
-    return {};
+    const std::string rest = uri.substr(colon + 1);  // "//HOST/PATH?QUERY"
+    const auto slash = rest.starts_with("//") ? rest.find('/', 2) : rest.find('/');
+    const std::string path = slash == std::string::npos ? "" : rest.substr(slash, rest.find_first_of("?#") - slash);
+    if (path != "/system") {
+        return fail(Code::internal, fmt::format("unexpected {0} URI path '{1}', try {0}:///system", driver, path));
+    }
+    return Opened{uri, driver == "qemu" ? "QEMU" : driver};
 }
 
+// By session; those that have gone are forgotten when the next one comes.
+class Connections {
+public:
+    Result<void> open(rpc::Session& session, const std::optional<std::string>& name) {
+        TRY(Opened opened, parse_uri(name));
+        std::erase_if(open_, [](const auto& entry) { return entry.second.session.expired(); });
+        open_.insert_or_assign(session.id(), Entry{session.weak_from_this(), std::move(opened)});
+        return {};
+    }
+    const Opened& of(const rpc::Session& session) const { return open_.at(session.id()).opened; }
+
+private:
+    struct Entry {
+        std::weak_ptr<rpc::Session> session;
+        Opened opened;
+    };
+    std::map<std::uint64_t, Entry> open_;
+};
+
 void add_connection(rpc::Handlers& h) {
-    h.add<proto::connect_open>(
-        [](Call&, const proto::connect_open_args& args) -> Result<void> { return check_uri(args.name); });
-    h.add<proto::connect_get_uri>([](Call&, const proto::connect_get_uri::Args&) -> Result<proto::connect_get_uri_ret> {
-        return proto::connect_get_uri_ret{std::string(kUri)};
+    const auto connections = std::make_shared<Connections>();
+    h.add<proto::connect_open>([connections](Call& call, const proto::connect_open_args& args) -> Result<void> {
+        return connections->open(call.session, args.name);
     });
+    h.add<proto::connect_get_uri>(
+        [connections](Call& call, const proto::connect_get_uri::Args&) -> Result<proto::connect_get_uri_ret> {
+            return proto::connect_get_uri_ret{connections->of(call.session).uri};
+        });
     h.add<proto::connect_get_type>(
-        [](Call&, const proto::connect_get_type::Args&) -> Result<proto::connect_get_type_ret> {
-            return proto::connect_get_type_ret{"QEMU"};
+        [connections](Call& call, const proto::connect_get_type::Args&) -> Result<proto::connect_get_type_ret> {
+            return proto::connect_get_type_ret{connections->of(call.session).type};
         });
     h.add<proto::connect_get_hostname>(
         [](Call&, const proto::connect_get_hostname::Args&) -> Result<proto::connect_get_hostname_ret> {
@@ -54,8 +95,8 @@ void add_connection(rpc::Handlers& h) {
             return proto::connect_get_lib_version_ret{kLibraryVersion};
         });
     h.add<proto::connect_is_secure>(
-        [](Call&, const proto::connect_is_secure::Args&) -> Result<proto::connect_is_secure_ret> {
-            return proto::connect_is_secure_ret{1};  // a Unix socket
+        [](Call& call, const proto::connect_is_secure::Args&) -> Result<proto::connect_is_secure_ret> {
+            return proto::connect_is_secure_ret{call.session.peer().secure ? 1 : 0};
         });
 }
 

@@ -2,53 +2,61 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "daemon/config.h"
+#include "daemon/connection.h"
+#include "daemon/crowd.h"
 #include "daemon/host.h"
+#include "daemon/listeners.h"
+#include "rpc/budget.h"
 #include "rpc/handlers.h"
-#include "rpc/session.h"
 
 namespace bascule::daemon {
 
-// The listening sockets and the connections: moves bytes between sockets and sessions (rpc/session.h), and knows
-// nothing of what they mean.
+// The listening sockets, and who is connected (daemon/connection.h).
 class Server {
 public:
-    struct Settings {
-        std::uint32_t rw_perms = 0700, ro_perms = 0777;
-        std::string group;  // of the read-write socket; empty: ours
-        std::size_t max_clients = 5000;
-    };
-    Server(Host& host, rpc::Handlers& handlers);
+    Server(Host& host, rpc::Handlers& handlers, const Config& config);
     ~Server();
 
-    // Sockets at /run/bascule/libvirt-sock and -ro. Refused while another daemon serves there.
-    Result<void> listen(const Settings& settings);
+    // Opens all sockets, or none. Refused while another daemon serves there.
+    Result<void> listen();
     void accept();  // from now on
     // Removes the sockets' names: nobody new comes.
     void close();
-    std::size_t clients() const { return clients_.size(); }
+
+    // For the calls that look after clients. Connections are in the order in which they came.
+    const std::map<std::uint64_t, std::shared_ptr<Connection>>& clients() const { return clients_; }
+    Result<void> disconnect(std::uint64_t id);
+    Crowd& crowd() { return crowd_; }
+    rpc::Limits& limits() { return limits_; }  // of those who come from now on
 
 private:
-    struct Client;
-    struct Listener {
-        UniqueFd fd;
-        std::string path;
-        bool read_only = false;
-        std::unique_ptr<kernel::Watch> watch;
-    };
     void accept_from(Listener& listener);
-    void service(Client& client);
-    void on_ready(Client& client, kernel::Ready ready);
-    void drop(Client& client);
+    bool accept_one(Listener& listener);
+    void welcome(Listener& listener, Connection::Setup setup);
+    void pause(Listener& listener);
+    void complain(const std::string& line);
+    std::shared_ptr<rpc::Budget> budget_of(const Origin& origin);
 
     Host& host_;
     rpc::Handlers& handlers_;
-    std::size_t max_clients_ = 0;
-    std::list<Listener> listeners_;
-    std::list<Client> clients_;
+    const Config& config_;
+    Crowd crowd_;  // outlives the connections' places
+    rpc::Limits limits_;
+    std::shared_ptr<TlsServer> tls_;
+    std::shared_ptr<rpc::Budget> local_budget_;
+    std::map<Ip, std::weak_ptr<rpc::Budget>> remote_budgets_;
+    std::vector<Listener> listeners_;
+    std::map<std::uint64_t, std::shared_ptr<Connection>> clients_;
+    std::uint64_t next_id_ = 1;
+    std::unique_ptr<kernel::Watch> resume_;
+    kernel::Time complained_{};
+    unsigned complaints_ = 0, left_out_ = 0;
 };
 
 }  // namespace bascule::daemon

@@ -142,12 +142,16 @@ void Subscriptions::publish_monitor(const proto::Domain& domain, const std::stri
             continue;
         }
         if (const auto session = entry.session.lock()) {
-            session->event<proto::domain_monitor_event>({.callback_id = entry.callback,
-                                                         .dom = domain,
-                                                         .event = event,
-                                                         .seconds = seconds,
-                                                         .micros = micros,
-                                                         .details = details});
+            const auto message = rpc::encode(proto::domain_monitor_event::Msg{.callback_id = entry.callback,
+                                                                              .dom = domain,
+                                                                              .event = event,
+                                                                              .seconds = seconds,
+                                                                              .micros = micros,
+                                                                              .details = details});
+            if (message) {
+                hand_on(*session, Class::domain, domain.name, object, proto::domain_monitor_event::program,
+                        proto::domain_monitor_event::number, *message);
+            }
         }
     }
 }
@@ -159,7 +163,20 @@ bool Subscriptions::is_wanted(std::int32_t number, const std::string& object) co
     });
 }
 
-void Subscriptions::send(std::int32_t number, const std::string& object, std::optional<Bytes> message) {
+void Subscriptions::hand_on(rpc::Session& session, Class what, const std::string& name, const std::string& object,
+                            std::uint32_t program, std::int32_t number, ByteView message) const {
+    if (!gate_) {
+        session.event(program, number, message);
+        return;
+    }
+    gate_(session, what, name, object,
+          [program, number, bytes = Bytes(message.begin(), message.end())](rpc::Session& allowed) {
+              allowed.event(program, number, bytes);
+          });
+}
+
+void Subscriptions::send(std::int32_t number, const std::string& name, const std::string& object,
+                         std::optional<Bytes> message) {
     if (!message) {
         return;  // over the protocol's limits: nobody could be told
     }
@@ -175,13 +192,14 @@ void Subscriptions::send(std::int32_t number, const std::string& object, std::op
         }
         if (entry.old) {
             const DomainRow& row = kDomainRows[static_cast<std::size_t>(kind.event)];
-            session->event(rpc::program::remote, row.old_number, ByteView(*message).subspan(4 + row.skip));
+            hand_on(*session, kind.what, name, object, rpc::program::remote, row.old_number,
+                    ByteView(*message).subspan(4 + row.skip));
             continue;
         }
         for (std::size_t i = 0; i < 4; ++i) {
             (*message)[i] = static_cast<std::byte>(static_cast<std::uint32_t>(entry.callback) >> (24 - 8 * i));
         }
-        session->event(rpc::program::remote, number, *message);
+        hand_on(*session, kind.what, name, object, rpc::program::remote, number, *message);
     }
     std::erase_if(entries_, [](const Entry& entry) { return entry.session.expired(); });
 }

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,27 +66,38 @@ public:
     template <class P>
     void publish(typename P::Msg message) {
         message.callback_id = 0;
-        std::string object;
+        std::string object, name;
+        const auto about = [&](const auto& it) {
+            object = key(it);
+            if constexpr (requires { it.name; }) {
+                name = it.name;
+            }
+        };
         if constexpr (requires { message.msg.dom; }) {
-            object = key(message.msg.dom);
+            about(message.msg.dom);
         } else if constexpr (requires { message.dom; }) {
-            object = key(message.dom);
+            about(message.dom);
         } else if constexpr (requires { message.net; }) {
-            object = key(message.net);
+            about(message.net);
         } else if constexpr (requires { message.pool; }) {
-            object = key(message.pool);
+            about(message.pool);
         } else if constexpr (requires { message.dev; }) {
-            object = key(message.dev);
+            about(message.dev);
         } else {
-            object = key(message.secret);
+            about(message.secret);
         }
         if (is_wanted(P::number, object)) {
-            send(P::number, object, rpc::encode(message));
+            send(P::number, name, object, rpc::encode(message));
         }
     }
     void publish(const DomainEvent& event);
     void publish(const DomainNews& news, kernel::WallTime now);
     void publish(const NetworkEvent& event);
+
+    // From then on decides who hears of which object (its name and key): calls the last argument, now or later, or not.
+    using Deliver = std::move_only_function<void(rpc::Session&)>;
+    using Gate = std::function<void(rpc::Session&, Class, const std::string& name, const std::string& key, Deliver)>;
+    void set_gate(Gate gate) { gate_ = std::move(gate); }
 
 private:
     struct Entry {
@@ -101,9 +113,12 @@ private:
     Result<std::int32_t> add_key(rpc::Session& session, Class what, std::int32_t event,
                                  std::optional<std::string> object, bool old);
     bool is_wanted(std::int32_t number, const std::string& object) const;
-    void send(std::int32_t number, const std::string& object, std::optional<Bytes> message);
+    void send(std::int32_t number, const std::string& name, const std::string& object, std::optional<Bytes> message);
+    void hand_on(rpc::Session& session, Class what, const std::string& name, const std::string& object,
+                 std::uint32_t program, std::int32_t number, ByteView message) const;
 
     std::vector<Entry> entries_;
+    Gate gate_;
 };
 
 }  // namespace bascule::daemon

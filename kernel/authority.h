@@ -30,7 +30,7 @@ class Authority {
 public:
     virtual ~Authority() = default;
     // The answer comes later and once, also when nobody answers. Code::auth_failed: no; auth_cancelled: the user
-    // would not prove who he is; auth_unavailable: he could not be asked, or nobody could decide.
+    // would not prove who he is; auth_unavailable: he could not be asked; unreachable: nobody is there to decide.
     using Done = std::move_only_function<void(Result<void>)>;
     virtual void ask(const Question& question, Done done) = 0;
 };

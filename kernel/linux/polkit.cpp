@@ -27,7 +27,7 @@ struct Unref {
 using Message = std::unique_ptr<sd_bus_message, Unref>;
 
 Error unavailable(std::string_view why) {
-    return {Code::auth_unavailable, fmt::format("polkit cannot be asked: {}; is polkit.service running?", why), 0};
+    return {Code::unreachable, fmt::format("polkit cannot be asked: {}; is polkit.service running?", why), 0};
 }
 
 int append_question(sd_bus_message* m, const Question& question) {

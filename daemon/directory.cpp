@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/directory.h"
+
+#include <algorithm>
+
+namespace bascule::daemon {
+
+namespace {
+
+using Named = Directory::Named;
+
+// From a use case's own lookups, which answer Result<const T*>.
+template <class Owner, class Name>
+Directory::Kind kind(const Owner& owner, Name named) {
+    Directory::Kind out;
+    out.by_uuid = [&owner, named](const Uuid& uuid) -> std::optional<Named> {
+        const auto found = owner.by_uuid(uuid);
+        return found ? std::optional(named(**found)) : std::nullopt;
+    };
+    out.by_name = [&owner, named](const std::string& name) -> std::optional<Named> {
+        const auto found = owner.by_name(name);
+        return found ? std::optional(named(**found)) : std::nullopt;
+    };
+    return out;
+}
+
+Named named(const Domain& domain) { return {domain.name, domain.shown().uuid}; }
+
+ObjectClass class_of(Subscriptions::Class what) {
+    switch (what) {
+        case Subscriptions::Class::network: return ObjectClass::network;
+        case Subscriptions::Class::storage_pool: return ObjectClass::storage_pool;
+        case Subscriptions::Class::node_device: return ObjectClass::node_device;
+        case Subscriptions::Class::secret: return ObjectClass::secret;
+        default: return ObjectClass::domain;
+    }
+}
+
+}  // namespace
+
+Directory make_directory(const Guests& guests, const Networks& networks, const Filters& filters,
+                         const Storage& storage) {
+    Directory out;
+    out.domains = kind(guests, [](const Domain& domain) { return named(domain); });
+    out.domain_by_id = [&guests](int id) -> std::optional<Named> {
+        const auto found = guests.by_id(id);
+        return found ? std::optional(named(**found)) : std::nullopt;
+    };
+    out.networks =
+        kind(networks, [](const Network& network) { return Named{network.shown().name.str(), network.shown().uuid}; });
+    out.filters = kind(filters, [](const nwfilter::Filter& filter) { return Named{filter.name, filter.uuid}; });
+    out.pools = kind(storage, [](const Pool& pool) { return Named{pool.shown().name.str(), pool.shown().uuid}; });
+    out.filter_of_port = [&filters](const std::string& port) -> std::optional<std::string> {
+        const auto found = filters.binding(port);
+        return found ? std::optional((*found)->filter.filter) : std::nullopt;
+    };
+    return out;
+}
+
+void gate_events(Subscriptions& subscriptions, Access& access) {
+    subscriptions.set_gate([&access](rpc::Session& session, Subscriptions::Class what, const std::string& name,
+                                     const std::string& key, Subscriptions::Deliver deliver) {
+        Directory::Named object{name, {}};
+        if (key.size() == object.uuid.octets.size()) {
+            std::ranges::transform(key, object.uuid.octets.begin(),
+                                   [](char c) { return static_cast<std::uint8_t>(c); });
+        }
+        access.gate(session, class_of(what), object, std::move(deliver));
+    });
+}
+
+}  // namespace bascule::daemon
