@@ -317,6 +317,9 @@ Session::Chunk Session::next_output() {
 }
 
 void Session::sent(std::size_t n) {
+    if (n == 0) {
+        return;
+    }
     writing_ = true;
     outbox_.sent(n);
     settle_budget();

@@ -181,6 +181,26 @@ TEST_F(Fairness, ABusyClientIsServedInTurns) {
     EXPECT_LT(after_one_turn, 4 * 60u);
 }
 
+TEST_F(Fairness, AGoThatWroteNothingCountsAsNone) {
+    open({.turn = 1});
+    Bytes all;
+    for (std::uint32_t serial = 0; serial < 4; ++serial) {
+        append_packet(all, Rig::header<proto::domain_get_xml_desc>(serial),
+                      encode(proto::domain_get_xml_desc_args{}).value());
+    }
+    session().receive(all);
+    std::size_t written = 0;
+    for (int go = 0; go < 10; ++go) {  // as a server with a layer between does it
+        for (auto chunk = session().next_output(); !chunk.bytes.empty(); chunk = session().next_output()) {
+            written += chunk.bytes.size();
+            session().sent(chunk.bytes.size());
+        }
+        session().sent(0);
+    }
+    EXPECT_EQ(written, 4 * 44u);
+    EXPECT_TRUE(session().wants_input());
+}
+
 TEST_F(Fairness, AUsersConnectionsShareABudget) {
     const auto budget = std::make_shared<Budget>(3 << 20);
     const Limits limits{.budget = budget};
