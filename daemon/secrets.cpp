@@ -19,7 +19,11 @@ std::string path_of(const Uuid& uuid, std::string_view suffix) {
 
 }  // namespace
 
-void SecretValue::forget(Bytes& bytes) { ::explicit_bzero(bytes.data(), bytes.size()); }
+void SecretValue::forget(Bytes& bytes) {
+    if (!bytes.empty()) {
+        ::explicit_bzero(bytes.data(), bytes.size());
+    }
+}
 void SecretValue::forget(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
 
 SecretValue& SecretValue::operator=(SecretValue&& other) noexcept {
