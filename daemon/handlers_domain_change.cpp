@@ -38,6 +38,11 @@ Result<void> set_memory(const Services& s, const proto::domain_set_memory_flags_
         if (args.memory > spec.memory_kib) {
             return fail(Code::invalid_argument, "cannot set memory higher than max memory");
         }
+        if (live && !spec.balloon) {
+            return fail(Code::invalid_state,
+                        "the guest has no memory balloon: its definition says <memballoon "
+                        "model='none'/>");
+        }
         if (!live) {
             spec.current_memory_kib = args.memory;
         }

@@ -163,7 +163,7 @@ void add_resources(rpc::Handlers& h, Services& s) {
 Result<void> check_nic(const Services& s, const proto::Domain& dom, const std::string& device, std::uint32_t flags) {
     TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
     const bool live = (flags & kAffectLive) != 0 || ((flags & kAffectConfig) == 0 && domain->active());
-    const vmm::Spec& spec = live ? domain->guest->spec() : *domain->definition;
+    const vmm::Spec& spec = live || !domain->persistent() ? domain->shown() : *domain->definition;
     for (const vmm::Interface& nic : spec.interfaces) {
         if ((nic.mac && format(*nic.mac) == device) || (nic.live && nic.live->target.str() == device)) {
             return {};

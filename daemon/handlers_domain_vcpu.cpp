@@ -41,7 +41,7 @@ Result<void> check_impact(const Domain& domain, std::uint32_t flags) {
 }
 
 const vmm::Spec& asked(const Domain& domain, std::uint32_t flags) {
-    return wants_live(domain, flags) ? domain.guest->spec() : *domain.definition;
+    return wants_live(domain, flags) || !domain.persistent() ? domain.shown() : *domain.definition;
 }
 
 // Of every processor, as many bytes as the client made room for. `maps` times that must fit a packet.

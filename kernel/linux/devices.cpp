@@ -19,6 +19,8 @@ std::string small_file(const std::string& path) {
     while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') {
         text.pop_back();
     }
+    // What a device calls itself can be any bytes.
+    std::ranges::replace_if(text, [](char c) { return c < ' ' || c > '~'; }, '?');
     return text;
 }
 

@@ -37,6 +37,12 @@ std::string trimmed(std::string text) {
 
 std::string small_file(const std::string& path) { return trimmed(read_text(path, 4096)); }
 
+// What firmware and devices call themselves can be any bytes.
+std::string printable(std::string text) {
+    std::ranges::replace_if(text, [](char c) { return c < ' ' || c > '~'; }, '?');
+    return text;
+}
+
 // The entries of a folder, sorted; none when it is not there.
 std::vector<std::string> entries(const std::string& folder) {
     std::vector<std::string> out;
@@ -225,7 +231,7 @@ std::map<std::string, std::string> firmware_facts(const std::string& sys) {
     const std::string folder = sys + "/class/dmi/id";
     for (const std::string& name : entries(folder)) {
         if (name != "modalias" && name != "uevent") {
-            if (std::string value = small_file(folder + "/" + name); !value.empty()) {
+            if (std::string value = printable(small_file(folder + "/" + name)); !value.empty()) {
                 out.emplace(name, std::move(value));
             }
         }
