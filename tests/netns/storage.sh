@@ -227,7 +227,7 @@ v vol-delete link.img --pool p >/dev/null
 
 # ── files in no pool ────────────────────────────────────────────────────────────────────────────────────────────
 outside=$BASCULE_TEST_DIR/outside
-mkdir "$outside"
+mkdir -p "$outside/new"
 refused "no storage vol with matching path" vol-info "$outside/none.img"
 qemu-img create -q -f qcow2 "$outside/lone.qcow2" 7M
 before=$(v pool-list --all --name)
@@ -242,6 +242,18 @@ has "no storage vol with matching path" "$said"
 virsh -q -r -c "$ro" vol-info raw.img --pool p >/dev/null || fail "the read-only socket does not tell of volumes"
 if said=$(virsh -q -r -c "$ro" vol-delete raw.img --pool p 2>&1); then fail "the read-only socket deletes"; fi
 has "read only access prevents virStorageVolDelete" "$said"
+# That is what virt-install needs; where there is no file yet, it defines a pool.
+if command -v virt-install >/dev/null; then
+    install() {
+        virt-install --connect "$(libvirt_uri)" --name x --memory 64 --osinfo detect=off,require=off --import \
+            --network none --graphics none --noautoconsole "$@" 2>&1
+    }
+    has "<source file=\"$outside/lone.qcow2\"/>" "$(install --disk "$outside/lone.qcow2" --print-xml)"
+    has "Dry run completed" "$(install --disk "$outside/new/disk.qcow2,size=1" --dry-run)"
+    has "Dry run completed" "$(install --disk pool=default,size=1,format=raw --dry-run)"
+    v pool-destroy new >/dev/null
+    v pool-undefine new >/dev/null
+fi
 v vol-delete "$outside/lone.qcow2" >/dev/null
 [[ ! -e $outside/lone.qcow2 ]] || fail "a lone file was not deleted"
 

@@ -26,8 +26,9 @@ TEST(QemuImg, IsToldEveryFormatAndHeldToItsFiles) {
     EXPECT_EQ(made.writes, (std::vector<std::string>{"/p/o"}));
     EXPECT_EQ(made.reads, (std::vector<std::string>{"/p/b", "/p/bb"}));
 
-    const auto copied = copy_image({.path = "/p/s", .format = Format::raw, .chain = {}},
-                                  {.path = "/p/t", .format = Format::raw, .preallocation = Preallocation::full}, false);
+    const auto copied =
+        copy_image({.path = "/p/s", .format = Format::raw, .chain = {}},
+                   {.path = "/p/t", .format = Format::raw, .preallocation = Preallocation::full}, false);
     EXPECT_EQ(line(copied), "qemu-img convert -q -f raw -O raw -S 0 /p/s /p/t");
     EXPECT_EQ(copied.reads, (std::vector<std::string>{"/p/s"}));
     EXPECT_EQ(line(copy_image({.path = "/p/s", .format = Format::qcow2, .chain = {}}, {.path = "/dev/vg/t"}, true)),
