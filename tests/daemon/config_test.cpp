@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "daemon/emulator.h"
 #include "daemon/host.h"
 
 namespace bascule::daemon {
@@ -149,13 +148,6 @@ TEST(CommandLine, KnowsItsOptionsAndRefusesOthers) {
 TEST(Located, PutsTheFileWhereTheParserHadOnlyALine) {
     EXPECT_EQ(located("a.xml", {Code::invalid_xml, "line 9: <ip>: bad", 0}).message, "a.xml:9: <ip>: bad");
     EXPECT_EQ(located("a.xml", {Code::system, "Permission denied", 0}).message, "a.xml: Permission denied");
-}
-
-TEST(QemuVersion, IsCountedAsLibvirtCounts) {
-    EXPECT_EQ(parse_qemu_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright"), 7'002'022U);
-    EXPECT_EQ(parse_qemu_version("QEMU emulator version 10.0"), 10'000'000U);
-    EXPECT_EQ(parse_qemu_version("no such file"), 0U);
-    EXPECT_EQ(parse_qemu_version("version 99999999999999999999"), 0U);
 }
 
 }  // namespace
