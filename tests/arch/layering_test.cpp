@@ -183,8 +183,10 @@ const std::vector<Rule>& rules() {
         {"libsystemd", "systemd/.*", {"kernel/linux/", "daemon/"}},
         {"a header of privileges", "seccomp\\.h|cap-ng\\.h", {"kernel/linux/", "dhcp/netsvc/", "switch/dpdk/"}},
         {"Boost", "boost/.*", {"cli/", "daemon/"}},
-        {"JSON", "nlohmann/.*", {"vmm/", "cli/", "kernel/linux/"}},
-        {"a thread or lock", "thread|mutex|shared_mutex|condition_variable|future|semaphore|pthread\\.h", {}},
+        {"JSON", "nlohmann/.*", {"vmm/", "storage/", "cli/", "kernel/linux/"}},
+        {"a thread or lock",
+         "thread|mutex|shared_mutex|condition_variable|future|semaphore|pthread\\.h",
+         {"kernel/linux/worker."}},  // docs/decisions/0006
         {"files",
          "fstream|filesystem|cstdio|stdio\\.h",
          {"kernel/linux/", "dhcp/netsvc/", "switch/dpdk/", "cli/", "rpc/generate.cpp", "daemon/"}},
