@@ -80,8 +80,9 @@ class Client:
 
     def __init__(self, path, timeout=10):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(timeout)
+        # Not yet with the time limit: with one, a full backlog is an error at once and not something to wait for.
         self.socket.connect(path)
+        self.socket.settimeout(timeout)
         self.next_serial, self.buffer, self.fds = 0, b"", []
 
     def close(self):

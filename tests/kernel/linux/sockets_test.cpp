@@ -73,7 +73,17 @@ TEST(ClientSockets, OneThatAnswersIsToldFromOneThatADeadDaemonLeft) {
     EXPECT_FALSE(listen_clients(folder.path + "/" + std::string(120, 'x'), 0600, {}));
 }
 
-TEST(ClientSockets, ComeOverTcpWithTheirAddress) {
+class RemoteClients : public Netns {
+protected:
+    void SetUp() override {
+        Netns::SetUp();
+        if (!IsSkipped()) {
+            sh("ip link set lo up");
+        }
+    }
+};
+
+TEST_F(RemoteClients, ComeOverTcpWithTheirAddress) {
     const auto port_of = [](const UniqueFd& fd) {
         sockaddr_in6 address{};
         socklen_t size = sizeof(address);
