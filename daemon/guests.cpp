@@ -76,11 +76,11 @@ std::vector<const Domain*> Guests::all() const {
     return out;
 }
 
-std::string Guests::format(const Domain& domain, bool inactive) const {
+std::string Guests::format(const Domain& domain, bool inactive, bool secrets) const {
     if (domain.active() && !(inactive && domain.persistent())) {
-        return vmm::format(domain.guest->spec(), domain.id);
+        return vmm::format(domain.guest->spec(), domain.id, secrets);
     }
-    return vmm::format(domain.definition ? *domain.definition : domain.shown());
+    return vmm::format(domain.definition ? *domain.definition : domain.shown(), std::nullopt, secrets);
 }
 
 unsigned Guests::ports_of(const Uuid& network) const {
@@ -121,7 +121,7 @@ Result<vmm::Spec> Guests::read(std::string_view xml) const {
 
 Result<const Domain*> Guests::define(std::string_view xml) {
     TRY(vmm::Spec spec, read(xml));
-    TRY_OK(definitions_.save(spec.name, vmm::format(spec)));
+    TRY_OK(definitions_.save(spec.name, vmm::format(spec, std::nullopt, true)));
     const bool known = domains_.contains(spec.uuid);
     Domain& domain = domains_[spec.uuid];
     names_.insert_or_assign(spec.name.str(), spec.uuid);

@@ -88,7 +88,7 @@ public:
     Result<const Domain*> running(const Uuid& uuid) const;
     Result<const Domain*> by_id(int id) const;
     std::vector<const Domain*> all() const;  // by name
-    std::string format(const Domain& domain, bool inactive) const;
+    std::string format(const Domain& domain, bool inactive, bool secrets = false) const;
     unsigned ports_of(const Uuid& network) const;  // running guests' NICs on it
 
 private:
@@ -101,6 +101,12 @@ private:
     Result<PortSpec> port_of(const vmm::Spec& spec, std::size_t nic, Domain::Nic& place) const;
     Result<IfName> tap_name(const vmm::Interface& nic);
     Result<void> open_files(vmm::Spec& launched, std::vector<UniqueFd>& extra, std::size_t slots) const;
+    struct OpenDisks {
+        std::vector<vmm::DiskPlan> plans;           // one a disk
+        std::vector<std::vector<UniqueFd>> layers;  // likewise, outermost image first
+    };
+    Result<OpenDisks> open_disks(const vmm::Spec& spec) const;
+    Result<void> prepare_display(Domain& domain, vmm::Spec& spec);
     Result<std::vector<UniqueFd>> open_channels(Domain& domain, vmm::Spec& spec);
     vmm::Guest::Callbacks callbacks(const Uuid& uuid);
     void started(const Uuid& uuid, Result<void> result, Done done);

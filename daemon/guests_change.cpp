@@ -44,7 +44,7 @@ Result<void> Guests::change(const Uuid& uuid, Impact impact, const Edit& edit) {
         defined = *domain.definition;
         TRY_OK(edit(*defined, false));
         TRY_OK(vmm::complete(*defined));
-        TRY_OK(definitions_.save(defined->name, vmm::format(*defined)));
+        TRY_OK(definitions_.save(defined->name, vmm::format(*defined, std::nullopt, true)));
         domain.definition = std::move(defined);
     }
     if (running) {
@@ -75,7 +75,7 @@ Result<void> Guests::rename(const Uuid& uuid, const std::string& name) {
     vmm::Spec spec = *domain.definition;
     const ObjectName old = spec.name;
     spec.name = *parsed;
-    TRY_OK(definitions_.save(*parsed, vmm::format(spec)));
+    TRY_OK(definitions_.save(*parsed, vmm::format(spec, std::nullopt, true)));
     TRY_OK(definitions_.set_autostart(*parsed, domain.autostart));
     TRY_OK(definitions_.remove(old));
     emit(domain, kUndefined, kUndefinedRenamed);

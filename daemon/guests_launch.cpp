@@ -115,51 +115,6 @@ void Guests::show_binding(const vmm::Spec& spec, std::size_t index, const IfName
     }
 }
 
-// QEMU opens kernel and initrd by path as its own user. Where that user may not, it gets a sealed copy in memory
-// as a further descriptor, so that files under a private folder work without changing their owner.
-Result<void> Guests::open_files(vmm::Spec& launched, std::vector<UniqueFd>& extra, std::size_t slots) const {
-    for (std::string* const path : {&launched.os.kernel, &launched.os.initrd}) {
-        if (path->empty() || os::readable_as(*path, deps_.uid, deps_.gid)) {
-            continue;
-        }
-        TRY(UniqueFd copy, os::memory_copy(*path));
-        *path = fmt::format("/proc/self/fd/{}", 3 + slots + extra.size());
-        extra.push_back(std::move(copy));
-    }
-    return {};
-}
-
-// A listening socket for each channel that has one, at the user's path or below our own folder; 0600: what is on the
-// other side may be a guest agent, which obeys whoever writes to it.
-Result<std::vector<UniqueFd>> Guests::open_channels(Domain& domain, vmm::Spec& spec) {
-    std::vector<UniqueFd> out(spec.channels.size());
-    const std::string folder(vmm::kChannelFolder.substr(0, vmm::kChannelFolder.size() - 1));
-    TRY_OK(os::make_folder(deps_.host.files.real(folder), 0700, 0, 0));
-    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
-        vmm::Channel& channel = spec.channels[i];
-        channel.live = vmm::ChannelLive{};
-        if (channel.backend != vmm::Channel::Backend::socket) {
-            continue;
-        }
-        const std::string path =
-            channel.path.empty() ? deps_.host.files.real(channel_file(domain.id, channel.name)) : channel.path;
-        for (const auto& [uuid, other] : domains_) {
-            if (std::ranges::find(other.sockets, path) != other.sockets.end()) {
-                return fail(Code::conflict, fmt::format("{}: its socket {} belongs to a channel of guest '{}'",
-                                                        vmm::channel_alias(spec, i), path, other.name));
-            }
-        }
-        auto opened = os::listen_unix(path, 0600);
-        if (!opened) {
-            return std::unexpected(std::move(opened).error().in(vmm::channel_alias(spec, i)));
-        }
-        domain.sockets.push_back(path);
-        out[i] = std::move(*opened);
-        channel.live->path = path;
-    }
-    return out;
-}
-
 // Everything up to the process. What is made on the way is in domain.nics or is closed; release() takes it back.
 Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
     const bool host_vhost = deps_.host.taps.open_vhost_net().has_value();
@@ -191,11 +146,13 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
         nic.live = vmm::NicLive{.target = tap, .bridge = bridge, .vhost = vhost};
     }
     TRY(auto channels, open_channels(domain, spec));
-    TRY(vmm::Launch launch, vmm::compile(spec, plans));
+    TRY(auto disks, open_disks(spec));
+    TRY_OK(prepare_display(domain, spec));
+    TRY(vmm::Launch launch, vmm::compile(spec, plans, disks.plans));
     std::vector<UniqueFd> extra;
     vmm::Spec launched = spec;
     TRY_OK(open_files(launched, extra, launch.slots.size()));
-    TRY(launch, vmm::compile(launched, plans));
+    TRY(launch, vmm::compile(launched, plans, disks.plans));
 
     for (const char* const folder : {"/run/bascule/guests", "/var/log/bascule/guests"}) {
         TRY_OK(os::make_folder(deps_.host.files.real(folder), 0700, 0, 0));
@@ -209,6 +166,7 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
             case vmm::Slot::Kind::tap: fds.push_back(std::move(taps[slot.index][slot.queue])); break;
             case vmm::Slot::Kind::vhost: fds.push_back(std::move(vhosts[slot.index][slot.queue])); break;
             case vmm::Slot::Kind::channel: fds.push_back(std::move(channels[slot.index])); break;
+            case vmm::Slot::Kind::disk: fds.push_back(std::move(disks.layers[slot.index][slot.queue])); break;
         }
     }
     std::ranges::move(extra, std::back_inserter(fds));
@@ -258,6 +216,11 @@ Result<void> Guests::adopt(const std::string& text) {
             }
             domain.nics.push_back(place);
             show_binding(live.spec, i, place.tap);
+        }
+    }
+    for (const vmm::Graphics& display : live.spec.graphics) {
+        if (display.live && !display.live->socket.empty()) {
+            domain.sockets.push_back(display.live->socket);
         }
     }
     for (const vmm::Channel& channel : live.spec.channels) {

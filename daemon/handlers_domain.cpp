@@ -216,10 +216,10 @@ void add_life_cycle(rpc::Handlers& h, Services& s) {
 void add_facts(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_get_xml_desc>(
         [&s](Call&, const proto::domain_get_xml_desc_args& args) -> Result<proto::domain_get_xml_desc_ret> {
-            // There are no secrets in a definition yet, so "secure" shows the same.
             TRY_OK(check_flags(args.flags, kXmlSecure | kXmlInactive, "qemuDomainGetXMLDesc"));
             TRY(const Domain* const domain, s.guests.by_uuid(args.dom.uuid));
-            return proto::domain_get_xml_desc_ret{s.guests.format(*domain, (args.flags & kXmlInactive) != 0)};
+            return proto::domain_get_xml_desc_ret{
+                s.guests.format(*domain, (args.flags & kXmlInactive) != 0, (args.flags & kXmlSecure) != 0)};
         });
     h.add<proto::domain_get_info>([&s](Call&,
                                        const proto::domain_get_info_args& args) -> Result<proto::domain_get_info_ret> {

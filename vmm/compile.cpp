@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/compile.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
+
+#include "vmm/compile_builder.h"
+#include "vmm/controllers.h"
 
 namespace bascule::vmm {
 
@@ -9,7 +14,10 @@ namespace {
 
 constexpr int kFirstChildFd = 3;  // kernel/io.h, Command::fds
 
-// A comma inside a value is written twice (QemuOpts).
+std::string_view on_off(bool on) { return on ? "on" : "off"; }
+
+}  // namespace
+
 std::string quoted(std::string_view value) {
     std::string out;
     for (const char c : value) {
@@ -21,99 +29,138 @@ std::string quoted(std::string_view value) {
     return out;
 }
 
-class Builder {
-public:
-    Builder(const Spec& spec, const std::vector<NicPlan>& nics) : spec_(spec), nics_(nics) {}
-
-    Launch build() {
-        out_.program = spec_.emulator;
-        machine();
-        monitor();
-        boot();
-        for (const Controller& one : spec_.controllers) {
-            controller(one);
-        }
-        for (std::size_t i = 0; i < spec_.interfaces.size(); ++i) {
-            nic(i);
-        }
-        for (std::size_t i = 0; i < spec_.serials.size(); ++i) {
-            serial(i);
-        }
-        for (std::size_t i = 0; i < spec_.channels.size(); ++i) {
-            channel(i);
-        }
-        small_devices();
-        // The same denials as the peer's default: no old system calls, no new privileges, no fork or exec, no
-        // scheduling or affinity changes.
-        option("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-        option("-msg", "timestamp=on");
-        return std::move(out_);
+Launch Builder::build() {
+    out_.program = spec_.emulator;
+    machine();
+    monitor();
+    boot();
+    controllers();
+    for (std::size_t i = 0; i < spec_.disks.size(); ++i) {
+        disk(i);
     }
-
-private:
-    void flag(std::string name) { out_.args.push_back(std::move(name)); }
-    void option(std::string name, std::string value) {
-        out_.args.push_back(std::move(name));
-        out_.args.push_back(std::move(value));
+    for (std::size_t i = 0; i < spec_.interfaces.size(); ++i) {
+        nic(i);
     }
-    // The number that a descriptor will have in the child.
-    int slot(Slot::Kind kind, std::size_t index = 0, std::size_t queue = 0) {
-        out_.slots.push_back({kind, index, queue});
-        return kFirstChildFd + static_cast<int>(out_.slots.size()) - 1;
+    for (std::size_t i = 0; i < spec_.serials.size(); ++i) {
+        serial(i);
     }
-    std::string place(const std::optional<PciAddress>& address) const {
-        const std::string_view bus = spec_.os.chipset() == Chipset::q35 ? "pcie.0" : "pci.0";
-        return fmt::format("bus={},addr={:#x}", bus, address->slot);
+    for (std::size_t i = 0; i < spec_.channels.size(); ++i) {
+        channel(i);
     }
+    display();
+    for (std::size_t i = 0; i < spec_.watchdogs.size(); ++i) {
+        watchdog(i);
+    }
+    balloon();
+    for (std::size_t i = 0; i < spec_.rngs.size(); ++i) {
+        rng(i);
+    }
+    // The same denials as the peer's default: no old system calls, no new privileges, no fork or exec, no
+    // scheduling or affinity changes.
+    option("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    option("-msg", "timestamp=on");
+    return std::move(out_);
+}
 
-    void machine();
-    std::string cpu() const;
-    std::string smp() const;
-    void monitor();
-    void boot();
-    void nic(std::size_t index);
-    void nic_device(std::size_t index);
-    unsigned boot_index(std::size_t index) const;
-    void serial(std::size_t index);
-    void controller(const Controller& one);
-    void channel(std::size_t index);
-    void small_devices();
+int Builder::slot(Slot::Kind kind, std::size_t index, std::size_t queue) {
+    out_.slots.push_back({kind, index, queue});
+    return kFirstChildFd + static_cast<int>(out_.slots.size()) - 1;
+}
 
-    const Spec& spec_;
-    const std::vector<NicPlan>& nics_;
-    Launch out_;
-};
+std::string Builder::place(const std::optional<PciAddress>& address) const {
+    std::string bus = spec_.os.chipset() == Chipset::q35 ? "pcie.0" : "pci.0";
+    if (address->bus != 0) {
+        bus = fmt::format("pci.{}", address->bus);
+        if (const Controller* const bridge = find_controller(spec_, Controller::Type::pci, address->bus)) {
+            bus = controller_alias(*bridge);
+        }
+    }
+    std::string out = fmt::format("bus={}", bus);
+    if (address->multifunction) {
+        out += fmt::format(",multifunction={}", on_off(*address->multifunction));
+    }
+    out += fmt::format(",addr={:#x}", address->slot);
+    return address->function == 0 ? out : out + fmt::format(".{:#x}", address->function);
+}
+
+std::string Builder::place(const UsbAddress& address) const {
+    const Controller* const controller = find_controller(spec_, Controller::Type::usb, address.bus);
+    return fmt::format("bus={}.0,port={}", controller == nullptr ? "usb" : controller_alias(*controller), address.port);
+}
+
+// ---- the machine itself -------------------------------------------------------------------------
 
 void Builder::machine() {
-    const bool kvm = spec_.accelerator == Accelerator::kvm;
     option("-name", fmt::format("guest={},debug-threads=on", quoted(spec_.name.str())));
     flag("-S");
     flag("-no-user-config");
     flag("-nodefaults");
-    option("-machine",
-           fmt::format("{},usb=off,dump-guest-core=off{}", spec_.os.machine, spec_.features.acpi ? "" : ",acpi=off"));
-    option("-accel", kvm ? "kvm" : "tcg");
-    option("-cpu", cpu());
+    option("-machine", machine_type());
+    option("-accel", spec_.accelerator == Accelerator::kvm ? "kvm" : "tcg");
+    option("-cpu", cpu_option(spec_));
     option("-m", fmt::format("size={}k", spec_.memory_kib));
     option("-smp", smp());
     option("-uuid", format(spec_.uuid));
     option("-display", "none");
-    option("-rtc", spec_.clock == Clock::utc ? "base=utc" : "base=localtime");
+    clock();
+    power_management();
     if (spec_.on_reboot == Lifecycle::destroy) {
         flag("-no-reboot");
     }
 }
 
-std::string Builder::cpu() const {
-    if (spec_.accelerator == Accelerator::tcg || spec_.cpu.mode == CpuMode::maximum) {
-        return "max";
+std::string Builder::machine_type() const {
+    std::string out = fmt::format("{},usb=off,dump-guest-core=off", spec_.os.machine);
+    for (const auto& [name, on] : spec_.features.switches) {
+        if (name == "vmport" || name == "smm") {
+            out += fmt::format(",{}={}", name, on_off(on));
+        }
     }
-    return spec_.cpu.migratable ? "host" : "host,migratable=off";
+    if (!spec_.features.ioapic.empty()) {
+        out += spec_.features.ioapic == "qemu" ? ",kernel_irqchip=split" : ",kernel_irqchip=on";
+    }
+    for (const Timer& timer : spec_.clock.timers) {
+        if (timer.name == "hpet" && timer.present) {
+            out += fmt::format(",hpet={}", on_off(*timer.present));
+        }
+    }
+    if (spec_.os.bios_serial.value_or(false)) {
+        out += ",graphics=off";  // the firmware then speaks on the first serial port
+    }
+    return spec_.features.acpi ? out : out + ",acpi=off";
 }
 
 std::string Builder::smp() const {
     const CpuTopology t = spec_.cpu.topology.value_or(CpuTopology{spec_.vcpus, 1, 1, 1});
     return fmt::format("{},sockets={},dies={},cores={},threads={}", spec_.vcpus, t.sockets, t.dies, t.cores, t.threads);
+}
+
+void Builder::clock() {
+    const bool utc = spec_.clock.offset == Clock::Offset::utc;
+    std::string rtc = utc ? "base=utc" : "base=localtime";
+    for (const Timer& timer : spec_.clock.timers) {
+        if (timer.name == "rtc" && timer.tickpolicy == "catchup") {
+            rtc += ",driftfix=slew";
+        }
+    }
+    option("-rtc", rtc);
+    for (const Timer& timer : spec_.clock.timers) {
+        // Emulation has no such device, and loses no ticks either. "catchup" is what KVM does by itself.
+        const bool kvm_pit = timer.name == "pit" && spec_.accelerator == Accelerator::kvm;
+        if (kvm_pit && (timer.tickpolicy == "delay" || timer.tickpolicy == "discard")) {
+            option("-global", "kvm-pit.lost_tick_policy=" + timer.tickpolicy);
+        }
+    }
+}
+
+void Builder::power_management() {
+    const std::string_view device = spec_.os.chipset() == Chipset::q35 ? "ICH9-LPC" : "PIIX4_PM";
+    for (const auto& [state, enabled] :
+         {std::pair("disable_s3", spec_.pm.suspend_to_mem), std::pair("disable_s4", spec_.pm.suspend_to_disk)}) {
+        if (enabled) {
+            option("-global", fmt::format("{}.{}={}", device, state, *enabled ? 0 : 1));
+        }
+    }
 }
 
 void Builder::monitor() {
@@ -123,7 +170,17 @@ void Builder::monitor() {
 }
 
 void Builder::boot() {
-    option("-boot", "strict=on");
+    std::string how;
+    if (spec_.os.boot_menu) {
+        how += fmt::format("menu={},", on_off(*spec_.os.boot_menu));
+        if (spec_.os.boot_menu_timeout) {
+            how += fmt::format("splash-time={},", *spec_.os.boot_menu_timeout);
+        }
+    }
+    if (spec_.os.reboot_timeout) {
+        how += fmt::format("reboot-timeout={},", *spec_.os.reboot_timeout);
+    }
+    option("-boot", how + "strict=on");
     if (spec_.os.kernel.empty()) {
         return;
     }
@@ -136,144 +193,104 @@ void Builder::boot() {
     }
 }
 
-void Builder::nic(std::size_t index) {
-    const unsigned queues = spec_.interfaces[index].queue_count();
-    const auto numbers = [&](Slot::Kind kind) {
-        std::string out;
-        for (unsigned queue = 0; queue < queues; ++queue) {
-            out += fmt::format("{}{}", queue == 0 ? "" : ":", slot(kind, index, queue));
-        }
-        return out;
+// ---- what is booted first -----------------------------------------------------------------------
+
+namespace {
+
+// <os><boot dev=>: of disks and drives the first of each kind, of NICs all, numbered in the document's order.
+struct BootOrder {
+    const Disk* disk = nullptr;
+    const Disk* cdrom = nullptr;
+    unsigned disk_index = 0, cdrom_index = 0, first_nic = 0;
+};
+
+BootOrder boot_order(const Spec& spec) {
+    BootOrder out;
+    const auto first = [&spec](Disk::Device device) -> const Disk* {
+        const auto it = std::ranges::find(spec.disks, device, &Disk::device);
+        return it == spec.disks.end() ? nullptr : &*it;
     };
-    const std::string_view plural = queues > 1 ? "s" : "";
-    std::string netdev = fmt::format("tap,id=hostnet{},fd{}={}", index, plural, numbers(Slot::Kind::tap));
-    if (nics_[index].vhost) {
-        netdev += fmt::format(",vhost=on,vhostfd{}={}", plural, numbers(Slot::Kind::vhost));
-    }
-    option("-netdev", netdev);
-    nic_device(index);
-}
-
-void Builder::nic_device(std::size_t index) {
-    const Interface& nic = spec_.interfaces[index];
-    const auto driver = [&]() -> std::string_view {
-        switch (nic.model) {
-            case NicModel::virtio: return "virtio-net-pci";
-            case NicModel::e1000: return "e1000";
-            case NicModel::e1000e: return "e1000e";
-            case NicModel::rtl8139: return "rtl8139";
+    unsigned next = 1;
+    for (const BootDevice device : spec.os.boot) {
+        if (device == BootDevice::hd && out.disk == nullptr) {
+            out.disk = first(Disk::Device::disk);
+            out.disk_index = out.disk != nullptr ? next++ : 0;
+        } else if (device == BootDevice::cdrom && out.cdrom == nullptr) {
+            out.cdrom = first(Disk::Device::cdrom);
+            out.cdrom_index = out.cdrom != nullptr ? next++ : 0;
+        } else if (device == BootDevice::network && out.first_nic == 0) {
+            out.first_nic = next;
+            next += static_cast<unsigned>(spec.interfaces.size());
         }
-        return {};
-    }();
-    std::string device = fmt::format("{},netdev=hostnet{},id={},mac={},{}", driver, index, nic_alias(spec_, index),
-                                     format(*nic.mac), place(nic.address));
-    if (nic.queue_count() > 1) {
-        // A vector for each queue's two rings, one for configuration changes, one for the control queue.
-        device += fmt::format(",mq=on,vectors={}", 2 * nic.queue_count() + 2);
     }
-    if (nic.mtu && nic.model == NicModel::virtio) {
-        device += fmt::format(",host_mtu={}", *nic.mtu);
-    }
-    if (const unsigned order = boot_index(index); order != 0) {
-        device += fmt::format(",bootindex={}", order);
-    }
-    if (!nic.rom) {
-        device += ",romfile=";
-    }
-    option("-device", device);
+    return out;
 }
 
-// Its own order, or with <boot dev='network'/> the document's; 0: none.
-unsigned Builder::boot_index(std::size_t index) const {
-    if (const auto own = spec_.interfaces[index].boot_order) {
+}  // namespace
+
+unsigned Builder::boot_index(const Disk& disk) const {
+    if (disk.boot_order) {
+        return *disk.boot_order;
+    }
+    const BootOrder order = boot_order(spec_);
+    return &disk == order.disk ? order.disk_index : &disk == order.cdrom ? order.cdrom_index : 0;
+}
+
+unsigned Builder::boot_index(std::size_t nic) const {
+    if (const auto own = spec_.interfaces[nic].boot_order) {
         return *own;
     }
-    for (const BootDevice device : spec_.os.boot) {
-        if (device == BootDevice::network) {
-            return static_cast<unsigned>(index) + 1;
-        }
-    }
-    return 0;
+    const unsigned first = boot_order(spec_).first_nic;
+    return first == 0 ? 0 : first + static_cast<unsigned>(nic);
 }
 
-void Builder::serial(std::size_t index) {
-    const std::string alias = serial_alias(spec_, index);
-    option("-chardev", fmt::format("pty,id=char{}", alias));
-    option("-device", fmt::format("isa-serial,chardev=char{0},id={0},index={1}", alias, spec_.serials[index].port));
+// ---- compile ------------------------------------------------------------------------------------
+
+namespace {
+
+// What complete() would have filled in.
+bool complete_already(const Spec& spec) {
+    const auto placed = [](const auto& devices) {
+        return std::ranges::all_of(devices, [](const auto& device) { return device.address.has_value(); });
+    };
+    return !spec.uuid.is_nil() && (!spec.balloon || spec.balloon->address) && placed(spec.rngs) &&
+           placed(spec.controllers) && placed(spec.sounds) && placed(spec.videos) && placed(spec.interfaces) &&
+           std::ranges::all_of(spec.interfaces, [](const Interface& nic) { return nic.mac.has_value(); }) &&
+           std::ranges::all_of(spec.channels,
+                               [](const Channel& channel) { return channel.address && channel.address->port != 0; }) &&
+           std::ranges::all_of(
+               spec.inputs,
+               [](const Input& input) {
+                   return input.bus == Input::Bus::ps2 ||
+                          (input.bus == Input::Bus::usb ? input.usb.has_value() : input.address.has_value());
+               }) &&
+           std::ranges::all_of(spec.disks, [](const Disk& disk) {
+               return disk.bus == Disk::Bus::virtio ? disk.address.has_value()
+                      : disk.bus == Disk::Bus::usb  ? disk.usb.has_value()
+                                                    : disk.drive.has_value();
+           });
 }
 
-void Builder::controller(const Controller& one) {
-    std::string device = fmt::format("virtio-serial-pci,id={},{}", controller_alias(one), place(one.address));
-    if (one.ports) {
-        device += fmt::format(",max_ports={}", *one.ports);
-    }
-    option("-device", device);
-}
+}  // namespace
 
-void Builder::channel(std::size_t index) {
-    const Channel& channel = spec_.channels[index];
-    const std::string alias = channel_alias(spec_, index);
-    // A listening socket of ours, as the monitor's.
-    option("-chardev",
-           channel.backend == Channel::Backend::pty
-               ? fmt::format("pty,id=char{}", alias)
-               : fmt::format("socket,id=char{},fd={},server=on,wait=off", alias, slot(Slot::Kind::channel, index)));
-    std::string bus;
-    for (const Controller& one : spec_.controllers) {
-        if (one.type == Controller::Type::virtio_serial && one.index == channel.address->controller) {
-            bus = controller_alias(one);
-        }
-    }
-    option("-device", fmt::format("virtserialport,bus={}.0,nr={},chardev=char{},id={}{}", bus, channel.address->port,
-                                  alias, alias, channel.name.empty() ? "" : ",name=" + channel.name));
-}
-
-void Builder::small_devices() {
-    if (spec_.balloon) {
-        option("-device",
-               fmt::format("virtio-balloon-pci,id={},{}", balloon_alias(spec_), place(spec_.balloon->address)));
-    }
-    for (std::size_t i = 0; i < spec_.rngs.size(); ++i) {
-        const std::string alias = rng_alias(spec_, i);
-        option("-object", fmt::format("rng-random,id=obj{},filename=/dev/urandom", alias));
-        option("-device", fmt::format("virtio-rng-pci,rng=obj{0},id={0},{1}", alias, place(spec_.rngs[i].address)));
-    }
-}
-
-Result<void> check_complete(const Spec& spec, const std::vector<NicPlan>& nics) {
-    bool complete = !spec.uuid.is_nil() && (!spec.balloon || spec.balloon->address);
-    for (const PlainDevice& rng : spec.rngs) {
-        complete = complete && rng.address;
-    }
-    for (const Controller& controller : spec.controllers) {
-        complete = complete && controller.address;
-    }
-    for (const Channel& channel : spec.channels) {
-        complete = complete && channel.address && channel.address->port != 0;
-    }
-    for (const Interface& nic : spec.interfaces) {
-        complete = complete && nic.mac && nic.address;
-    }
-    if (!complete) {
+Result<Launch> compile(const Spec& spec, const std::vector<NicPlan>& nics, const std::vector<DiskPlan>& disks) {
+    if (!complete_already(spec)) {
         return fail(Code::internal, "vmm::compile needs a completed spec");
     }
     if (nics.size() != spec.interfaces.size()) {
         return fail(Code::internal, fmt::format("vmm::compile got {} NIC plans for {} interfaces", nics.size(),
                                                 spec.interfaces.size()));
     }
+    if (!disks.empty() && disks.size() != spec.disks.size()) {
+        return fail(Code::internal,
+                    fmt::format("vmm::compile got {} disk plans for {} disks", disks.size(), spec.disks.size()));
+    }
     for (std::size_t i = 0; i < nics.size(); ++i) {
         if (nics[i].vhost && spec.interfaces[i].model != NicModel::virtio) {
             return fail(Code::internal, fmt::format("{}: vhost serves virtio only", nic_alias(spec, i)));
         }
     }
-    return {};
-}
-
-}  // namespace
-
-Result<Launch> compile(const Spec& spec, const std::vector<NicPlan>& nics) {
-    TRY_OK(check_complete(spec, nics));
-    return Builder(spec, nics).build();
+    return Builder(spec, nics, disks).build();
 }
 
 }  // namespace bascule::vmm

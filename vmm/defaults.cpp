@@ -1,71 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/defaults.h"
 
-#include <algorithm>
 #include <set>
 #include <tuple>
 
 #include <fmt/format.h>
 
 #include "vmm/addresses.h"
+#include "vmm/buses.h"
 
 namespace bascule::vmm {
 
 namespace {
 
-constexpr unsigned kLastPort = 30;  // of a controller that does not say how many it has
-
-Controller* find_controller(Spec& spec, Controller::Type type, unsigned index) {
-    const auto it =
-        std::ranges::find_if(spec.controllers, [&](const Controller& c) { return c.type == type && c.index == index; });
-    return it == spec.controllers.end() ? nullptr : &*it;
-}
-
-// Every channel gets a port of its own, and every port a controller.
-Result<void> complete_channels(Spec& spec) {
-    const auto controller_of = [&spec](unsigned index) -> Controller& {
-        if (Controller* const known = find_controller(spec, Controller::Type::virtio_serial, index)) {
-            return *known;
-        }
-        return spec.controllers.emplace_back(Controller{.type = Controller::Type::virtio_serial, .index = index});
-    };
-    const auto last_port = [&](unsigned index) {
-        const auto ports = controller_of(index).ports;
-        return ports ? *ports - 1 : kLastPort;
-    };
-    std::set<std::pair<unsigned, unsigned>> taken;
-    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
-        const auto& address = spec.channels[i].address;
-        if (!address || address->port == 0) {
-            continue;
-        }
-        if (address->port > last_port(address->controller)) {
-            return fail(Code::invalid_xml, fmt::format("{}: virtio-serial controller {} has no port {}",
-                                                       channel_alias(spec, i), address->controller, address->port));
-        }
-        if (!taken.emplace(address->controller, address->port).second) {
-            return fail(Code::invalid_xml, fmt::format("two channels want port {} of virtio-serial controller {}",
-                                                       address->port, address->controller));
+// A display shows something, and what it shows has memory.
+void complete_display(Spec& spec) {
+    if (!spec.graphics.empty() && spec.videos.empty() && !spec.video_none) {
+        spec.videos.push_back({.model = Video::Model::vga});
+    }
+    for (Video& video : spec.videos) {
+        constexpr unsigned kUsual = 16384;  // the peer's
+        if (video.model == Video::Model::virtio) {
+            video.vram_kib.reset();
+        } else if (!video.vram_kib) {
+            video.vram_kib = kUsual;
         }
     }
-    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
-        auto& address = spec.channels[i].address;
-        if (address && address->port != 0) {
-            continue;
-        }
-        const unsigned controller = address ? address->controller : 0;
-        unsigned port = 1;
-        while (port <= last_port(controller) && !taken.emplace(controller, port).second) {
-            ++port;
-        }
-        if (port > last_port(controller)) {
-            return fail(Code::invalid_xml, fmt::format("{}: virtio-serial controller {} has no port left for it",
-                                                       channel_alias(spec, i), controller));
-        }
-        address = VirtioSerialAddress{controller, port};
-    }
-    std::ranges::stable_sort(spec.controllers, {}, [](const Controller& c) { return std::pair(c.type, c.index); });
-    return {};
 }
 
 }  // namespace
@@ -94,7 +54,8 @@ Result<void> complete(Spec& spec, const Fresh& fresh) {
             }
         }
     }
-    TRY_OK(complete_channels(spec));
+    complete_display(spec);
+    TRY_OK(complete_buses(spec));
     return assign_addresses(spec);
 }
 

@@ -14,8 +14,8 @@ struct Fresh {
     std::function<MacAddr()> mac = random_mac;
 };
 
-// Fills in what the user left out: uuid, MACs, PCI addresses. What is there
-// stays. Fails when two devices want one PCI slot, or there is none left, or two NICs of one network one MAC.
+// Fills in what the user left out: uuid, MACs, controllers that devices need, places on them, PCI addresses. What is
+// there stays. Fails when two devices want one place, or there is none left, or two NICs of one network one MAC.
 //   TRY(auto spec, vmm::parse(text));
 //   if (spec.uuid.is_nil() && known) { spec.uuid = known->uuid; }   // redefinition by name
 //   TRY_OK(vmm::complete(spec));

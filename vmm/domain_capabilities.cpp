@@ -8,6 +8,7 @@
 #include "base/xml.h"
 #include "vmm/capabilities.h"
 #include "vmm/qmp.h"
+#include "vmm/defaults.h"
 #include "vmm/xml.h"
 
 namespace bascule::vmm {
@@ -44,14 +45,14 @@ public:
 private:
     std::string type() const { return facts_.accelerator == Accelerator::kvm ? "kvm" : "qemu"; }
 
-    // Whether our parser takes a definition with that in it.
+    // Whether we take a definition with that in it, on this machine.
     bool accepts(std::string_view inside, std::string_view devices, std::string_view os = {},
                  std::string_view os_attributes = {}) const {
-        const auto parsed =
+        auto parsed =
             parse(fmt::format("<domain type='{}'><name>sample</name><memory>65536</memory>{}<os{}><type arch='x86_64' "
                               "machine='{}'>hvm</type>{}</os><devices>{}</devices></domain>",
                               type(), inside, os_attributes, facts_.machine, os, devices));
-        return parsed.has_value();
+        return parsed && complete(*parsed);
     }
 
     void write_enum(std::string_view name, const std::vector<std::string>& values) {

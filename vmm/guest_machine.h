@@ -61,11 +61,13 @@ private:
     Result<void> open_monitor();
     void arm(std::chrono::milliseconds timeout, std::string what);
     void plan_start_steps(bool paused);
+    void plan_display_steps();
     void next_step();
     void opened();
     void opening_failed(Error error);
     void finish_opening(Result<void> result);
     Result<void> use_chardevs(const qmp::Json& answer);
+    Result<void> use_display(const qmp::Json& answer);
     Result<void> use_status(const qmp::Json& answer);
 
     // guest_machine.cpp: what happens to it

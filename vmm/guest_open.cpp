@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How a guest comes up: start() and attach() of Guest::Machine.
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@ namespace bascule::vmm {
 namespace {
 
 constexpr auto kAttachPatience = std::chrono::seconds(10);
+constexpr unsigned kFirstDisplay = 5900, kFirstWebsocket = 5700;  // QEMU's ports of display 0
 
 // QEMU gives the path of a pseudo-terminal, and the daemon will open it as root: nothing else will do.
 bool is_pty(std::string_view path) {
@@ -173,6 +175,14 @@ void Guest::Machine::plan_start_steps(bool paused) {
             steps_.push_back({"set_link", {{"name", nic_alias(spec, i)}, {"up", false}}, nullptr});
         }
     }
+    plan_display_steps();
+    if (spec.balloon && spec.balloon->stats_period) {
+        steps_.push_back({"qom-set",
+                          {{"path", "/machine/peripheral/" + balloon_alias(spec)},
+                           {"property", "guest-stats-polling-interval"},
+                           {"value", *spec.balloon->stats_period}},
+                          nullptr});
+    }
     if (spec.current_memory_kib < spec.memory_kib && spec.balloon) {
         steps_.push_back({"balloon", {{"value", spec.current_memory_kib * 1024}}, nullptr});
     }
@@ -188,6 +198,42 @@ void Guest::Machine::plan_start_steps(bool paused) {
                           }
                           return {};
                       }});
+}
+
+// A display with a password lets nobody in before it has been set.
+void Guest::Machine::plan_display_steps() {
+    for (const Graphics& display : live_.spec.graphics) {
+        if (display.password) {
+            steps_.push_back({"set_password", {{"protocol", "vnc"}, {"password", *display.password}}, nullptr});
+        }
+        if (const auto until = parse_utc(display.password_valid_to)) {
+            steps_.push_back({"expire_password", {{"protocol", "vnc"}, {"time", std::to_string(*until)}}, nullptr});
+        }
+        steps_.push_back({"query-vnc", nullptr, [this](const qmp::Json& answer) { return use_display(answer); }});
+    }
+}
+
+// {"enabled": true, "host": "127.0.0.1", "service": "5900", "family": "ipv4", …}
+Result<void> Guest::Machine::use_display(const qmp::Json& answer) {
+    for (Graphics& display : live_.spec.graphics) {
+        if (display.listen == Graphics::Listen::socket) {
+            continue;
+        }
+        const std::string service = qmp::text_of(answer, "service");
+        unsigned port = 0;
+        const auto [stop, ec] = std::from_chars(service.data(), service.data() + service.size(), port);
+        if (ec != std::errc() || stop != service.data() + service.size() || port < kFirstDisplay || port > 65535) {
+            return fail(Code::malformed, fmt::format("QEMU does not say where its display listens, but '{}'",
+                                                     qmp::printable(service, 100)));
+        }
+        GraphicsLive live = display.live.value_or(GraphicsLive{});
+        live.port = port;
+        if (display.websocket) {
+            live.websocket = *display.websocket == 0 ? port - kFirstDisplay + kFirstWebsocket : *display.websocket;
+        }
+        display.live = live;
+    }
+    return {};
 }
 
 void Guest::Machine::next_step() {

@@ -97,6 +97,24 @@ Result<void> read_channels(const Json& object, Spec& spec) {
     return {};
 }
 
+// Absent: no display.
+Result<void> read_display(const Json& object, Spec& spec) {
+    const auto one = object.find("display");
+    if (one == object.end() || one->is_null()) {
+        return {};
+    }
+    const auto port = one->is_object() ? member<int>(*one, "port") : std::nullopt;
+    const auto websocket = one->is_object() ? member<int>(*one, "websocket") : std::nullopt;
+    const auto address = one->is_object() ? member<std::string>(*one, "address") : std::nullopt;
+    const auto socket = one->is_object() ? member<std::string>(*one, "socket") : std::nullopt;
+    if (!port || !websocket || !address || !socket || spec.graphics.empty()) {
+        return bad("display");
+    }
+    spec.graphics.front().live =
+        GraphicsLive{static_cast<unsigned>(*port), static_cast<unsigned>(*websocket), *address, *socket};
+    return {};
+}
+
 }  // namespace
 
 std::string to_text(const Live& live) {
@@ -114,6 +132,11 @@ std::string to_text(const Live& live) {
         channels.push_back(channel.live ? Json{{"path", channel.live->path}, {"connected", channel.live->connected}}
                                         : Json());
     }
+    Json display;
+    if (!live.spec.graphics.empty() && live.spec.graphics.front().live) {
+        const GraphicsLive& g = *live.spec.graphics.front().live;
+        display = {{"port", g.port}, {"websocket", g.websocket}, {"address", g.address}, {"socket", g.socket}};
+    }
     const Json object = {{"version", kVersion},
                          {"id", live.id},
                          {"pid", live.pid},
@@ -123,7 +146,8 @@ std::string to_text(const Live& live) {
                          {"ttys", ttys},
                          {"nics", nics},
                          {"channels", channels},
-                         {"domain", format(live.spec)}};
+                         {"display", display},
+                         {"domain", format(live.spec, std::nullopt, true)}};
     return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -153,6 +177,7 @@ Result<Live> live_from_text(std::string_view text) {
     TRY_OK(read_ttys(object, *spec));
     TRY_OK(read_nics(object, *spec));
     TRY_OK(read_channels(object, *spec));
+    TRY_OK(read_display(object, *spec));
     return Live{std::move(*spec), *id, *pid, *executable, *monitor, *persistent};
 }
 

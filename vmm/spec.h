@@ -19,16 +19,16 @@
 // * compile.h is pure: golden files hold .xml against .argv.
 // * qmp.h is the protocol as a codec; guest.h the life-cycle, over the interfaces of kernel/io.h.
 //
-// Invariants: QEMU gets every descriptor from us and opens none but /dev/kvm, /dev/ptmx, /dev/urandom and
-// the kernel and initrd files; it runs under a seccomp filter and without the right to start programs; a
-// byte from QEMU is bounded in size and depth before it is used, since a guest may have taken it over.
+// Invariants: QEMU gets every descriptor from us and opens none but /dev/kvm, /dev/ptmx, /dev/urandom, its
+// display's socket and the kernel and initrd files; it runs under a seccomp filter and without the right to start
+// programs; a byte from QEMU is bounded in size and depth before it is used, since a guest may have taken it over.
 //
 // Example: <interface type='network'> with <source network='default'/>, <model type='virtio'/> becomes,
 // with one tap queue and kernel vhost, `-netdev tap,id=hostnet0,fd=4,vhost=on,vhostfd=5 -device
 // virtio-net-pci,netdev=hostnet0,id=net0,mac=…,bus=pcie.0,addr=0x2`, descriptors 3 (monitor), 4 and 5.
 //
-// Deliberately not here: disks, displays, USB, PCI bridges, hot-plug, NUMA, tuning. Each is refused by
-// name in xml.cpp until it is realised.
+// Deliberately not here: SPICE, firmware other than SeaBIOS, host devices, hot-plug, NUMA, tuning. Each is
+// refused by name in xml*.cpp until it is realised.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,7 @@ enum class Accelerator { kvm, tcg };  // type='kvm', type='qemu'
 enum class Chipset { q35, i440fx };
 
 // Which CPU the guest sees. `absent` is the accelerator's best: host under KVM, max under TCG.
-enum class CpuMode { absent, host_passthrough, host_model, maximum };
+enum class CpuMode { absent, host_passthrough, host_model, maximum, custom };
 
 struct CpuTopology {
     unsigned sockets = 1, dies = 1, cores = 1, threads = 1;
@@ -56,32 +56,77 @@ struct CpuTopology {
     bool operator==(const CpuTopology&) const = default;
 };
 
+struct CpuFeature {
+    std::string policy{}, name{};  // force, require, optional, disable, forbid; a word of QEMU's
+    bool operator==(const CpuFeature&) const = default;
+};
+
 struct Cpu {
     CpuMode mode = CpuMode::absent;
     bool migratable = true;                 // host-passthrough only
+    std::string match{}, check{};           // as written; empty: what the mode has otherwise
+    std::string model{}, fallback{};        // custom: a name of QEMU's
+    std::string vendor{};                   // as written: QEMU's models have theirs
     std::optional<CpuTopology> topology{};  // its total is the number of vCPUs
+    std::vector<CpuFeature> features{};
     bool operator==(const Cpu&) const = default;
 };
 
-// Without disks only `network` has an effect, and only without a kernel; the others are kept as written.
+// Kept as written where there is no such device.
 enum class BootDevice { hd, network, cdrom, fd };
 
 struct Os {
     std::string machine = "q35";  // as written: q35, pc, pc-q35-7.2, pc-i440fx-7.2 …
     std::vector<BootDevice> boot{};
     std::string kernel{}, initrd{}, cmdline{};  // paths on the host; empty: none
+    std::optional<bool> boot_menu{};
+    std::optional<unsigned> boot_menu_timeout{};  // ms
+    std::optional<bool> bios_serial{};
+    std::optional<int> reboot_timeout{};  // ms; -1: never
     Chipset chipset() const;
     bool operator==(const Os&) const = default;
 };
 
+// <hyperv>: enlightenments by name, in the document's order.
+struct HypervFeature {
+    std::string name{};
+    bool on = true;
+    std::string value{};           // vendor_id, spinlocks' retries
+    std::optional<bool> direct{};  // stimer
+    bool operator==(const HypervFeature&) const = default;
+};
+
 struct Features {
     bool acpi = false, apic = false, pae = false;
+    std::optional<bool> apic_eoi{};
+    // <vmport state='off'/>, <kvm><hidden state='on'/></kvm>: by name, in the document's order.
+    std::vector<std::pair<std::string, bool>> switches{}, kvm{};
+    std::string hyperv_mode{};  // custom, passthrough; empty: no <hyperv>
+    std::vector<HypervFeature> hyperv{};
+    std::string ioapic{};  // kvm, qemu; empty: not said
     bool operator==(const Features&) const = default;
 };
 
-enum class Clock { utc, localtime };
+struct Timer {
+    std::string name{}, tickpolicy{};  // checked words
+    std::optional<bool> present{};
+    std::optional<std::uint64_t> frequency{};  // tsc
+    bool operator==(const Timer&) const = default;
+};
 
-enum class Lifecycle { destroy, restart };
+struct Clock {
+    enum class Offset { utc, localtime };
+    Offset offset = Offset::utc;
+    std::vector<Timer> timers{};
+    bool operator==(const Clock&) const = default;
+};
+
+struct PowerManagement {
+    std::optional<bool> suspend_to_mem{}, suspend_to_disk{};
+    bool operator==(const PowerManagement&) const = default;
+};
+
+enum class Lifecycle { destroy, restart, preserve };
 
 struct Spec {
     ObjectName name;
@@ -94,19 +139,26 @@ struct Spec {
     Os os{};
     Features features{};
     Cpu cpu{};
-    Clock clock = Clock::utc;
+    Clock clock{};
+    PowerManagement pm{};
     Lifecycle on_reboot = Lifecycle::restart;  // on_poweroff is always destroy
     Lifecycle on_crash = Lifecycle::destroy;   // kept as written: no device reports a crash yet
     std::string emulator = "/usr/bin/qemu-system-x86_64";
-    bool usb_none = false;  // <controller type='usb' model='none'/> was written; there is no USB either way
-    std::vector<Controller> controllers{};  // in the order of their type and index after complete()
+    bool usb_none = false;  // <controller type='usb' model='none'/> was written
+    std::vector<Disk> disks{};
+    std::vector<Controller> controllers{};  // by type and index after complete()
     std::vector<Interface> interfaces{};
     std::vector<Serial> serials{};
     std::vector<Channel> channels{};
-    bool ps2_mouse = false, ps2_keyboard = false;  // written out; the machines have both either way
+    std::vector<Input> inputs{};
+    std::vector<Graphics> graphics{};
+    std::vector<Sound> sounds{};
     bool audio_none = false;
-    std::optional<PlainDevice> balloon{};  // none: model='none'
-    std::vector<PlainDevice> rngs{};       // virtio, fed from /dev/urandom
+    std::vector<Video> videos{};
+    bool video_none = false;  // <model type='none'/> was written
+    std::vector<Watchdog> watchdogs{};
+    std::optional<Balloon> balloon{};  // none: model='none'
+    std::vector<Rng> rngs{};           // virtio
     bool operator==(const Spec&) const = default;
 };
 
@@ -117,6 +169,14 @@ std::string channel_alias(const Spec& spec, std::size_t index);
 std::string controller_alias(const Controller& controller);
 std::string balloon_alias(const Spec& spec);
 std::string rng_alias(const Spec& spec, std::size_t index);
+std::string input_alias(const Spec& spec, std::size_t index);
+std::string video_alias(const Spec& spec, std::size_t index);
+std::string sound_alias(const Spec& spec, std::size_t index);
+std::string watchdog_alias(const Spec& spec, std::size_t index);
+std::string disk_alias(const Disk& disk);
+
+// Seconds since 1970 of "2026-12-31T23:59:59"; none for what is no such time.
+std::optional<std::int64_t> parse_utc(std::string_view text);
 
 // Taps whose names the daemon makes begin with this, as libvirt's do: such a name in a document came from
 // a running guest's description and is not a wish.
@@ -124,5 +184,7 @@ inline constexpr std::string_view kGeneratedTarget = "vnet";
 
 // Likewise sockets of channels: the daemon's are below this folder (of its root).
 inline constexpr std::string_view kChannelFolder = "/run/bascule/channel/";
+// And displays' sockets.
+inline constexpr std::string_view kDisplayFolder = "/run/bascule/display/";
 
 }  // namespace bascule::vmm

@@ -17,29 +17,12 @@ using xml::kText;
 using xml::Value;
 
 constexpr std::string_view kLaterChildren[] = {
-    "blkiotune",   "bootloader", "bootloader_args", "cputune",        "genid",     "idmap",
-    "iothreadids", "iothreads",  "keywrap",         "launchSecurity", "maxMemory", "memoryBacking",
-    "memtune",     "numatune",   "on_lockfailure",  "perf",           "pm",        "resource",
-    "seclabel",    "sysinfo",    "throttlegroups",  "vcpus",
-};
-constexpr std::string_view kLaterFeatures[] = {
-    "aia",          "async-teardown",
-    "capabilities", "ccf-assist",
-    "cfpc",         "gic",
-    "hap",          "hpt",
-    "htm",          "hyperv",
-    "ibs",          "ioapic",
-    "kvm",          "msrs",
-    "nested-hv",    "privnet",
-    "ps2",          "pmu",
-    "pvspinlock",   "ras",
-    "sbbc",         "smm",
-    "tcg",          "viridian",
-    "vmcoreinfo",   "vmport",
-    "xen",
+    "blkiotune",      "bootloader", "bootloader_args", "cputune",   "genid",         "idmap",          "iothreadids",
+    "iothreads",      "keywrap",    "launchSecurity",  "maxMemory", "memoryBacking", "memtune",        "numatune",
+    "on_lockfailure", "perf",       "resource",        "seclabel",  "sysinfo",       "throttlegroups", "vcpus",
 };
 constexpr std::string_view kLaterOs[] = {
-    "acpi", "bios", "bootmenu", "dtb", "firmware", "init", "initarg", "loader", "nvram", "shim", "smbios",
+    "acpi", "dtb", "firmware", "init", "initarg", "loader", "nvram", "shim", "smbios",
 };
 
 // i440fx and q35 in any version; QEMU says itself when it has not got that one.
@@ -53,7 +36,8 @@ constexpr Value<std::string> kMachine{
         return known && clean && t.size() <= 64 ? std::optional(std::string(t)) : std::nullopt;
     }};
 constexpr Value<unsigned> kVcpus{"a number of virtual CPUs, 1 to 255", xml::parse_number<unsigned, 1, 255>};
-constexpr Value<unsigned> kCount{"a number, 1 to 255", xml::parse_number<unsigned, 1, 255>};
+constexpr Value<unsigned> kMilliseconds{"milliseconds, 0 to 65535", xml::parse_number<unsigned, 0, 65535>};
+constexpr Value<int> kRebootTimeout{"milliseconds, -1 to 65535", xml::parse_number<int, -1, 65535>};
 constexpr Value<std::uint64_t> kAmount{"a whole number", xml::parse_number<std::uint64_t>};
 constexpr Value<ObjectName> kName{"a name of 1 to 200 bytes without '/'", ObjectName::parse};
 constexpr Value<Uuid> kUuid{"a UUID", Uuid::parse};
@@ -119,6 +103,20 @@ Result<BootDevice> read_boot(const Node& node) {
     return *device;
 }
 
+Result<void> read_boot_menu(const Node& node, Os& os) {
+    Reader r(node);
+    os.boot_menu = req_yes_no(r, "enable");
+    os.boot_menu_timeout = r.opt("timeout", kMilliseconds);
+    return r.finish();
+}
+
+Result<void> read_bios(const Node& node, Os& os) {
+    Reader r(node);
+    os.bios_serial = r.opt("useserial", xml::kYesNo);
+    os.reboot_timeout = r.opt("rebootTimeout", kRebootTimeout);
+    return r.finish();
+}
+
 Result<std::string> read_os_type(const Node& node) {
     Reader r(node);
     only(r, "arch", "x86_64");
@@ -139,6 +137,12 @@ Result<Os> read_os(const Node& node) {
     out.kernel = r.child_text("kernel", kAbsolutePath).value_or("");
     out.initrd = r.child_text("initrd", kAbsolutePath).value_or("");
     out.cmdline = r.child_text("cmdline", kOneLine).value_or("");
+    if (const Node* const menu = r.child("bootmenu")) {
+        TRY_OK(read_boot_menu(*menu, out));
+    }
+    if (const Node* const bios = r.child("bios")) {
+        TRY_OK(read_bios(*bios, out));
+    }
     if (out.kernel.empty() && !(out.initrd.empty() && out.cmdline.empty())) {
         r.report(Fault::Kind::inconsistent, {}, "<initrd> and <cmdline> need a <kernel>", {});
     }
@@ -148,73 +152,17 @@ Result<Os> read_os(const Node& node) {
     return out;
 }
 
-Result<bool> read_flag(const Node& node) {
-    Reader r(node);
-    r.not_supported_attr("eoi");
-    TRY_OK(r.finish());
-    return true;
-}
-
-Result<Features> read_features(const Node& node) {
-    Reader r(node);
-    Features out;
-    out.acpi = r.parse_child("acpi", read_flag).value_or(false);
-    out.apic = r.parse_child("apic", read_flag).value_or(false);
-    out.pae = r.parse_child("pae", read_flag).value_or(false);
-    refuse_children(r, kLaterFeatures);
-    TRY_OK(r.finish());
-    return out;
-}
-
-Result<CpuTopology> read_topology(const Node& node) {
-    Reader r(node);
-    CpuTopology out;
-    out.sockets = r.req("sockets", kCount).value_or(1);
-    out.dies = r.get("dies", kCount, 1);
-    only(r, "clusters", "1");
-    out.cores = r.req("cores", kCount).value_or(1);
-    out.threads = r.req("threads", kCount).value_or(1);
-    TRY_OK(r.finish());
-    return out;
-}
-
-Result<Cpu> read_cpu(const Node& node) {
-    Reader r(node);
-    Cpu out;
-    if (r.opt("mode", kText)) {
-        out.mode = one_of(r, "mode", kCpuModes).value_or(CpuMode::absent);
-    }
-    // What the peer writes beside each mode, and what it does with nothing to compare against: no check.
-    only(r, "check", out.mode == CpuMode::host_model ? "partial" : "none");
-    out.migratable = r.get("migratable", xml::kOnOff, true);
-    if (!out.migratable && out.mode != CpuMode::host_passthrough) {
-        r.report(Fault::Kind::inconsistent, "migratable", "'off' needs mode='host-passthrough'", {});
-    }
-    out.topology = r.parse_child("topology", read_topology);
-    refuse_attributes(r, {"match"});
-    refuse_children(r, {"cache", "feature", "maxphysaddr", "model", "numa", "vendor"});
-    TRY_OK(r.finish());
-    return out;
-}
-
-Result<Clock> read_clock(const Node& node) {
-    Reader r(node);
-    const auto offset = one_of(r, "offset", kClocks);
-    refuse_attributes(r, {"adjustment", "basis", "start", "timezone"});
-    r.not_supported_child("timer");
-    TRY_OK(r.finish());
-    return offset.value_or(Clock::utc);
-}
-
-Lifecycle read_lifecycle(Reader& r, std::string_view element, Lifecycle otherwise) {
+template <std::size_t N>
+Lifecycle read_lifecycle(Reader& r, std::string_view element, Lifecycle otherwise,
+                         const EnumNames<Lifecycle, N>& names) {
     const auto text = r.child_text(element, kText);
-    const auto value = text ? kLifecycles.parse(*text) : otherwise;
+    const auto value = text ? names.parse(*text) : otherwise;
     if (!value) {
         r.report_error(to_error({Fault::Kind::not_supported,
                                  r.child(element)->line,
                                  std::string(element),
                                  {},
-                                 "'" + *text + "'; use " + kLifecycles.choices(),
+                                 "'" + *text + "'; use " + names.choices(),
                                  *text}));
     }
     return value.value_or(otherwise);
@@ -255,11 +203,35 @@ void read_amounts(Reader& r, Spec& spec) {
     spec.vcpus = r.parse_child("vcpu", read_vcpu).value_or(1);
 }
 
+void check_boot_order(Reader& r, const Spec& spec) {
+    std::vector<unsigned> orders;
+    const auto add = [&](const std::optional<unsigned>& order) {
+        if (order && std::ranges::find(orders, *order) != orders.end()) {
+            r.report(Fault::Kind::inconsistent, {}, fmt::format("two devices have boot order {}", *order), {});
+        }
+        if (order) {
+            orders.push_back(*order);
+        }
+    };
+    for (const Disk& disk : spec.disks) {
+        add(disk.boot_order);
+    }
+    for (const Interface& nic : spec.interfaces) {
+        add(nic.boot_order);
+    }
+    if (!spec.os.boot.empty() && !orders.empty()) {
+        r.report(Fault::Kind::inconsistent, {}, "<boot order=> of a device and <os><boot dev=> exclude each other", {});
+    }
+}
+
 // What only the whole document shows.
 void check_together(Reader& r, const Spec& spec) {
     if (spec.accelerator == Accelerator::tcg && spec.cpu.mode == CpuMode::host_passthrough) {
         r.report(Fault::Kind::inconsistent, "type",
                  "<cpu mode='host-passthrough'> needs type='kvm'; use mode='maximum' or leave <cpu> out", "qemu");
+    }
+    if (spec.accelerator == Accelerator::tcg && !spec.features.hyperv_mode.empty()) {
+        r.report(Fault::Kind::inconsistent, "type", "<hyperv> needs type='kvm'", "qemu");
     }
     if (spec.cpu.topology && spec.cpu.topology->total() != spec.vcpus) {
         r.report(Fault::Kind::inconsistent, {},
@@ -269,16 +241,7 @@ void check_together(Reader& r, const Spec& spec) {
         r.report(Fault::Kind::inconsistent, {}, "<currentMemory> below <memory> needs <memballoon model='virtio'/>",
                  {});
     }
-    std::vector<unsigned> orders;
-    for (const Interface& nic : spec.interfaces) {
-        if (nic.boot_order && std::ranges::find(orders, *nic.boot_order) != orders.end()) {
-            r.report(Fault::Kind::inconsistent, {}, fmt::format("two devices have boot order {}", *nic.boot_order), {});
-        }
-        orders.push_back(nic.boot_order.value_or(0));
-    }
-    if (!spec.os.boot.empty() && std::ranges::any_of(orders, [](unsigned order) { return order != 0; })) {
-        r.report(Fault::Kind::inconsistent, {}, "<boot order=> of a device and <os><boot dev=> exclude each other", {});
-    }
+    check_boot_order(r, spec);
 }
 
 }  // namespace
@@ -311,8 +274,9 @@ Result<Spec> parse(std::string_view text) {
     spec.os = r.parse_child("os", read_os).value_or(Os{});
     spec.features = r.parse_child("features", read_features).value_or(Features{});
     spec.cpu = r.parse_child("cpu", read_cpu).value_or(Cpu{});
-    spec.clock = r.parse_child("clock", read_clock).value_or(Clock::utc);
-    if (read_lifecycle(r, "on_poweroff", Lifecycle::destroy) != Lifecycle::destroy) {
+    spec.clock = r.parse_child("clock", read_clock).value_or(Clock{});
+    spec.pm = r.parse_child("pm", read_power_management).value_or(PowerManagement{});
+    if (read_lifecycle(r, "on_poweroff", Lifecycle::destroy, kLifecycles) != Lifecycle::destroy) {
         r.report_error(to_error({Fault::Kind::not_supported,
                                  r.child("on_poweroff")->line,
                                  "on_poweroff",
@@ -320,8 +284,8 @@ Result<Spec> parse(std::string_view text) {
                                  "'restart'; use 'destroy'",
                                  {}}));
     }
-    spec.on_reboot = read_lifecycle(r, "on_reboot", Lifecycle::restart);
-    spec.on_crash = read_lifecycle(r, "on_crash", Lifecycle::destroy);
+    spec.on_reboot = read_lifecycle(r, "on_reboot", Lifecycle::restart, kLifecycles);
+    spec.on_crash = read_lifecycle(r, "on_crash", Lifecycle::destroy, kCrashLifecycles);
     if (const Node* const devices = r.child("devices"); devices != nullptr && r.ok()) {
         TRY_OK(read_devices(*devices, spec));
     }

@@ -18,6 +18,7 @@ Result<Spec> parse(std::string_view text);
 // In libvirt's element order. With an id: the running guest, with the live members of the spec.
 //   format(spec)              inactive: what is stored, `dumpxml --inactive`
 //   format(guest.spec(), 3)   running as id 3: `dumpxml`
-std::string format(const Spec& spec, std::optional<int> id = std::nullopt);
+// Without `secrets`, passwords are left out.
+std::string format(const Spec& spec, std::optional<int> id = std::nullopt, bool secrets = false);
 
 }  // namespace bascule::vmm

@@ -36,7 +36,6 @@ constexpr Value<ObjectName> kNetworkName{"a network's name", ObjectName::parse};
 constexpr Value<unsigned> kQueues{"a number of queues, 1 to 256", xml::parse_number<unsigned, 1, 256>};
 // RFC 791: every link carries 68 bytes; 65521 is the most that tap and bridge take.
 constexpr Value<std::uint32_t> kMtu{"an MTU, 68 to 65521", xml::parse_number<std::uint32_t, 68, 65521>};
-constexpr Value<unsigned> kBootOrder{"a boot order, 1 or more", xml::parse_number<unsigned, 1, 10000>};
 // The alphabets of the peer's filter language; what is outside them it drops without a word, and we refuse.
 constexpr Value<std::string> kParameterName{"a name of letters, digits and '_'", [](std::string_view t) {
                                                 return all_of(t, "_") ? std::optional(std::string(t)) : std::nullopt;

@@ -42,7 +42,7 @@ protected:
 };
 
 TEST_P(VmmGolden, FormatsInThePeersOrderAndReadsBackTheSame) {
-    const std::string text = format(*spec_);
+    const std::string text = format(*spec_, std::nullopt, true);
     test::expect_golden(beside(".formatted"), text);
     const auto again = parse(text);
     ASSERT_TRUE(again) << again.error().message;
@@ -58,7 +58,7 @@ TEST_P(VmmGolden, CompletingItAgainChangesNothing) {
 TEST_P(VmmGolden, ARunningGuestsDescriptionCanBeDefinedAgain) {
     Spec running = *spec_;
     test::pretend_running(running);
-    const std::string text = format(running, 3);
+    const std::string text = format(running, 3, true);
     test::expect_golden(beside(".running"), text);
     const auto again = parse(text);
     ASSERT_TRUE(again) << again.error().message;

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -155,6 +157,17 @@ protected:
         for (Interface& nic : spec->interfaces) {
             nic.backend = NicBackend::qemu;
         }
+        for (Graphics& one : spec->graphics) {
+            one.live = GraphicsLive{.address = "127.0.0.1", .socket = folder_ / "vnc"};
+        }
+        for (Disk& disk : spec->disks) {  // images are in memory here
+            disk.type = Disk::Type::file;
+            disk.cache = disk.cache == "none" || disk.cache == "directsync" ? "" : disk.cache;
+            disk.io = disk.io == "native" ? "" : disk.io;
+        }
+        spec->features.hyperv.clear();
+        spec->features.hyperv_mode.clear();
+        std::erase_if(spec->clock.timers, [](const Timer& timer) { return timer.name == "hypervclock"; });
         if (!spec->os.kernel.empty()) {
             // The boot protocol's mark and version where a kernel has them, and nothing else.
             std::string image(64 << 10, '\0');
@@ -168,6 +181,19 @@ protected:
         return *spec;
     }
 
+    // As little as QEMU takes for an image of that format.
+    UniqueFd image(const Disk& disk) {
+        std::string bytes(1 << 20, '\0');
+        if (disk.format == Disk::Format::qcow2) {
+            const std::string path = folder_ / "qcow2";
+            EXPECT_EQ(std::system(("qemu-img create -q -f qcow2 " + path + " 1M").c_str()), 0);
+            bytes = test::read_file(path);
+        }
+        UniqueFd fd(static_cast<int>(::syscall(SYS_memfd_create, "image", MFD_CLOEXEC)));
+        EXPECT_EQ(::write(fd.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+        const std::string again = fmt::format("/proc/self/fd/{}", fd.get());
+        return disk.readonly ? UniqueFd(::open(again.c_str(), O_RDONLY | O_CLOEXEC)) : std::move(fd);
+    }
     UniqueFd listener(const std::string& name) {
         UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         const sockaddr_un address = where(name);
@@ -208,6 +234,7 @@ protected:
         for (const Slot& slot : launch->slots) {
             plan.fds.push_back(slot.kind == Slot::Kind::monitor   ? listener("monitor")
                                : slot.kind == Slot::Kind::channel ? listener(fmt::format("channel{}", slot.index))
+                               : slot.kind == Slot::Kind::disk    ? image(plan.spec.disks[slot.index])
                                                                   : UniqueFd(::open("/dev/null", O_RDWR)));
         }
         const std::string log = folder_ / "log";

@@ -42,6 +42,19 @@ inline void pretend_running(vmm::Spec& spec) {
     for (std::size_t i = 0; i < spec.serials.size(); ++i) {
         spec.serials[i].tty = fmt::format("/dev/pts/{}", 5 + i);
     }
+    for (vmm::Graphics& one : spec.graphics) {
+        const bool socket = one.listen == vmm::Graphics::Listen::socket;
+        one.live = vmm::GraphicsLive{};
+        if (socket) {
+            one.live->socket = one.place.empty() ? "/run/bascule/display/3-vnc" : one.place;
+        } else {
+            one.live->address = one.listen == vmm::Graphics::Listen::network ? "192.168.122.1"
+                                : one.place.empty()                          ? "127.0.0.1"
+                                                                             : one.place;
+            one.live->port = one.port.value_or(5901);
+            one.live->websocket = one.websocket ? (*one.websocket == 0 ? 5701 : *one.websocket) : 0;
+        }
+    }
     for (std::size_t i = 0; i < spec.channels.size(); ++i) {
         vmm::Channel& channel = spec.channels[i];
         const bool pty = channel.backend == vmm::Channel::Backend::pty;
@@ -62,12 +75,16 @@ inline std::string to_text(const vmm::Launch& launch) {
     out += "\n";
     for (std::size_t i = 0; i < launch.slots.size(); ++i) {
         const vmm::Slot& slot = launch.slots[i];
-        const auto what =
-            slot.kind == vmm::Slot::Kind::monitor ? std::string("monitor")
-            : slot.kind == vmm::Slot::Kind::channel
-                ? fmt::format("channel {}", slot.index)
-                : fmt::format("{} of nic {} queue {}", slot.kind == vmm::Slot::Kind::tap ? "tap" : "vhost", slot.index,
-                              slot.queue);
+        const auto what = [&] {
+            switch (slot.kind) {
+                case vmm::Slot::Kind::monitor: return std::string("monitor");
+                case vmm::Slot::Kind::channel: return fmt::format("channel {}", slot.index);
+                case vmm::Slot::Kind::disk: return fmt::format("image {} of disk {}", slot.queue, slot.index);
+                case vmm::Slot::Kind::tap: return fmt::format("tap of nic {} queue {}", slot.index, slot.queue);
+                case vmm::Slot::Kind::vhost: return fmt::format("vhost of nic {} queue {}", slot.index, slot.queue);
+            }
+            return std::string();
+        }();
         out += fmt::format("fd {}: {}\n", 3 + i, what);
     }
     return out;

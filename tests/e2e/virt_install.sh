@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The real virt-install makes guests, as it would with the peer: transient first, then persistent with the same uuid.
+# time: 240
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+command -v virt-install >/dev/null || skip "needs virt-install (virtinst)"
+daemon_start
+has() { grep -q -- "$1" <<<"$2" || fail "no '$1' in: $2"; }
+install_guest() { # NAME OPTION…
+    local name=$1
+    shift
+    timeout 120 virt-install --connect "$(libvirt_uri)" --name "$name" --memory 128 --virt-type qemu --machine q35 \
+        --import --noautoconsole "$@" >"$BASCULE_TEST_DIR/$name.said" 2>&1 || fail "virt-install: $(cat "$BASCULE_TEST_DIR/$name.said")"
+}
+field() { sed -n "s/^$1: *//p"; }
+
+# No disk, no display, an unknown system: what virt-install writes when it knows least.
+install_guest plain --disk none --graphics none --osinfo detect=on,require=off
+[[ $(v domstate plain | xargs) == running ]] || fail "plain is $(v domstate plain)"
+[[ $(v dominfo plain | field Persistent) == yes ]] || fail "plain is transient"
+has "pcie-root-port" "$(v dumpxml plain)"
+
+# A system that it knows, a display, an agent's channel.
+install_guest seat --disk none --graphics vnc,listen=127.0.0.1,password=s3cret --osinfo debian11 --network network=default,model=virtio
+[[ $(v vncdisplay seat | xargs) =~ ^127.0.0.1:[0-9]+$ ]] || fail "vncdisplay: $(v vncdisplay seat)"
+[[ $(v domdisplay seat | xargs) =~ ^vnc://127.0.0.1:[0-9]+$ ]] || fail "domdisplay: $(v domdisplay seat)"
+port=$(v dumpxml seat | sed -n "s/.*<graphics type='vnc' port='\([0-9]*\)'.*/\1/p")
+exec 3<>"/dev/tcp/127.0.0.1/$port"
+read -r -t 10 -n 12 greeting <&3
+[[ $greeting == RFB\ 003.* ]] || fail "the display greets with '$greeting'"
+exec 3>&-
+has "org.qemu.guest_agent.0' state='disconnected'" "$(v dumpxml seat)"
+if v dumpxml seat | grep -q s3cret; then fail "the password is shown to everybody"; fi
+has "passwd='s3cret'" "$(v dumpxml --security-info seat)"
+has "port='-1' autoport='yes'" "$(v dumpxml --inactive seat)"
+
+# A disk: an image that builds on another, which QEMU's user could not open itself.
+images=$root/images
+mkdir -m 700 "$images"
+qemu-img create -q -f raw "$images/base.img" 8M
+qemu-img create -q -f qcow2 -F raw -b base.img "$images/top.qcow2"
+install_guest disks --graphics none --osinfo debian11 --disk none --transient
+cat >"$BASCULE_TEST_DIR/disks.xml" <<XML
+<domain type='qemu'>
+  <name>disked</name>
+  <memory unit='MiB'>128</memory>
+  <os><type machine='q35'>hvm</type><boot dev='hd'/></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='$images/top.qcow2'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+  </devices>
+</domain>
+XML
+v create "$BASCULE_TEST_DIR/disks.xml" >/dev/null
+qemu-img create -q -f qcow2 -b base.img -F raw "$images/vague.qcow2"
+qemu-img rebase -u -f qcow2 -F qcow2 -b base.img "$images/vague.qcow2"
+sed "s/top.qcow2/vague.qcow2/; s/disked/vague/" "$BASCULE_TEST_DIR/disks.xml" >"$BASCULE_TEST_DIR/vague.xml"
+if said=$(v create "$BASCULE_TEST_DIR/vague.xml" 2>&1); then fail "a raw file passed for a qcow2 image"; fi
+has "base.img is no qcow2 image" "$said"
+v destroy disked >/dev/null
+v destroy disks >/dev/null
+[[ $(v list --all --name | xargs) == "plain seat" ]] || fail "left: $(v list --all --name | xargs)"
+
+# The peer's schema takes what we show.
+if command -v virt-xml-validate >/dev/null; then
+    for name in plain seat; do
+        for form in "" --inactive; do
+            # shellcheck disable=SC2086
+            v dumpxml $form "$name" >"$BASCULE_TEST_DIR/shown.xml"
+            virt-xml-validate "$BASCULE_TEST_DIR/shown.xml" domain >"$BASCULE_TEST_DIR/validated" 2>&1 || fail "$name $form: $(cat "$BASCULE_TEST_DIR/validated")"
+        done
+    done
+fi
+
+# What was installed survives the daemon, and starts again as it was.
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+daemon_start
+[[ $(v vncdisplay seat | xargs) =~ ^127.0.0.1:[0-9]+$ ]] || fail "the display is forgotten: $(v vncdisplay seat)"
+v destroy seat >/dev/null
+before=$(v dumpxml seat | sha256sum)
+v start seat >/dev/null
+[[ $(v dumpxml --inactive seat | sha256sum) == "$before" ]] || fail "starting changed the definition"
+tear_down

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The peer's own definitions of guests, where they are at hand: how many of them we take, and that each of the others
+// is refused with a line. $BASCULE_PEER or ../shared/peer/libvirt beside the project.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "tests/support/golden.h"
+#include "tests/vmm/support.h"
+#include "vmm/compile.h"
+#include "vmm/xml.h"
+
+namespace bascule::vmm {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path peer_folder() {
+    const char* const env = std::getenv("BASCULE_PEER");
+    return env != nullptr ? fs::path(env) : fs::path(TEST_SOURCE_DIR).parent_path() / "shared/peer/libvirt";
+}
+
+TEST(VmmPeerData, DefinitionsAreTakenOrRefusedWithALine) {
+    const fs::path folder = peer_folder() / "qemuxmlconfdata";
+    if (!fs::exists(folder)) {
+        GTEST_SKIP() << "needs the peer's data (" << folder.string() << ")";
+    }
+    std::size_t taken = 0, seen = 0;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        if (entry.path().extension() != ".xml") {
+            continue;
+        }
+        ++seen;
+        auto spec = parse(test::read_file(entry.path()));
+        if (!spec) {
+            EXPECT_TRUE(spec.error().message.starts_with("line ")) << entry.path() << spec.error().message;
+            RecordProperty(entry.path().stem().string(), spec.error().message);
+            continue;
+        }
+        const auto completed = complete(*spec, test::counted());
+        ASSERT_TRUE(completed) << entry.path() << completed.error().message;
+        const std::string text = format(*spec, std::nullopt, true);
+        const auto again = parse(text);
+        ASSERT_TRUE(again) << entry.path() << again.error().message;
+        EXPECT_EQ(*again, *spec) << entry.path();
+        EXPECT_TRUE(compile(*spec, test::plans(*spec))) << entry.path();
+        ++taken;
+    }
+    constexpr std::size_t kAtLeast = 1;
+    EXPECT_GE(taken, kAtLeast) << "of " << seen << ": what was taken once stays taken";
+}
+
+}  // namespace
+}  // namespace bascule::vmm
