@@ -50,7 +50,7 @@ enum class Code {
     no_node_device,
     no_interface,
     no_secret,
-    invalid_secret,  // there is one, but not for this
+    invalid_secret,      // there is one, but not for this
     agent_unresponsive,  // the guest's agent does not answer
     auth_failed,         // who the caller says he is was not believed
     auth_cancelled,      // he gave up proving it

@@ -217,7 +217,11 @@ chmod +x "$ssh"
 [[ $(virsh -q -c "qemu+ssh://somewhere/system?command=$ssh" hostname) == "$(hostname)"* ]] || fail "qemu+ssh"
 # Hosts without libvirt's helper: busybox has a netcat everywhere.
 netcat=$BASCULE_TEST_DIR/nc
-printf '#!/bin/sh\nshift\nexec busybox nc "local:$1"\n' >"$netcat"
+cat >"$netcat" <<'NC'
+#!/bin/sh
+shift
+exec busybox nc "local:$1"
+NC
 chmod +x "$netcat"
 if busybox nc --help 2>&1 | grep -q "local:"; then
     [[ $(virsh -q -c "qemu+ssh://somewhere/system?command=$ssh&proxy=netcat&netcat=$netcat" hostname) == "$(hostname)"* ]] ||
