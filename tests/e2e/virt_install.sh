@@ -40,6 +40,11 @@ images=$root/images
 mkdir -m 700 "$images"
 qemu-img create -q -f raw "$images/base.img" 8M
 qemu-img create -q -f qcow2 -F raw -b base.img "$images/top.qcow2"
+qemu-img create -q -f qcow2 "$images/new.qcow2" 8M
+install_guest stored --graphics none --osinfo debian11 --disk "path=$images/new.qcow2,bus=virtio"
+has "<source file='$images/new.qcow2'" "$(v dumpxml stored)"
+v destroy stored >/dev/null
+v undefine stored >/dev/null
 install_guest disks --graphics none --osinfo debian11 --disk none --transient
 cat >"$BASCULE_TEST_DIR/disks.xml" <<XML
 <domain type='qemu'>
