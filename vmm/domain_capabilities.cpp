@@ -7,8 +7,8 @@
 
 #include "base/xml.h"
 #include "vmm/capabilities.h"
-#include "vmm/qmp.h"
 #include "vmm/defaults.h"
+#include "vmm/qmp.h"
 #include "vmm/xml.h"
 
 namespace bascule::vmm {
