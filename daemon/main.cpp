@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -25,6 +27,9 @@ int main(int argc, char** argv) {
         fmt::print("basculed {}\n", kVersion);
         return 0;
     }
+    // Packets of megabytes are mapped and given back on their own. Left alone, the C library raises this limit with the
+    // first of them, and what clients once held stays ours for good.
+    ::mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     if (auto done = daemon::run(*line); !done) {
         log::error("{}", done.error().message);
         return 1;
