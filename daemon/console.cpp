@@ -95,9 +95,11 @@ private:
         }
         const auto written = os::write_some(terminal_, pending_);
         if (written && *written > 0) {
-            deaf_ = false;
             patience_.reset();
             pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(*written));
+            // Not at the first bit that is taken: the kernel moves bytes from one buffer to another when it likes,
+            // which makes room though nobody listens.
+            deaf_ = deaf_ && !pending_.empty();
         } else if (!written && written.error().sys_errno != EAGAIN) {
             pending_.clear();
         }
