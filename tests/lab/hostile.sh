@@ -3,7 +3,7 @@
 # A nested guest behind clean-traffic sends crafted frames from its own raw socket, through vhost-net: none gets to its
 # neighbour, each honest one does, and each drop is counted.
 # lab:
-# time: 180
+# time: 240
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 export BASCULE_ACCEL=kvm

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Clients that mean harm: ten thousand connections, a byte a second, packets of 32 MiB announced, replies and events
 # never read. Each is limited, and a second client's calls take as long as before.
-# time: 120
+# time: 240
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 ulimit -n "$(ulimit -Hn)"
