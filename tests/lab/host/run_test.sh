@@ -22,7 +22,7 @@ if [[ ${LAB_INSIDE:-} != yes ]]; then
     find "$BASCULE_TEST_DIR" -name '*.log' -type f -size -8M -exec cp --parents -t "$out" {} + 2>/dev/null
     if ((status != 0 && status != 77)); then
         # Sockets and disks stay where they are.
-        find "$BASCULE_TEST_DIR" -type f -size -4M ! -name '*.gz' ! -name vmlinuz -exec cp --parents -t "$out" {} + 2>/dev/null
+        find "$BASCULE_TEST_DIR" -type f -size -4M -exec cp --parents -t "$out" {} + 2>/dev/null
         dmesg >"$out/dmesg"
     fi
     rm -rf "$BASCULE_TEST_DIR"
