@@ -30,6 +30,7 @@ std::span<const Command> commands() {
     static const std::vector<Command> table = [] {
         std::vector<Command> rows;
         add_daemon_commands(rows);
+        add_client_commands(rows);
         add_net_commands(rows);
         add_nwfilter_commands(rows);
         add_guest_commands(rows);

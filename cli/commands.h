@@ -65,6 +65,7 @@ struct Command {
 std::span<const Command> commands();
 // The noun's or the single word's rows, one file each.
 void add_daemon_commands(std::vector<Command>& table);
+void add_client_commands(std::vector<Command>& table);
 void add_net_commands(std::vector<Command>& table);
 void add_nwfilter_commands(std::vector<Command>& table);
 void add_guest_commands(std::vector<Command>& table);

@@ -15,6 +15,7 @@
 #include "daemon/auth.h"
 #include "daemon/directory.h"
 #include "daemon/handlers.h"
+#include "daemon/handlers_admin.h"
 #include "daemon/handlers_storage.h"
 #include "daemon/server.h"
 #include "kernel/linux/confine.h"
@@ -212,6 +213,7 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
     add_domain_tuning_handlers(handlers_, services_);
     add_domain_control_handlers(handlers_, services_);
     add_refusals(handlers_, services_);
+    add_admin_handlers(handlers_, server_);
     use_polkit(handlers_, *authority_);
     if (config_.access_polkit) {
         access_.emplace(*authority_, make_directory(guests_, networks_, filters_, storage_));

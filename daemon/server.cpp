@@ -209,6 +209,18 @@ std::shared_ptr<rpc::Budget> Server::budget_of(const Origin& origin) {
     return budget;
 }
 
+Result<void> Server::set_limits(const Crowd::Limits& crowd, const rpc::Limits& limits) {
+    const std::size_t wanted = crowd.clients + Crowd::kForRoot + kOwnDescriptors;
+    if (const std::size_t can = os::allow_descriptors(wanted); can < wanted) {
+        return fail(Code::unsupported_config,
+                    fmt::format("max_clients = {} needs {} descriptors, and this process may have {} (LimitNOFILE=)",
+                                crowd.clients, wanted, can));
+    }
+    crowd_.set_limits(crowd);
+    limits_ = limits;
+    return {};
+}
+
 Result<void> Server::disconnect(std::uint64_t id) {
     const auto found = clients_.find(id);
     if (found == clients_.end()) {

@@ -32,8 +32,10 @@ public:
     // For the calls that look after clients. Connections are in the order in which they came.
     const std::map<std::uint64_t, std::shared_ptr<Connection>>& clients() const { return clients_; }
     Result<void> disconnect(std::uint64_t id);
-    Crowd& crowd() { return crowd_; }
-    rpc::Limits& limits() { return limits_; }  // of those who come from now on
+    const Crowd& crowd() const { return crowd_; }
+    const rpc::Limits& limits() const { return limits_; }
+    // For those who come from now on; who is in stays. Until the daemon ends: the configuration is not written.
+    Result<void> set_limits(const Crowd::Limits& crowd, const rpc::Limits& limits);
 
 private:
     void accept_from(Listener& listener);
