@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/access_peek.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace bascule::daemon {
@@ -17,6 +19,11 @@ std::string_view trimmed(std::string_view text) {
     const auto first = text.find_first_not_of(kSpace);
     return first == std::string_view::npos ? std::string_view()
                                            : text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+// Parsers turn line ends and tabs inside a value into others; a name has none.
+bool is_plain(std::string_view value) {
+    return std::ranges::none_of(value, [](char c) { return c == '&' || static_cast<unsigned char>(c) < ' '; });
 }
 
 class Peeker {
@@ -100,7 +107,7 @@ Result<std::optional<std::string>> Peeker::attribute(const Tag& tag, std::string
         const std::string_view value = rest.substr(1, end - 1);
         rest = trimmed(rest.substr(end + 1));
         if (key == name) {
-            if (out || value.contains('&')) {
+            if (out || !is_plain(value)) {
                 return refused(fmt::format("<{} {}>", tag.name, name));
             }
             out = std::string(value);
@@ -115,16 +122,16 @@ Result<std::string> Peeker::text_until_close(std::string_view name) {
     if (end == std::string_view::npos) {
         return refused(fmt::format("<{}> does not end", name));
     }
-    const std::string_view text = in_.substr(at_, end - at_);
+    const std::string_view text = trimmed(in_.substr(at_, end - at_));
     at_ = end;
-    if (starts("<!") || starts("<?") || text.contains('&')) {
+    if (starts("<!") || starts("<?") || !is_plain(text)) {
         return refused(fmt::format("entities, comments or markup in <{}>", name));
     }
     TRY(const Tag closing, tag());
     if (!closing.closing || closing.name != name) {
         return refused(fmt::format("elements in <{}>", name));
     }
-    return std::string(trimmed(text));
+    return std::string(text);
 }
 
 Result<void> Peeker::child(const Tag& tag) {

@@ -399,11 +399,26 @@ TEST(Peek, FindsNameAndUuidWhereverTheyAre) {
 }
 
 TEST(Peek, RefusesWhatAnotherParserCouldReadOtherwise) {
-    for (const std::string_view bad :
-         {"<n><name>a</name><name>b</name></n>", "<n><name>&#97;</name></n>", "<n><name>a<!-- -->b</name></n>",
-          "<n><name><![CDATA[a]]></name></n>", "<n><name><b/></name></n>", "<!DOCTYPE n><n><name>a</name></n>",
-          "<?xml version='1.0' encoding='UTF-7'?><n><name>a</name></n>", "\xff\xfe<n/>", "<n><name>a</n>", "<n>", "",
-          "no xml", "<n></n></n>", "<a/><b/>", "<n a='", "<n><!-- ", "< n/>", "<interface name='a' name='b'/>"}) {
+    for (const std::string_view bad : {"<n><name>a</name><name>b</name></n>",
+                                       "<n><name>&#97;</name></n>",
+                                       "<n><name>a<!-- -->b</name></n>",
+                                       "<n><name><![CDATA[a]]></name></n>",
+                                       "<n><name><b/></name></n>",
+                                       "<!DOCTYPE n><n><name>a</name></n>",
+                                       "<?xml version='1.0' encoding='UTF-7'?><n><name>a</name></n>",
+                                       "\xff\xfe<n/>",
+                                       "<n><name>a</n>",
+                                       "<n>",
+                                       "",
+                                       "no xml",
+                                       "<n></n></n>",
+                                       "<a/><b/>",
+                                       "<n a='",
+                                       "<n><!-- ",
+                                       "< n/>",
+                                       "<interface name='a' name='b'/>",
+                                       "<n><name>a\tb</name></n>",
+                                       "<interface name='a\nb'/>"}) {
         EXPECT_FALSE(peek_xml(bad)) << bad;
     }
     EXPECT_FALSE(peek_xml(std::string_view("<\0n>", 4)));
