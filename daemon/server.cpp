@@ -119,7 +119,6 @@ bool Server::accept_one(Listener& listener) {
             setup.peer.uid = accepted->uid;
             setup.peer.gid = accepted->gid;
             setup.peer.pid = accepted->pid;
-            setup.peer.process_start = accepted->start_time;
             setup.peer.fd_passing = true;
         } else {
             problem = std::move(accepted).error();
@@ -156,6 +155,9 @@ void Server::welcome(Listener& listener, Connection::Setup setup) {
     if (!place) {
         complain(fmt::format("a client of {} was turned away: {}", format(setup.origin), place.error().message));
         return;
+    }
+    if (const auto* const local = std::get_if<LocalOrigin>(&setup.origin)) {
+        setup.peer.process_start = os::process_start_time(local->pid);  // only now: turning away must cost little
     }
     setup.id = next_id_++;
     setup.place = *std::move(place);

@@ -95,25 +95,6 @@ Result<UniqueFd> listen_at(const std::string& path, int type, unsigned mode, std
     return fd;
 }
 
-// Field 22 of /proc/PID/stat, counted from behind the name, which may hold anything.
-std::uint64_t process_start_time(int pid) {
-    constexpr int kFieldsBetween = 19;  // from the third on
-    const UniqueFd fd(::open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 1024> text{};
-    const ssize_t got = fd ? ::read(fd.get(), text.data(), text.size()) : -1;
-    std::string_view rest(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-    const auto name_end = rest.rfind(')');
-    rest.remove_prefix(name_end == std::string_view::npos ? rest.size() : name_end + 1);
-    for (int i = 0; i < kFieldsBetween && !rest.empty(); ++i) {
-        const auto space = rest.find(' ', 1);
-        rest.remove_prefix(space == std::string_view::npos ? rest.size() : space);
-    }
-    std::uint64_t ticks = 0;
-    rest.remove_prefix(rest.empty() ? 0 : 1);
-    std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
-    return ticks;
-}
-
 // ---- messages with descriptors ----
 
 // A control buffer for the most descriptors that the kernel passes at once.
@@ -292,8 +273,26 @@ Result<AcceptedClient> accept_client(int listener) {
     out.uid = peer.uid;
     out.gid = peer.gid;
     out.pid = peer.pid;
-    out.start_time = process_start_time(out.pid);
     return out;
+}
+
+// Field 22 of /proc/PID/stat, counted from behind the name, which may hold anything.
+std::uint64_t process_start_time(int pid) {
+    constexpr int kFieldsBetween = 19;  // from the third on
+    const UniqueFd fd(::open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 1024> text{};
+    const ssize_t got = fd ? ::read(fd.get(), text.data(), text.size()) : -1;
+    std::string_view rest(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+    const auto name_end = rest.rfind(')');
+    rest.remove_prefix(name_end == std::string_view::npos ? rest.size() : name_end + 1);
+    for (int i = 0; i < kFieldsBetween && !rest.empty(); ++i) {
+        const auto space = rest.find(' ', 1);
+        rest.remove_prefix(space == std::string_view::npos ? rest.size() : space);
+    }
+    std::uint64_t ticks = 0;
+    rest.remove_prefix(rest.empty() ? 0 : 1);
+    std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
+    return ticks;
 }
 
 std::size_t allow_descriptors(std::size_t wanted) {

@@ -34,9 +34,10 @@ struct AcceptedClient {
     UniqueFd fd;
     std::uint32_t uid = 0, gid = 0;
     int pid = 0;
-    std::uint64_t start_time = 0;  // of that process, in ticks since boot, as polkit tells it from a later one; 0: gone
 };
 Result<AcceptedClient> accept_client(int listener);
+// When a process started, in ticks since boot, as polkit tells it from a later one of the same number; 0: it is gone.
+std::uint64_t process_start_time(int pid);
 
 // Lets this process have so many descriptors, if it may; how many it then can have.
 std::size_t allow_descriptors(std::size_t wanted);
