@@ -6,6 +6,7 @@
 needs_daemon
 command -v virt-install >/dev/null || skip "needs virt-install (virtinst)"
 daemon_start
+export HOME=$BASCULE_TEST_DIR
 has() { grep -q -- "$1" <<<"$2" || fail "no '$1' in: $2"; }
 install_guest() { # NAME OPTION…
     local name=$1
@@ -15,11 +16,22 @@ install_guest() { # NAME OPTION…
 }
 field() { sed -n "s/^$1: *//p"; }
 
+# Only written, not made.
+document=$(virt-install --connect "$(libvirt_uri)" --name seen --memory 64 --virt-type qemu --osinfo generic --import --disk none \
+    --network network=default,model=virtio --graphics none --print-xml 2>&1)
+has "<name>seen</name>" "$document"
+has "<source network=.default./>" "$document"
+[[ -z $(v list --all --name) ]] || fail "--print-xml made a guest"
+
 # No disk, no display, an unknown system: what virt-install writes when it knows least.
 install_guest plain --disk none --graphics none --osinfo detect=on,require=off
 [[ $(v domstate plain | xargs) == running ]] || fail "plain is $(v domstate plain)"
 [[ $(v dominfo plain | field Persistent) == yes ]] || fail "plain is transient"
 has "pcie-root-port" "$(v dumpxml plain)"
+if said=$(virt-install --connect "$(libvirt_uri)" --name plain --memory 64 --osinfo generic --import --disk none --noautoconsole 2>&1); then
+    fail "the name was taken twice"
+fi
+has "already\|in use" "$said"
 
 # A system that it knows, a display, an agent's channel.
 install_guest seat --disk none --graphics vnc,listen=127.0.0.1,password=s3cret --osinfo debian11 --network network=default,model=virtio
