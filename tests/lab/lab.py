@@ -195,7 +195,7 @@ class Stage:
         try:
             host.run("cd /mnt/out; nft -a list ruleset >nft-ruleset 2>&1; ip -d link >ip-link; ip addr >ip-addr; dmesg >dmesg; "
                      "ps axfww >processes; find /mnt/disk /tmp -xdev -name '*.log' -size -8M "
-                     "-mmin -$(($(cut -d. -f1 /proc/uptime) / 60 + 1)) -exec cp -t . {} +", 30)
+                     "-mmin -$(($(cut -d. -f1 /proc/uptime) / 60 + 2)) -exec cp -t . {} +", 30)
         except NoResponder:
             pass
 
