@@ -45,17 +45,19 @@ define_and_traffic() {
     traffic "$1"
 }
 
-# Every promised lease is known, with its address.
+# Every promised lease is known, with its address, as soon as the service has told the daemon what it read.
 all_known() {
-    v net-dhcp-leases lab | awk 'NF { sub("/.*", "", $5); print $3, $5 }' | sort -u >/run/listed
-    sort -u /mnt/out/promised >/run/promised
-    if [[ -n $(comm -13 /run/listed /run/promised) ]]; then
-        echo "promised, and lost:"
-        comm -13 /run/listed /run/promised
-        tail -n 30 "$root/basculed.log"
-        return 1
-    fi
+    wait_until 20 "all leases to be known" none_missing && return
+    echo "promised, and lost:"
+    missing
+    tail -n 30 "$root/basculed.log"
+    return 1
 }
+missing() {
+    v net-dhcp-leases lab | awk 'NF { sub("/.*", "", $5); print $3, $5 }' | sort -u >/run/listed
+    sort -u /mnt/out/promised | comm -13 /run/listed -
+}
+none_missing() { [[ -z $(missing) ]]; }
 check() {
     daemon_on_disk
     all_known
