@@ -170,13 +170,13 @@ void Access::wrap_old(rpc::Handlers& handlers, std::int32_t P::Args::* most, std
             typename P::Args full = args;
             full.*most = kMost;
             const auto limit = static_cast<std::size_t>(std::max(args.*most, 0));
-            visible<P, T>(call, full, next, list, object,
-                          [limit, list, r = std::move(responder)](Result<typename P::Ret> ret) mutable {
-                              if (ret && ((*ret).*list).size() > limit) {
-                                  ((*ret).*list).resize(limit);
-                              }
-                              r.answer(ret);
-                          });
+            this->template visible<P, T>(call, full, next, list, object,
+                                         [limit, list, r = std::move(responder)](Result<typename P::Ret> ret) mutable {
+                                             if (ret && ((*ret).*list).size() > limit) {
+                                                 ((*ret).*list).resize(limit);
+                                             }
+                                             r.answer(ret);
+                                         });
         });
 }
 
