@@ -282,9 +282,9 @@ void Guests::autostart(std::function<void(std::string)> problem) {
     for (const auto& [name, uuid] : names_) {
         const Domain& domain = domains_.at(uuid);
         if (domain.autostart && !domain.guest) {
-            start(uuid, false, [problem, name = name](Result<Uuid> result) {
+            start(uuid, false, [problem, who = name](Result<Uuid> result) {
                 if (!result) {
-                    problem(fmt::format("guest {}: {}", name, result.error().message));
+                    problem(fmt::format("guest {}: {}", who, result.error().message));
                 }
             });
         }
