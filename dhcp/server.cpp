@@ -74,7 +74,7 @@ void Server::configure(Spec spec) {
             not_guests_.insert(prefix.first());
             not_guests_.insert(prefix.last());
         }
-        for (const IpRange& range : subnet.ranges) {
+        for (const Range& range : subnet.ranges) {
             ranges.push_back({std::max(range.first, prefix.first()), std::min(range.last, prefix.last())});
         }
         for (const Reservation& host : subnet.hosts) {

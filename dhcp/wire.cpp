@@ -3,15 +3,15 @@
 
 #include <fmt/format.h>
 
+#include "dhcp/wire_values.h"
 #include "kernel/helper_channel.h"
 
 namespace bascule::dhcp::wire {
 
 namespace {
 
-using kernel::channel::FieldReader;
-using kernel::channel::Fields;
 using kernel::channel::Message;
+using wire::fields_of;
 
 template <class... F>
 struct Overloaded : F... {
@@ -33,61 +33,12 @@ enum Type : std::uint16_t {
     kRevokeLease = 21,
 };
 
-// Tags are counted per message and per nested value; each pair of functions below owns its own.
+// Tags are counted per message and per nested value; each pair of functions below, and of wire_values, owns its own.
 
 // What one message may carry of hosts: well below kMaxMessage, so that the envelope always fits.
 constexpr std::size_t kPartBytes = 32 * 1024;
-constexpr std::uint64_t kForever = ~0ULL;
 
 // ---- pieces
-
-Fields fields_of(const IpRange& range) { return std::move(Fields().ip(1, range.first).ip(2, range.last)); }
-
-IpRange range_from(FieldReader& in) {
-    IpRange range{in.ip(1), in.ip(2)};
-    if (in.ok() && (range.first.family() != range.last.family() || range.last < range.first)) {
-        in.refuse(2, "is not after the range's first address");
-    }
-    return range;
-}
-
-Fields fields_of(const Reservation& host) {
-    Fields out;
-    if (host.mac) {
-        out.mac(1, *host.mac);
-    }
-    if (!host.name.empty()) {
-        out.text(2, host.name);
-    }
-    if (host.address) {
-        out.ip(3, *host.address);
-    }
-    return out;
-}
-
-// An optional name that must be one when it is there.
-std::string dns_name_from(FieldReader& in, std::uint16_t tag) {
-    if (!in.has(tag)) {
-        return {};
-    }
-    std::string name = in.text(tag);
-    if (in.ok() && !is_dns_name(name)) {
-        in.refuse(tag, "is not a host name");
-    }
-    return name;
-}
-
-Reservation reservation_from(FieldReader& in) {
-    Reservation host;
-    if (in.has(1)) {
-        host.mac = in.mac(1);
-    }
-    host.name = dns_name_from(in, 2);
-    if (in.has(3)) {
-        host.address = in.ip(3);
-    }
-    return host;
-}
 
 Fields fields_of(const DnsHost& host) {
     Fields out;
@@ -106,52 +57,6 @@ DnsHost dns_host_from(FieldReader& in) {
         }
     }
     return host;
-}
-
-// Every nested value of a tag through one of the readers above; the first fault is the outer reader's.
-template <class T>
-std::vector<T> list_from(FieldReader& in, std::uint16_t tag, T (*one)(FieldReader&)) {
-    std::vector<T> out;
-    for (const Fields& fields : in.nested(tag)) {
-        FieldReader inner(fields);
-        out.push_back(one(inner));
-        if (auto done = inner.finish("item"); !done) {
-            in.refuse(tag, done.error().message);
-            break;
-        }
-    }
-    return out;
-}
-
-Fields fields_of(const Subnet& subnet, bool with_hosts) {
-    Fields out;
-    out.ip(1, subnet.server.address).u8(2, static_cast<std::uint8_t>(subnet.server.length));
-    out.u64(3, static_cast<std::uint64_t>(subnet.lease.count()));
-    for (const IpRange& range : subnet.ranges) {
-        out.nested(4, fields_of(range));
-    }
-    for (const Reservation& host : subnet.hosts) {
-        if (with_hosts) {
-            out.nested(5, fields_of(host));
-        }
-    }
-    return out;
-}
-
-Subnet subnet_from(FieldReader& in) {
-    Subnet subnet;
-    subnet.server = {in.ip(1), in.u8(2)};
-    const std::uint64_t lease = in.u64(3);
-    subnet.ranges = list_from(in, 4, range_from);
-    subnet.hosts = list_from(in, 5, reservation_from);
-    if (in.ok() && subnet.server.length > subnet.server.address.bits()) {
-        in.refuse(2, "is no prefix length");
-    }
-    if (lease > 0xffffffff) {
-        in.refuse(3, "is longer than a lease can be");
-    }
-    subnet.lease = std::chrono::seconds(lease & 0xffffffff);
-    return subnet;
 }
 
 void put(Fields& out, std::uint16_t tag, const SocketLayout& sockets) {
@@ -188,48 +93,6 @@ IfName bridge_from(FieldReader& in, std::uint16_t tag) {
         in.refuse(tag, "is not the name of an interface");
     }
     return name.value_or(*IfName::parse("none"));
-}
-
-Fields fields_of(const Lease& lease) {
-    Fields out;
-    out.uuid(1, lease.network).mac(2, lease.port).ip(3, lease.address);
-    out.u8(4, static_cast<std::uint8_t>(lease.prefix_length));
-    out.u64(5,
-            lease.expires == kNever ? kForever : static_cast<std::uint64_t>(lease.expires.time_since_epoch().count()));
-    if (!lease.hostname.empty()) {
-        out.text(6, lease.hostname);
-    }
-    if (!lease.client_id.empty()) {
-        out.bytes(7, std::as_bytes(std::span(lease.client_id)));
-    }
-    return out;
-}
-
-Lease lease_from(FieldReader& in) {
-    Lease lease;
-    lease.network = in.uuid(1);
-    lease.port = in.mac(2);
-    lease.address = in.ip(3);
-    lease.prefix_length = in.u8(4);
-    const std::uint64_t expires = in.u64(5);
-    lease.hostname = dns_name_from(in, 6);
-    if (in.has(7)) {
-        for (const std::byte b : in.bytes(7)) {
-            lease.client_id.push_back(std::to_integer<std::uint8_t>(b));
-        }
-    }
-    if (in.ok() && lease.prefix_length > lease.address.bits()) {
-        in.refuse(4, "is no prefix length");
-    }
-    if (expires != kForever && expires >> 40 != 0) {
-        in.refuse(5, "is too far away");
-    }
-    if (lease.client_id.size() > 255) {
-        in.refuse(7, "is longer than a client identifier can be");
-    }
-    lease.expires =
-        expires == kForever ? kNever : std::chrono::sys_seconds(std::chrono::seconds(expires >> 40 ? 0 : expires));
-    return lease;
 }
 
 Fields fields_of(const LeaseEvent& event) {
@@ -287,6 +150,7 @@ Message message_of(const Network& network, bool with_hosts) {
         }
     }
     put(out, 12, network.sockets);
+    put_told(out, spec);
     return {.type = kNetwork, .fields = std::move(out)};
 }
 
@@ -304,6 +168,7 @@ Network network_from(FieldReader& in) {
     spec.serve_dns = in.flag(10);
     spec.dns_hosts = list_from(in, 11, dns_host_from);
     out.sockets = layout_from(in, 12);
+    told_from(in, spec);
     for (const std::uint16_t subnet : out.sockets.dns) {
         if (subnet >= spec.subnets.size()) {
             in.refuse(12, "names a subnet that is not there");

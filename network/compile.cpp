@@ -7,25 +7,12 @@
 #include <fmt/format.h>
 
 #include "nat/compile.h"
+#include "network/extras.h"
 #include "switch/compile.h"
 
 namespace bascule::network {
 
 namespace {
-
-nat::Spec rules_of(const Spec& spec) {
-    nat::Spec rules{.bridge = *spec.bridge, .mode = spec.mode, .subnets = {}, .device = spec.forward_device};
-    for (const IpAddress& ip : spec.addresses) {
-        const Prefix subnet = ip.address.prefix();
-        if (std::ranges::find(rules.subnets, subnet) == rules.subnets.end()) {
-            rules.subnets.push_back(subnet);
-        }
-    }
-    if (spec.nat_ports) {
-        rules.ports = *spec.nat_ports;
-    }
-    return rules;
-}
 
 // The bridge is a router's interface: it must not learn addresses or routes from what guests advertise,
 // and has no IPv6 at all where the network has none (a link-local address would be reachable from guests).
@@ -59,10 +46,9 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
     for (const IpAddress& ip : spec.addresses) {
         dhcp::Subnet subnet{.server = ip.address, .ranges = {}, .hosts = ip.hosts};
         for (const DhcpRange& range : ip.ranges) {
-            subnet.ranges.push_back(range.addresses);
-            if (range.lease) {  // parse() has seen to it that they all say the same
-                subnet.lease = range.lease->length();
-            }
+            const auto lease = range.lease ? std::optional(range.lease->length()) : std::nullopt;
+            subnet.lease = subnet.ranges.empty() && lease ? *lease : subnet.lease;  // hosts have that of the first
+            subnet.ranges.push_back({range.addresses.first, range.addresses.last, lease});
         }
         service.subnets.push_back(std::move(subnet));
     }
@@ -71,9 +57,37 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
 
 }  // namespace
 
+nat::Spec rules_of(const Spec& spec, std::vector<nat::Admitted> admits) {
+    const Extras extras = extras_of(spec.metadata);
+    nat::Spec rules{.bridge = *spec.bridge, .mode = spec.mode, .subnets = {}, .device = spec.forward_device};
+    const auto add_subnet = [&rules](const Prefix& subnet) {
+        if (std::ranges::find(rules.subnets, subnet) == rules.subnets.end()) {
+            rules.subnets.push_back(subnet);
+        }
+    };
+    for (const IpAddress& ip : spec.addresses) {
+        add_subnet(ip.address.prefix());
+        rules.gateways.push_back(ip.address.address);
+        if (ip.serves_dhcp()) {
+            (ip.address.address.is_v4() ? rules.host.dhcp4 : rules.host.dhcp6) = true;
+        }
+    }
+    for (const GuestAddress& guest : extras.guest_addresses) {
+        add_subnet(Prefix::of(guest.ip, guest.ip.bits()));
+    }
+    if (spec.nat_ports) {
+        rules.ports = *spec.nat_ports;
+    }
+    rules.host.dns = spec.dns_enable.value_or(true);
+    rules.host.all = extras.host_all;
+    rules.host.more = extras.host;
+    rules.admits = std::move(admits);
+    return rules;
+}
+
 std::string owner_of(const Spec& spec) { return "network:" + format(spec.uuid); }
 
-Compiled compile(const Spec& spec) {
+Compiled compile(const Spec& spec, std::vector<nat::Admitted> admits) {
     const vswitch::Bridge bridge{
         .name = *spec.bridge, .stp = spec.stp, .delay_seconds = spec.delay_seconds, .mac = spec.mac, .mtu = spec.mtu};
     Compiled out;
@@ -81,7 +95,11 @@ Compiled compile(const Spec& spec) {
     for (const IpAddress& ip : spec.addresses) {
         out.state.addresses.insert(kernel::Address{.link = *spec.bridge, .address = ip.address});
     }
-    kernel::State forwarding = nat::compile(rules_of(spec));
+    for (const GuestAddress& guest : extras_of(spec.metadata).guest_addresses) {
+        out.state.routes.insert(
+            {.destination = Prefix::of(guest.ip, guest.ip.bits()), .gateway = {}, .link = *spec.bridge});
+    }
+    kernel::State forwarding = nat::compile(rules_of(spec, std::move(admits)));
     out.state.sysctls.merge(forwarding.sysctls);
     out.state.rules = std::move(forwarding.rules);
     add_bridge_sysctls(spec, out.state);

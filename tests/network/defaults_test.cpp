@@ -102,7 +102,7 @@ TEST(NetworkDefault, IsTheNetworkThatEverybodyKnows) {
     ASSERT_TRUE(service);
     ASSERT_EQ(service->subnets.size(), 1U);
     EXPECT_EQ(service->subnets[0].server, (IpInterface{"192.168.122.1"_ip, 24}));
-    EXPECT_EQ(service->subnets[0].ranges, (std::vector<IpRange>{{"192.168.122.2"_ip, "192.168.122.254"_ip}}));
+    EXPECT_EQ(service->subnets[0].ranges, (std::vector<dhcp::Range>{{"192.168.122.2"_ip, "192.168.122.254"_ip}}));
 }
 
 TEST(NetworkDefault, EachHostMakesItsOwnUuidAndMac) {

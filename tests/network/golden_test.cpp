@@ -33,8 +33,8 @@ std::string dump(const dhcp::Spec& s) {
     for (const dhcp::Subnet& subnet : s.subnets) {
         out += fmt::format("subnet {} dhcp {} lease {} s\n", format(subnet.server), yes_no(subnet.serves_dhcp()),
                            subnet.lease.count());
-        for (const IpRange& range : subnet.ranges) {
-            out += "  range " + format(range) + "\n";
+        for (const auto& range : subnet.ranges) {
+            out += "  range " + format(range.addresses()) + "\n";
         }
         for (const dhcp::Reservation& host : subnet.hosts) {
             out += fmt::format("  host mac {} name '{}' address {}\n", host.mac ? format(*host.mac) : "-", host.name,
