@@ -18,8 +18,10 @@ using kernel::Table;
 
 constexpr std::string_view kFrom = "net_from";
 constexpr std::string_view kTo = "net_to";
+constexpr std::string_view kHost = "net_host";
 constexpr std::string_view kMasquerade = "net_masq";
 constexpr std::string_view kBridges = "net_bridges";
+constexpr std::string_view kAdmits = "net_admits";
 
 // nft's priorities "filter" and "srcnat".
 constexpr int kPriorityFilter = 0;
@@ -28,7 +30,8 @@ constexpr int kPrioritySourceNat = 100;
 // What `nft` makes of a bare "reject" in an inet table: ICMP or ICMPv6 port unreachable, by the packet.
 constexpr std::string_view kReject = "reject";
 
-std::string_view family_word(const Prefix& subnet) { return subnet.network.is_v4() ? "ip" : "ip6"; }
+std::string_view family_word(const Ip& address) { return address.is_v4() ? "ip" : "ip6"; }
+std::string_view family_word(const Prefix& subnet) { return family_word(subnet.network); }
 
 // The network's name for its chains, so that a listing can be read: a device name may hold bytes that an
 // identifier of nft may not.
@@ -43,14 +46,34 @@ bool has(const Spec& spec, IpFamily family) {
     return std::ranges::any_of(spec.subnets, [&](const Prefix& subnet) { return subnet.network.family() == family; });
 }
 
+bool is_translated(const Spec& spec, IpFamily family) {
+    return spec.mode == Mode::nat && (family == IpFamily::v4 || spec.nat66);
+}
+
+std::string ports_text(const PortRange& ports) {
+    return ports.first == ports.last ? std::to_string(ports.first) : fmt::format("{}-{}", ports.first, ports.last);
+}
+
+// Between two networks of ours. The same for all of them.
+Chain cross_chain() {
+    return {.hook = std::nullopt,
+            .rules = {fmt::format("iifname . oifname @{} return", kAdmits), "ct state established,related return",
+                      std::string(kReject)}};
+}
+
 // What the guests send: out of the network it goes only from its own addresses and by its own device.
-Chain from_chain(const Spec& spec) {
+Chain from_chain(const Spec& spec, std::string_view cross) {
     Chain chain;
     chain.rules.push_back(fmt::format("oifname \"{}\" accept", spec.bridge.str()));
-    if (spec.mode != Mode::isolated) {
-        const std::string by = spec.device ? fmt::format("oifname \"{}\" ", spec.device->str()) : "";
-        for (const Prefix& subnet : spec.subnets) {
-            chain.rules.push_back(fmt::format("{}{} saddr {} return", by, family_word(subnet), format(subnet)));
+    chain.rules.push_back(fmt::format("oifname @{} jump {}", kBridges, cross));
+    const std::string by = spec.device ? fmt::format("oifname \"{}\" ", spec.device->str()) : "";
+    for (const Prefix& subnet : spec.subnets) {
+        const std::string own = fmt::format("{} saddr {} return", family_word(subnet), format(subnet));
+        if (spec.mode == Mode::isolated || spec.device) {
+            chain.rules.push_back(fmt::format("oifname @{} {}", kBridges, own));
+        }
+        if (spec.mode != Mode::isolated) {
+            chain.rules.push_back(by + own);
         }
     }
     chain.rules.emplace_back(kReject);
@@ -58,60 +81,181 @@ Chain from_chain(const Spec& spec) {
 }
 
 // What the guests are sent.
-Chain to_chain(const Spec& spec) {
+Chain to_chain(const Spec& spec, std::string_view cross) {
     Chain chain;
     chain.rules.push_back(fmt::format("iifname \"{}\" accept", spec.bridge.str()));
-    if (spec.mode != Mode::isolated) {
-        const std::string by = spec.device ? fmt::format("iifname \"{}\" ", spec.device->str()) : "";
-        for (const Prefix& subnet : spec.subnets) {
-            const bool answers_only = spec.mode == Mode::nat && subnet.network.is_v4();
-            chain.rules.push_back(fmt::format("{}{} daddr {} {}accept", by, family_word(subnet), format(subnet),
-                                              answers_only ? "ct state established,related " : ""));
+    chain.rules.push_back(fmt::format("iifname @{} jump {}", kBridges, cross));
+    const std::string by = spec.device ? fmt::format("iifname \"{}\" ", spec.device->str()) : "";
+    for (const Prefix& subnet : spec.subnets) {
+        const std::string own = fmt::format("{} daddr {} ", family_word(subnet), format(subnet));
+        chain.rules.push_back(fmt::format("iifname @{} {}accept", kBridges, own));
+        if (spec.mode != Mode::isolated) {
+            const bool answers_only = is_translated(spec, subnet.network.family());
+            chain.rules.push_back(
+                fmt::format("{}{}{}accept", by, own, answers_only ? "ct state established,related " : ""));
         }
     }
     chain.rules.emplace_back(kReject);
     return chain;
 }
 
+// What the guests say to the host itself. Redirects are not among what is let in: a guest must not route the host.
+Chain host_chain(const Spec& spec) {
+    Chain chain;
+    auto& rules = chain.rules;
+    rules.emplace_back("icmp type redirect drop");
+    rules.emplace_back("icmpv6 type nd-redirect drop");
+    rules.emplace_back("ct state established,related accept");
+    rules.emplace_back("icmp type echo-request accept");
+    rules.emplace_back("ip protocol igmp accept");
+    rules.emplace_back(
+        "icmpv6 type { echo-request, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, "
+        "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept");
+    if (spec.host.dhcp4) {
+        rules.emplace_back("meta nfproto ipv4 udp dport 67 accept");
+    }
+    if (spec.host.dhcp6) {
+        rules.emplace_back("meta nfproto ipv6 udp dport 547 accept");
+    }
+    for (const Ip& gateway : spec.gateways) {
+        const std::string at = fmt::format("{} daddr {}", family_word(gateway), format(gateway));
+        if (spec.host.dns) {
+            rules.push_back(at + " meta l4proto { tcp, udp } th dport 53 accept");
+        }
+        if (spec.host.tftp) {
+            rules.push_back(at + " udp dport 69 accept");
+        }
+    }
+    for (const HostService& service : spec.host.more) {
+        rules.push_back(fmt::format("{} dport {} accept", service.protocol, ports_text(service.ports)));
+    }
+    rules.emplace_back(kReject);
+    return chain;
+}
+
 // Local multicast and broadcast keep their source: whoever answers must answer the guest.
 Chain masquerade_chain(const Spec& spec) {
-    const std::string ports = spec.ports.first == spec.ports.last
-                                  ? std::to_string(spec.ports.first)
-                                  : fmt::format("{}-{}", spec.ports.first, spec.ports.last);
     Chain chain;
     for (const Prefix& subnet : spec.subnets) {
-        if (subnet.network.is_v6()) {
+        if (!is_translated(spec, subnet.network.family())) {
             continue;
         }
-        const std::string from = fmt::format("ip saddr {}", format(subnet));
-        chain.rules.push_back(from + " ip daddr { 224.0.0.0/24, 255.255.255.255 } return");
-        chain.rules.push_back(fmt::format("{} meta l4proto {{ tcp, udp }} masquerade to :{}", from, ports));
-        chain.rules.push_back(from + " masquerade");
+        const bool v4 = subnet.network.is_v4();
+        const std::string from = fmt::format("{} saddr {}", family_word(subnet), format(subnet));
+        const bool to_range = spec.source && spec.source->first.family() == subnet.network.family();
+        const std::string range = !to_range                                 ? ""
+                                  : spec.source->first == spec.source->last ? format(spec.source->first)
+                                                                            : format(*spec.source);
+        const std::string target = to_range ? fmt::format("snat {} to {}", family_word(subnet), range) : "masquerade";
+        chain.rules.push_back(
+            from + (v4 ? " ip daddr { 224.0.0.0/24, 255.255.255.255 } return" : " ip6 daddr ff00::/8 return"));
+        chain.rules.push_back(fmt::format("{} meta l4proto {{ tcp, udp }} {}{}:{}", from, target,
+                                          to_range ? "" : " to ", ports_text(spec.ports)));
+        chain.rules.push_back(fmt::format("{} {}", from, target));
     }
     return chain;
 }
 
-void add_element(Table& table, std::string_view set, const IfName& key, std::string data) {
-    table.elements[std::string(set)].emplace(key.str(), Element{.data = std::move(data), .expires = std::nullopt});
+void add_element(Table& table, std::string_view set, std::string key, std::string data) {
+    table.elements[std::string(set)].emplace(std::move(key), Element{.data = std::move(data), .expires = std::nullopt});
 }
 
 void add_verdict(Table& table, std::string_view map, const Spec& spec, std::string_view what, Chain chain) {
-    add_element(table, map, spec.bridge, "jump " + table.add_chain(stem(what, spec.bridge), std::move(chain)));
+    add_element(table, map, spec.bridge.str(), "jump " + table.add_chain(stem(what, spec.bridge), std::move(chain)));
 }
 
-// The same for every network, whatever its mode, so that the tables of all networks agree.
-void add_base(Table& table) {
-    for (const std::string_view map : {kFrom, kTo, kMasquerade}) {
+// The same for every network, whatever its mode, so that the tables of all networks agree. Says what the chain
+// between networks is called.
+std::string add_base(Table& table) {
+    for (const std::string_view map : {kFrom, kTo, kHost, kMasquerade}) {
         table.sets.emplace(map, kernel::SetDef{.key = "ifname", .data = "verdict"});
     }
     table.sets.emplace(kBridges, kernel::SetDef{.key = "ifname", .data = ""});
-    table.add_chain("forward",
-                    Chain{.hook = Hook{.type = "filter", .hook = "forward", .priority = kPriorityFilter, .device = ""},
-                          .rules = {fmt::format("iifname vmap @{}", kFrom), fmt::format("oifname vmap @{}", kTo)}});
-    table.add_chain(
-        "postrouting",
-        Chain{.hook = Hook{.type = "nat", .hook = "postrouting", .priority = kPrioritySourceNat, .device = ""},
-              .rules = {fmt::format("oifname @{} return", kBridges), fmt::format("iifname vmap @{}", kMasquerade)}});
+    table.sets.emplace(kAdmits, kernel::SetDef{.key = "ifname . ifname", .data = ""});
+    const auto add_hook = [&table](const char* name, const char* type, int priority, std::vector<std::string> rules) {
+        table.add_chain(name, Chain{.hook = Hook{.type = type, .hook = name, .priority = priority, .device = ""},
+                                    .rules = std::move(rules)});
+    };
+    add_hook("forward", "filter", kPriorityFilter,
+             {fmt::format("iifname vmap @{}", kFrom), fmt::format("oifname vmap @{}", kTo)});
+    add_hook("input", "filter", kPriorityFilter, {fmt::format("iifname vmap @{}", kHost)});
+    add_hook("postrouting", "nat", kPrioritySourceNat,
+             {fmt::format("oifname @{} return", kBridges), fmt::format("iifname vmap @{}", kMasquerade)});
+    return table.add_chain("net_cross", cross_chain());
+}
+
+// Forwarding for the two devices that are concerned where they are known. IPv6 knows it for the host only
+// (net/ipv6/ip6_output.c, ip6_forward looks at conf/all).
+void add_forwarding(const Spec& spec, kernel::State& state) {
+    if (spec.mode == Mode::isolated && spec.admits.empty()) {
+        return;
+    }
+    if (has(spec, IpFamily::v4)) {
+        if (spec.device && spec.admits.empty()) {
+            state.sysctls[kernel::sysctl_key("ipv4", spec.bridge, "forwarding")] = "1";
+            state.sysctls[kernel::sysctl_key("ipv4", *spec.device, "forwarding")] = "1";
+        } else {
+            state.sysctls["net/ipv4/ip_forward"] = "1";
+        }
+    }
+    if (has(spec, IpFamily::v6)) {
+        state.sysctls["net/ipv6/conf/all/forwarding"] = "1";
+    }
+}
+
+// ---- what a change takes away -------------------------------------------------------------------
+
+// Whether the mode lets guests' packets of that family leave, and answers come back.
+bool goes_out(const Spec& spec) { return spec.mode != Mode::isolated; }
+
+bool has_subnet(const Spec& spec, const Prefix& subnet) {
+    return std::ranges::find(spec.subnets, subnet) != spec.subnets.end();
+}
+
+// Whether what `before` made of a flow to the outside is no longer what `after` makes of it.
+bool outside_changed(const Spec& before, const Spec& after, IpFamily family) {
+    const bool same_way = !after.device || after.device == before.device;
+    const bool same_address = is_translated(before, family) == is_translated(after, family) &&
+                              (!is_translated(before, family) || before.source == after.source);
+    return goes_out(before) && (!goes_out(after) || !same_way || !same_address);
+}
+
+void revoke_admissions(const Spec& before, const Spec& after, std::vector<kernel::FlowFilter>& out) {
+    for (const Admitted& other : before.admits) {
+        const auto kept = std::ranges::find(after.admits, other.bridge, &Admitted::bridge);
+        for (const Prefix& theirs : other.subnets) {
+            if (kept != after.admits.end() && std::ranges::find(kept->subnets, theirs) != kept->subnets.end()) {
+                continue;
+            }
+            for (const Prefix& subnet : before.subnets) {
+                if (subnet.network.family() == theirs.network.family()) {
+                    out.push_back({.end = subnet, .other = theirs});
+                }
+            }
+        }
+    }
+}
+
+std::uint8_t protocol_number(std::string_view protocol) { return protocol == "tcp" ? 6 : 17; }
+
+void revoke_services(const Spec& before, const Spec& after, std::vector<kernel::FlowFilter>& out) {
+    if (after.host.all || after.mode == Mode::open) {
+        return;
+    }
+    for (const Prefix& subnet : before.subnets) {
+        if (before.host.all || before.mode == Mode::open) {
+            for (const Ip& gateway : before.gateways) {
+                if (gateway.family() == subnet.network.family()) {
+                    out.push_back({.end = subnet, .other = Prefix::of(gateway, gateway.bits())});
+                }
+            }
+        }
+        for (const HostService& service : before.host.more) {
+            if (std::ranges::find(after.host.more, service) == after.host.more.end()) {
+                out.push_back({.end = subnet, .protocol = protocol_number(service.protocol), .service = service.ports});
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -119,22 +263,38 @@ void add_base(Table& table) {
 kernel::State compile(const Spec& spec) {
     kernel::State state;
     Table& table = state.rules[kernel::Family::inet];
-    add_base(table);
-    add_element(table, kBridges, spec.bridge, "");
-    add_verdict(table, kFrom, spec, "from", from_chain(spec));
-    add_verdict(table, kTo, spec, "to", to_chain(spec));
-    if (spec.mode == Mode::nat && has(spec, IpFamily::v4)) {
-        add_verdict(table, kMasquerade, spec, "masq", masquerade_chain(spec));
+    const std::string cross = add_base(table);
+    add_element(table, kBridges, spec.bridge.str(), "");
+    for (const Admitted& other : spec.admits) {
+        add_element(table, kAdmits, fmt::format("{} . {}", other.bridge.str(), spec.bridge.str()), "");
     }
-    if (spec.mode != Mode::isolated) {
-        if (has(spec, IpFamily::v4)) {
-            state.sysctls["net/ipv4/ip_forward"] = "1";
-        }
-        if (has(spec, IpFamily::v6)) {
-            state.sysctls["net/ipv6/conf/all/forwarding"] = "1";
+    if (spec.mode != Mode::open) {
+        add_verdict(table, kFrom, spec, "from", from_chain(spec, cross));
+        add_verdict(table, kTo, spec, "to", to_chain(spec, cross));
+        if (!spec.host.all) {
+            add_verdict(table, kHost, spec, "host", host_chain(spec));
         }
     }
+    if (Chain masquerade = masquerade_chain(spec); !masquerade.rules.empty()) {
+        add_verdict(table, kMasquerade, spec, "masq", std::move(masquerade));
+    }
+    add_forwarding(spec, state);
     return state;
+}
+
+std::vector<kernel::FlowFilter> revoked(const Spec& before, const Spec* after) {
+    std::vector<kernel::FlowFilter> out;
+    for (const Prefix& subnet : before.subnets) {
+        if (after == nullptr || !has_subnet(*after, subnet) ||
+            outside_changed(before, *after, subnet.network.family())) {
+            out.push_back({.end = subnet, .other_outside = true});
+        }
+    }
+    if (after != nullptr) {
+        revoke_admissions(before, *after, out);
+        revoke_services(before, *after, out);
+    }
+    return out;
 }
 
 }  // namespace bascule::nat

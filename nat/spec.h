@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Theory of operation of nat/
 //
-// What may pass between a network's bridge and the rest of the world, and under which address. One Spec a
-// network; compile() gives its rules in `table inet bascule` and the sysctls it needs.
+// What may pass between a network's bridge and the rest of the world, what its guests may reach on the host, and
+// under which address. One Spec a network; compile() gives its rules in `table inet bascule` and the sysctls it
+// needs.
 //
-// The table has two base chains, the same for every network (content-named, so all networks share
-// them), and what belongs to a network are a few chains and one element in each verdict map:
+// The table has three base chains, the same for every network (content-named, so all networks share them), and what
+// belongs to a network are a few chains and one element in each verdict map:
 //
 //   forward:      iifname vmap @net_from      what guests send       (only where a network has rules)
 //                 oifname vmap @net_to        what guests are sent
+//   input:        iifname vmap @net_host      what guests say to the host
 //   postrouting:  oifname @net_bridges return
 //                 iifname vmap @net_masq      whose address it gets
 //
@@ -21,26 +23,38 @@
 //
 //   mode      from the network                  into the network
 //   isolated  nothing                           nothing
-//   nat       its subnets' addresses            IPv4: answers only; IPv6: anything for its subnets
+//   nat       its subnets' addresses            answers only where the family is translated, else as route
 //   route     its subnets' addresses            anything for its subnets
+//   open      no rule of ours: all of it, the host included, is up to somebody else's firewall
 //
 // and with a device named, only by way of that device. The rest is really rejected, not dropped: the sender
-// learns at once. IPv6 of a nat network is routed, as the peer does without <nat ipv6='yes'>.
+// learns at once. IPv6 of a nat network is routed unless NAT66 is asked for, as the peer does.
+//
+// Networks are closed to each other: what goes from one bridge of ours to another passes chain net_cross, which
+// lets through the pairs in the set net_admits (one element an exception, owned by the network that admits) and
+// answers to them. Both networks' chains ask it, so a network without rules (open) cannot talk a closed one into it.
+//
+// To the host, guests may speak DHCP, DNS and TFTP where their network serves it (DNS at the network's own
+// addresses), ping it and do what IPv6 cannot do without (neighbour discovery, router solicitation, multicast
+// listeners), and what the definition allows besides. Everything else is rejected; what the host began is answered.
 //
 // Worked example: virbr0, nat, 192.168.122.0/24, a guest pings 192.0.2.1: net_from sends the packet to
 // from_…, which returns; net_to knows nothing of eth0; in postrouting masq_… masquerades it. The answer,
 // its address restored before the forward hook, passes to_… as established. A guest of another network pinging
-// 192.168.122.5 passes its own from-chain and is rejected here.
+// 192.168.122.5 is rejected by net_cross out of its own from-chain.
 //
 // TCP and UDP are masqueraded to ports 1024-65535 unless the network says otherwise, since services may
-// trust low source ports. Forwarding is turned on for the families in use and never turned off: others on the
-// host may need it as well.
+// trust low source ports. With one device, forwarding is turned on for the bridge and that device; without, and for
+// IPv6, whose forwarding Linux knows for the host only, for all. Whoever applies it puts back what was before.
 //
-// Deliberately not here: NAT to a range of addresses, NAT of IPv6, port forwards, rules about the host
-// itself. They add chains and elements.
+// revoked() says which flows a change takes the right away from: conntrack entries outlive the rules that
+// let them be made, and `established` would go on letting them pass.
+//
+// Deliberately not here: port forwards. They add chains and elements.
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/names.h"
@@ -48,14 +62,41 @@
 
 namespace bascule::nat {
 
-enum class Mode { isolated, nat, route };
+enum class Mode { isolated, nat, route, open };
+
+// Something on the host that guests may talk to beside what the network serves.
+struct HostService {
+    std::string protocol;  // "tcp" or "udp"
+    PortRange ports;
+    auto operator<=>(const HostService&) const = default;
+};
+
+// What of the host a network's guests may reach.
+struct HostAccess {
+    bool all = false;  // no rule about the host
+    bool dhcp4 = false, dhcp6 = false, dns = false, tftp = false;
+    std::vector<HostService> more{};
+    bool operator==(const HostAccess&) const = default;
+};
+
+// A network whose guests may open connections to this one's.
+struct Admitted {
+    IfName bridge;
+    std::vector<Prefix> subnets{};
+    bool operator==(const Admitted&) const = default;
+};
 
 struct Spec {
     IfName bridge;
     Mode mode = Mode::nat;
-    std::vector<Prefix> subnets;   // both families, as in the definition
-    std::optional<IfName> device;  // the only way in and out; none: any
-    PortRange ports{1024, 65535};  // mode nat: source ports of translated TCP and UDP
+    std::vector<Prefix> subnets;      // both families, as in the definition, and single addresses routed to it
+    std::vector<Ip> gateways{};       // the host's own addresses on the bridge
+    std::optional<IfName> device{};   // the only way in and out; none: any
+    std::optional<IpRange> source{};  // mode nat, IPv4: what sources become; none: the address of the way out
+    PortRange ports{1024, 65535};     // mode nat: source ports of translated TCP and UDP
+    bool nat66 = false;               // mode nat: IPv6 is translated too
+    std::vector<Admitted> admits{};
+    HostAccess host{};
     bool operator==(const Spec&) const = default;
 };
 

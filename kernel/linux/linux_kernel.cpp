@@ -453,9 +453,9 @@ Result<void> LinuxKernel::apply_one(const RuleBatch& op) {
     return nft_->run(op);
 }
 
-Result<std::unique_ptr<Kernel>> make_linux_kernel() {
+Result<std::unique_ptr<Kernel>> make_linux_kernel(Generations* generations) {
     TRY(Netlink netlink, Netlink::open());
-    TRY(std::unique_ptr<Nft> nft, Nft::open());
+    TRY(std::unique_ptr<Nft> nft, Nft::open(generations));
     return std::make_unique<LinuxKernel>(std::move(netlink), std::move(nft));
 }
 

@@ -9,6 +9,7 @@
 //     netlink      one rtnetlink socket: messages out, answers in     rtnl   our values <-> messages, pure
 //     nft          rule transactions, what our tables hold            nft_listing  nft's JSON -> our values, pure
 //                                                                     nft_model    what a transaction changes, pure
+//     monitor      what others change, by notification                conntrack    flows cut
 //     tap          /dev/net/tun, /dev/vhost-net                       sysctl       /proc/sys
 //   loop, clock    sd-event                                           process      start, adopt, signal
 //   files          durable files below one root                       sockets      all that is opened to be handed down
@@ -33,10 +34,12 @@
 
 #include "base/result.h"
 #include "kernel/kernel.h"
+#include "kernel/linux/monitor.h"
 
 namespace bascule::kernel::os {
 
 // Works in the network namespace of the calling thread, and on the /proc/sys that it sees.
-Result<std::unique_ptr<Kernel>> make_linux_kernel();
+// `generations`, where given, learns of each of our rule transactions, for make_monitor().
+Result<std::unique_ptr<Kernel>> make_linux_kernel(Generations* generations = nullptr);
 
 }  // namespace bascule::kernel::os

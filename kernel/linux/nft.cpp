@@ -51,8 +51,9 @@ std::string trimmed(std::string text) {
 void Nft::FreeContext::operator()(nft_ctx* context) const { nft_ctx_free(context); }
 void Nft::FreeSocket::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
 
-Result<std::unique_ptr<Nft>> Nft::open() {
+Result<std::unique_ptr<Nft>> Nft::open(Generations* generations) {
     std::unique_ptr<Nft> out(new Nft);
+    out->generations_ = generations;
     out->context_.reset(nft_ctx_new(NFT_CTX_DEFAULT));
     out->socket_.reset(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
     if (!out->context_ || !out->socket_ || mnl_socket_bind(out->socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -241,6 +242,9 @@ Result<void> Nft::run(const RuleBatch& batch) {
     const std::uint32_t next = before + 1 == 0 ? 1 : before + 1;
     if (after == next || after == before) {
         known_ = after;
+        if (generations_ != nullptr && after == next) {
+            generations_->note_own(after);
+        }
     }
     return {};
 }

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "kernel/linux/monitor.h"
 #include "kernel/ruleset.h"
 #include "kernel/state.h"
 
@@ -27,7 +28,8 @@ namespace bascule::kernel::os {
 
 class Nft {
 public:
-    static Result<std::unique_ptr<Nft>> open();
+    // `generations`, where given, learns of each transaction of ours.
+    static Result<std::unique_ptr<Nft>> open(Generations* generations = nullptr);
 
     Result<Ruleset> observe(const Scope& scope);
     // One transaction. On failure nothing has changed, and the error has nft's words and the line they are about.
@@ -60,6 +62,7 @@ private:
     std::optional<std::uint32_t> known_;
     std::uint32_t sequence_ = 1;
     std::size_t listings_ = 0;
+    Generations* generations_ = nullptr;
 };
 
 }  // namespace bascule::kernel::os

@@ -3,6 +3,8 @@
 // tests/netns/network_rules.sh. Here is what must hold between them.
 #include "nat/compile.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace bascule::nat {
@@ -31,17 +33,83 @@ std::vector<std::string> rules(const State& state, const std::string& map, const
     return table(state).chains.at(verdict.substr(5)).rules;
 }
 
+// The chain that all networks share for what passes between two of them.
+std::string cross(const State& state) {
+    for (const auto& [name, chain] : table(state).chains) {
+        if (name.starts_with("net_cross_")) {
+            return name;
+        }
+    }
+    return "(none)";
+}
+
 TEST(NatCompile, NatLetsOwnAddressesOutAndOnlyAnswersIn) {
     const State state = compile(spec("virbr0", Mode::nat, {"192.168.122.0/24"_prefix}));
     EXPECT_EQ(rules(state, "net_from", "virbr0"),
-              (std::vector<std::string>{"oifname \"virbr0\" accept", "ip saddr 192.168.122.0/24 return", "reject"}));
+              (std::vector<std::string>{"oifname \"virbr0\" accept", "oifname @net_bridges jump " + cross(state),
+                                        "ip saddr 192.168.122.0/24 return", "reject"}));
     EXPECT_EQ(rules(state, "net_to", "virbr0"),
-              (std::vector<std::string>{"iifname \"virbr0\" accept",
+              (std::vector<std::string>{"iifname \"virbr0\" accept", "iifname @net_bridges jump " + cross(state),
+                                        "iifname @net_bridges ip daddr 192.168.122.0/24 accept",
                                         "ip daddr 192.168.122.0/24 ct state established,related accept", "reject"}));
     EXPECT_EQ(rules(state, "net_masq", "virbr0"),
               (std::vector<std::string>{"ip saddr 192.168.122.0/24 ip daddr { 224.0.0.0/24, 255.255.255.255 } return",
                                         "ip saddr 192.168.122.0/24 meta l4proto { tcp, udp } masquerade to :1024-65535",
                                         "ip saddr 192.168.122.0/24 masquerade"}));
+}
+
+TEST(NatCompile, NetworksAreClosedToEachOtherButForThoseThatAreAdmitted) {
+    Spec s = spec("virbr0", Mode::nat, {"10.0.0.0/24"_prefix});
+    EXPECT_FALSE(table(compile(s)).elements.contains("net_admits"));
+    s.admits = {{.bridge = *IfName::parse("virbr7"), .subnets = {"10.7.0.0/24"_prefix}}};
+    const State state = compile(s);
+    EXPECT_TRUE(table(state).elements.at("net_admits").contains("virbr7 . virbr0"));
+    EXPECT_EQ(table(state).chains.at(cross(state)).rules,
+              (std::vector<std::string>{"iifname . oifname @net_admits return", "ct state established,related return",
+                                        "reject"}));
+}
+
+TEST(NatCompile, GuestsReachOnlyWhatTheirNetworkServesOnTheHost) {
+    Spec s = spec("virbr0", Mode::nat, {"10.0.0.0/24"_prefix});
+    s.gateways = {"10.0.0.1"_ip};
+    s.host = {.dhcp4 = true, .dns = true, .more = {{"tcp", {22, 22}}}};
+    const auto chain = rules(compile(s), "net_host", "virbr0");
+    const auto count = [&](const std::string& rule) { return std::ranges::count(chain, rule); };
+    EXPECT_EQ(count("meta nfproto ipv4 udp dport 67 accept"), 1);
+    EXPECT_EQ(count("ip daddr 10.0.0.1 meta l4proto { tcp, udp } th dport 53 accept"), 1);
+    EXPECT_EQ(count("tcp dport 22 accept"), 1);
+    EXPECT_EQ(count("ip daddr 10.0.0.1 udp dport 69 accept"), 0);
+    EXPECT_EQ(chain.back(), "reject");
+    s.host.all = true;
+    EXPECT_FALSE(table(compile(s)).elements.contains("net_host"));
+}
+
+TEST(NatCompile, AnOpenNetworkHasNoRulesButIsNotTranslatedInto) {
+    const State state = compile(spec("virbr0", Mode::open, {"10.0.0.0/24"_prefix, "fd00::/64"_prefix}));
+    EXPECT_EQ(table(state).elements.size(), 1U);
+    EXPECT_TRUE(table(state).elements.at("net_bridges").contains("virbr0"));
+    EXPECT_EQ(state.sysctls.size(), 2U);
+}
+
+TEST(NatCompile, Nat66TranslatesIpv6AndLetsOnlyAnswersIn) {
+    Spec s = spec("b", Mode::nat, {"fd00::/64"_prefix});
+    s.nat66 = true;
+    const State state = compile(s);
+    EXPECT_EQ(rules(state, "net_masq", "b"),
+              (std::vector<std::string>{"ip6 saddr fd00::/64 ip6 daddr ff00::/8 return",
+                                        "ip6 saddr fd00::/64 meta l4proto { tcp, udp } masquerade to :1024-65535",
+                                        "ip6 saddr fd00::/64 masquerade"}));
+    EXPECT_EQ(rules(state, "net_to", "b")[3], "ip6 daddr fd00::/64 ct state established,related accept");
+}
+
+TEST(NatCompile, SourcesBecomeTheAddressesOfTheDefinition) {
+    Spec s = spec("b", Mode::nat, {"10.0.0.0/24"_prefix});
+    s.source = IpRange{"192.0.2.10"_ip, "192.0.2.20"_ip};
+    EXPECT_EQ(rules(compile(s), "net_masq", "b")[1],
+              "ip saddr 10.0.0.0/24 meta l4proto { tcp, udp } snat ip to 192.0.2.10-192.0.2.20:1024-65535");
+    EXPECT_EQ(rules(compile(s), "net_masq", "b")[2], "ip saddr 10.0.0.0/24 snat ip to 192.0.2.10-192.0.2.20");
+    s.source = IpRange{"192.0.2.10"_ip, "192.0.2.10"_ip};
+    EXPECT_EQ(rules(compile(s), "net_masq", "b")[2], "ip saddr 10.0.0.0/24 snat ip to 192.0.2.10");
 }
 
 TEST(NatCompile, WhatLeavesANetworkIsNeverAcceptedBeforeTheOtherSideIsAsked) {
@@ -70,16 +138,17 @@ TEST(NatCompile, OnlyIpv4OfNatIsTranslated) {
 
 TEST(NatCompile, Ipv6OfANatNetworkIsRouted) {
     const State state = compile(spec("b", Mode::nat, {"fd00::/64"_prefix}));
-    EXPECT_EQ(rules(state, "net_to", "b"),
-              (std::vector<std::string>{"iifname \"b\" accept", "ip6 daddr fd00::/64 accept", "reject"}));
+    EXPECT_EQ(rules(state, "net_to", "b")[3], "ip6 daddr fd00::/64 accept");
 }
 
-TEST(NatCompile, ADeviceIsTheOnlyWayInAndOut) {
+TEST(NatCompile, ADeviceIsTheOnlyWayInAndOutAndTheOnlyOneThatForwards) {
     Spec s = spec("b", Mode::route, {"10.0.0.0/24"_prefix});
     s.device = IfName::parse("eth1");
     const State state = compile(s);
-    EXPECT_EQ(rules(state, "net_from", "b")[1], "oifname \"eth1\" ip saddr 10.0.0.0/24 return");
-    EXPECT_EQ(rules(state, "net_to", "b")[1], "iifname \"eth1\" ip daddr 10.0.0.0/24 accept");
+    EXPECT_EQ(rules(state, "net_from", "b")[3], "oifname \"eth1\" ip saddr 10.0.0.0/24 return");
+    EXPECT_EQ(rules(state, "net_to", "b")[3], "iifname \"eth1\" ip daddr 10.0.0.0/24 accept");
+    EXPECT_EQ(state.sysctls, (std::map<std::string, std::string>{{"net/ipv4/conf/b/forwarding", "1"},
+                                                                 {"net/ipv4/conf/eth1/forwarding", "1"}}));
 }
 
 TEST(NatCompile, PortsOfTheDefinitionAreUsed) {
@@ -104,7 +173,8 @@ TEST(NatCompile, WhatNetworksShareIsTheSameForAllOfThem) {
     const State b = compile(spec("br-x.5", Mode::isolated, {"fd00::/64"_prefix}));
     EXPECT_EQ(table(a).sets, table(b).sets);
     for (const auto& [name, chain] : table(a).chains) {
-        EXPECT_EQ(chain.hook.has_value(), table(b).chains.contains(name)) << name;
+        const bool shared = chain.hook.has_value() || name.starts_with("net_cross_");
+        EXPECT_EQ(shared, table(b).chains.contains(name)) << name;
     }
 }
 
@@ -115,6 +185,44 @@ TEST(NatCompile, ADeviceNameGivesAChainNameThatNftTakes) {
             EXPECT_TRUE((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_') << name;
         }
     }
+}
+
+// ---- revoked ------------------------------------------------------------------------------------
+
+TEST(NatRevoked, AStoppedNetworkLosesWhatItForwarded) {
+    const Spec s = spec("b", Mode::nat, {"10.0.0.0/24"_prefix});
+    EXPECT_EQ(revoked(s, nullptr),
+              (std::vector<kernel::FlowFilter>{{.end = "10.0.0.0/24"_prefix, .other_outside = true}}));
+}
+
+TEST(NatRevoked, AddingARightTakesNoneAway) {
+    const Spec before = spec("b", Mode::nat, {"10.0.0.0/24"_prefix});
+    Spec after = before;
+    after.subnets.push_back("10.1.0.0/24"_prefix);
+    after.host.more.push_back({"tcp", {22, 22}});
+    after.admits.push_back({.bridge = *IfName::parse("x"), .subnets = {"10.2.0.0/24"_prefix}});
+    EXPECT_TRUE(revoked(before, &after).empty());
+    EXPECT_TRUE(revoked(before, &before).empty());
+}
+
+TEST(NatRevoked, OnlyWhatIsNoLongerAllowedIsCut) {
+    Spec before = spec("b", Mode::nat, {"10.0.0.0/24"_prefix, "10.1.0.0/24"_prefix});
+    before.admits = {{.bridge = *IfName::parse("x"), .subnets = {"10.2.0.0/24"_prefix}}};
+    before.host.more = {{"tcp", {22, 22}}};
+    Spec after = before;
+    after.subnets.pop_back();
+    EXPECT_EQ(revoked(before, &after),
+              (std::vector<kernel::FlowFilter>{{.end = "10.1.0.0/24"_prefix, .other_outside = true}}));
+    after = before;
+    after.admits.clear();
+    EXPECT_EQ(revoked(before, &after).size(), 2U);
+    EXPECT_EQ(revoked(before, &after)[0].other, "10.2.0.0/24"_prefix);
+    after = before;
+    after.host.more.clear();
+    EXPECT_EQ(revoked(before, &after)[0].service, (PortRange{22, 22}));
+    after = before;
+    after.mode = Mode::isolated;
+    EXPECT_EQ(revoked(before, &after).size(), 2U);
 }
 
 }  // namespace
