@@ -23,6 +23,20 @@ constexpr std::array<FieldInfo, kFields> kInfo{{
     {Field::eth_dst, "eth.dst", 48, Kind::mac},
     {Field::eth_type, "eth.type", 16, Kind::number},
     {Field::protocol, "protocol", 16, Kind::number},
+    {Field::vlan_id, "vlan.id", 12, Kind::number},
+    {Field::vlan_type, "vlan.type", 16, Kind::number},
+    {Field::stp_type, "stp.type", 8, Kind::number},
+    {Field::stp_flags, "stp.flags", 8, Kind::number},
+    {Field::stp_root_priority, "stp.root_priority", 16, Kind::number},
+    {Field::stp_root_address, "stp.root_address", 48, Kind::mac},
+    {Field::stp_root_cost, "stp.root_cost", 32, Kind::number},
+    {Field::stp_sender_priority, "stp.sender_priority", 16, Kind::number},
+    {Field::stp_sender_address, "stp.sender_address", 48, Kind::mac},
+    {Field::stp_port, "stp.port", 16, Kind::number},
+    {Field::stp_age, "stp.age", 16, Kind::number},
+    {Field::stp_max_age, "stp.max_age", 16, Kind::number},
+    {Field::stp_hello_time, "stp.hello_time", 16, Kind::number},
+    {Field::stp_forward_delay, "stp.forward_delay", 16, Kind::number},
     {Field::arp_hardware, "arp.hardware", 16, Kind::number},
     {Field::arp_protocol, "arp.protocol", 16, Kind::number},
     {Field::arp_operation, "arp.operation", 16, Kind::number},
@@ -34,13 +48,21 @@ constexpr std::array<FieldInfo, kFields> kInfo{{
     {Field::ip4_dst, "ip4.dst", 32, Kind::ip4},
     {Field::ip4_protocol, "ip4.protocol", 8, Kind::number},
     {Field::ip4_dscp, "ip4.dscp", 6, Kind::number},
+    {Field::icmp4_type, "icmp4.type", 8, Kind::number},
+    {Field::icmp4_code, "icmp4.code", 8, Kind::number},
     {Field::ip6_src, "ip6.src", 128, Kind::ip6},
     {Field::ip6_dst, "ip6.dst", 128, Kind::ip6},
     {Field::ip6_protocol, "ip6.protocol", 8, Kind::number},
+    {Field::ip6_next, "ip6.next", 8, Kind::number},
+    {Field::ip6_dscp, "ip6.dscp", 6, Kind::number},
     {Field::icmp6_type, "icmp6.type", 8, Kind::number},
     {Field::icmp6_code, "icmp6.code", 8, Kind::number},
     {Field::src_port, "src_port", 16, Kind::number},
     {Field::dst_port, "dst_port", 16, Kind::number},
+    {Field::tcp_flags, "tcp.flags", 8, Kind::number},
+    {Field::ct_state, "ct.state", 8, Kind::number},
+    {Field::ct_direction, "ct.direction", 8, Kind::number},
+    {Field::ct_count, "ct.count", 32, Kind::number},
 }};
 static_assert([] {
     for (std::size_t i = 0; i < kFields; ++i) {
@@ -52,10 +74,6 @@ static_assert([] {
 }());
 
 const FieldInfo& info(Field field) { return kInfo[static_cast<std::size_t>(field)]; }
-
-constexpr std::uint16_t kTypeIp4 = 0x0800, kTypeArp = 0x0806, kTypeRarp = 0x8035, kTypeIp6 = 0x86dd;
-constexpr std::uint16_t kTypeVlan = 0x8100, kTypeServiceVlan = 0x88a8;
-constexpr std::uint16_t kSmallestType = 0x600;  // below: a length (IEEE 802.3)
 
 std::string format(Field field, const Value& mask, const Interval& interval) {
     std::string out = format(field, interval.first);
@@ -85,11 +103,14 @@ std::string format(const Condition& condition) {
         }
         return fmt::format("{} {} @{}", fields, is, listed->table);
     }
+    if (const auto* const option = std::get_if<TcpOption>(&condition.test)) {
+        return fmt::format("tcp.option {} {}", is, option->kind);
+    }
     const auto& same = std::get<Same>(condition.test);
     return fmt::format("{} {} {}", name_of(same.first), is, name_of(same.second));
 }
 
-constexpr std::array<std::string_view, 5> kActions{"accept", "drop", "leave", "next", "enter"};
+constexpr std::array<std::string_view, 6> kActions{"accept", "drop", "reject", "leave", "next", "enter"};
 
 enum class End { accept, drop, leave, none };
 
@@ -97,7 +118,7 @@ struct Run {
     const Policy& policy;
     const Packet& packet;
     const Tables& tables;
-    const Decision* by = nullptr;
+    Outcome outcome{};
 
     End section(std::size_t index) {
         for (const Decision& decision : policy.sections[index].decisions) {
@@ -106,9 +127,11 @@ struct Run {
             if (!met) {
                 continue;
             }
+            outcome.path.push_back(&decision);
             switch (decision.action) {
-                case Action::accept: by = &decision; return End::accept;
-                case Action::drop: by = &decision; return End::drop;
+                case Action::accept: outcome.by = &decision; return End::accept;
+                case Action::drop:
+                case Action::reject: outcome.by = &decision; return End::drop;
                 case Action::leave: return End::leave;
                 case Action::next: break;
                 case Action::enter:
@@ -121,17 +144,6 @@ struct Run {
         return End::none;
     }
 };
-
-bool is_port_protocol(std::uint8_t protocol) {
-    constexpr std::array<std::uint8_t, 5> kWithPorts{6, 17, 33, 132, 136};
-    return std::ranges::find(kWithPorts, protocol) != kWithPorts.end();
-}
-
-// RFC 8200 4: headers that may stand between IPv6 and the transport; as the kernel's ipv6_ext_hdr().
-bool is_extension(std::uint8_t header) {
-    constexpr std::array<std::uint8_t, 6> kExtensions{0, 43, 44, 51, 59, 60};
-    return std::ranges::find(kExtensions, header) != kExtensions.end();
-}
 
 }  // namespace
 
@@ -230,150 +242,10 @@ std::string dump(const Policy& policy) {
     return out;
 }
 
-Packet Packet::decode(ByteView frame) {
-    Packet packet;
-    ByteReader in(frame);
-    MacAddr dst, src;
-    dst.octets = in.array<6>();
-    src.octets = in.array<6>();
-    const std::uint16_t type = in.u16();
-    if (!in.ok()) {
-        return packet;
-    }
-    packet.set(Field::eth_dst, Value::of(dst));
-    packet.set(Field::eth_src, Value::of(src));
-    packet.put(Field::eth_type, type);
-    std::uint16_t protocol = type;
-    if (type == kTypeVlan || type == kTypeServiceVlan) {
-        in.skip(2);
-        protocol = in.u16();
-        if (!in.ok()) {
-            return packet;
-        }
-    }
-    if (protocol < kSmallestType) {
-        // What the kernel calls such frames (eth_type_trans): raw 802.3 or with an LLC header.
-        ByteReader peek(in);
-        protocol = peek.u16() == 0xffff ? 1 : 4;
-    }
-    packet.put(Field::protocol, protocol);
-    switch (protocol) {
-        case kTypeArp:
-        case kTypeRarp: packet.decode_arp(in); break;
-        case kTypeIp4: packet.decode_ip4(in); break;
-        case kTypeIp6: packet.decode_ip6(in); break;
-        default: break;
-    }
-    return packet;
-}
-
-void Packet::decode_arp(ByteReader in) {
-    const std::uint16_t hardware = in.u16(), protocol = in.u16();
-    const std::uint8_t hardware_size = in.u8(), protocol_size = in.u8();
-    const std::uint16_t operation = in.u16();
-    if (!in.ok()) {
-        return;
-    }
-    put(Field::arp_hardware, hardware);
-    put(Field::arp_protocol, protocol);
-    put(Field::arp_operation, operation);
-    if (hardware != 1 || protocol != kTypeIp4 || hardware_size != 6 || protocol_size != 4) {
-        return;
-    }
-    MacAddr src, dst;
-    src.octets = in.array<6>();
-    const Ip src_ip = Ip::v4(in.u32());
-    dst.octets = in.array<6>();
-    const Ip dst_ip = Ip::v4(in.u32());
-    if (!in.ok()) {
-        return;
-    }
-    set(Field::arp_src_mac, Value::of(src));
-    set(Field::arp_src_ip, Value::of(src_ip));
-    set(Field::arp_dst_mac, Value::of(dst));
-    set(Field::arp_dst_ip, Value::of(dst_ip));
-}
-
-void Packet::decode_ip4(ByteReader in) {
-    const std::size_t room = in.left();
-    const std::uint8_t version_length = in.u8(), service = in.u8();
-    const std::uint16_t total = in.u16();
-    in.skip(2);
-    const std::uint16_t fragment = in.u16();
-    in.skip(1);
-    const std::uint8_t protocol = in.u8();
-    in.skip(2);
-    const Ip src = Ip::v4(in.u32()), dst = Ip::v4(in.u32());
-    if (!in.ok()) {
-        return;
-    }
-    put(Field::ip4_dscp, service >> 2);
-    put(Field::ip4_protocol, protocol);
-    set(Field::ip4_src, Value::of(src));
-    set(Field::ip4_dst, Value::of(dst));
-    const std::size_t header = static_cast<std::size_t>(version_length & 0x0f) * 4;
-    if (version_length >> 4 != 4 || header < 20 || total < header || total > room || (fragment & 0x1fff) != 0) {
-        return;
-    }
-    in.skip(header - 20);
-    decode_transport(protocol, in);
-}
-
-void Packet::decode_ip6(ByteReader in) {
-    const std::uint32_t first = in.u32();
-    const std::uint16_t length = in.u16();
-    std::uint8_t header = in.u8();
-    in.skip(1);
-    const Ip src = Ip::v6(in.array<16>()), dst = Ip::v6(in.array<16>());
-    if (!in.ok()) {
-        return;
-    }
-    set(Field::ip6_src, Value::of(src));
-    set(Field::ip6_dst, Value::of(dst));
-    if (first >> 28 != 6 || length > in.left()) {
-        return;
-    }
-    while (is_extension(header) && header != 59) {
-        const std::uint8_t next = in.u8(), size = in.u8();
-        if (header == 44) {
-            const std::uint16_t fragment = in.u16();
-            in.skip(4);
-            if (in.ok() && fragment >> 3 != 0) {
-                if (!is_extension(next)) {
-                    put(Field::ip6_protocol, next);
-                }
-                return;
-            }
-        } else {
-            in.skip(header == 51 ? (size + 2U) * 4 - 2 : (size + 1U) * 8 - 2);
-        }
-        if (!in.ok()) {
-            return;
-        }
-        header = next;
-    }
-    put(Field::ip6_protocol, header);
-    decode_transport(header, in);
-}
-
-void Packet::decode_transport(std::uint8_t protocol, ByteReader in) {
-    const std::uint16_t first = in.u16();
-    if (!in.ok()) {
-        return;
-    }
-    if (protocol == 58 && get(Field::ip6_protocol)) {
-        put(Field::icmp6_type, first >> 8);
-        put(Field::icmp6_code, first & 0xff);
-    }
-    if (is_port_protocol(protocol)) {
-        put(Field::src_port, first);
-        if (const std::uint16_t second = in.u16(); in.ok()) {
-            put(Field::dst_port, second);
-        }
-    }
-}
-
 bool holds(const Condition& condition, const Packet& packet, const Tables& tables) {
+    if (const auto* const option = std::get_if<TcpOption>(&condition.test)) {
+        return packet.tcp_options() && packet.tcp_options()->test(option->kind) != condition.negated;
+    }
     if (const auto* const among = std::get_if<Among>(&condition.test)) {
         const std::optional<Value>& value = packet.get(among->field);
         if (!value) {
@@ -404,10 +276,11 @@ Outcome evaluate(const Policy& policy, const Packet& packet, const Tables& table
     Run run{policy, packet, tables};
     for (const std::size_t layer : policy.layers) {
         if (run.section(layer) == End::drop) {
-            return {false, run.by};
+            run.outcome.pass = false;
+            break;
         }
     }
-    return {true, run.by};
+    return std::move(run.outcome);
 }
 
 }  // namespace bascule::kernel::policy

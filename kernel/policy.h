@@ -19,6 +19,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -36,8 +37,23 @@ namespace bascule::kernel::policy {
 enum class Field : std::uint8_t {
     eth_src,
     eth_dst,
-    eth_type,  // the outermost: a tag's own type for tagged frames
-    protocol,  // the type behind one tag, where there is one
+    eth_type,   // the outermost: a tag's own type for tagged frames
+    protocol,   // the type behind one tag, where there is one
+    vlan_id,    // of the outermost tag
+    vlan_type,  // what the tag says comes next, also when that is a length
+    // Of IEEE 802.1D BPDUs of version 0; all but the type only of configuration BPDUs.
+    stp_type,
+    stp_flags,
+    stp_root_priority,
+    stp_root_address,
+    stp_root_cost,
+    stp_sender_priority,
+    stp_sender_address,
+    stp_port,
+    stp_age,
+    stp_max_age,
+    stp_hello_time,
+    stp_forward_delay,
     // RFC 826, of ARP and RARP frames. The four addresses exist only for Ethernet and IPv4 with their
     // right lengths; anything else has them at other places.
     arp_hardware,
@@ -51,16 +67,29 @@ enum class Field : std::uint8_t {
     ip4_dst,
     ip4_protocol,
     ip4_dscp,
+    icmp4_type,  // not of later fragments, as all that follows the IP header
+    icmp4_code,
     ip6_src,
     ip6_dst,
     ip6_protocol,  // behind the extension headers
+    ip6_next,      // what the IPv6 header itself names
+    ip6_dscp,
     icmp6_type,
     icmp6_code,
     // Of TCP, UDP, UDP-Lite, DCCP and SCTP, and not of later fragments.
     src_port,
     dst_port,
+    tcp_flags,
+    // What connection tracking knows of the packet. No frame says it of itself: decode() leaves these out.
+    ct_state,      // one of the bits of ct_state::
+    ct_direction,  // 0: as the connection's first packet, 1: reply
+    ct_count,      // connections that the rule has counted, this one included
 };
-inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::dst_port) + 1;
+inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::ct_count) + 1;
+// The kernel's bits (NF_CT_STATE_BIT).
+namespace ct_state {
+inline constexpr std::uint32_t kInvalid = 1, kEstablished = 2, kRelated = 4, kNew = 8;
+}
 std::string_view name_of(Field field);  // "ip4.src"
 unsigned bits_of(Field field);
 
@@ -95,6 +124,7 @@ struct Among {
 struct Listed {
     std::vector<Field> fields;
     std::string table;
+    bool shared = false;  // the table is the same for all ports
     bool operator==(const Listed&) const = default;
 };
 // Two fields of one type hold the same.
@@ -103,14 +133,22 @@ struct Same {
     bool operator==(const Same&) const = default;
 };
 
+// The TCP header has an option of this kind.
+struct TcpOption {
+    std::uint8_t kind = 0;
+    bool operator==(const TcpOption&) const = default;
+};
+
 struct Condition {
-    std::variant<Among, Listed, Same> test;
+    std::variant<Among, Listed, Same, TcpOption> test;
     bool negated = false;
     bool operator==(const Condition&) const = default;
 };
 Condition equals(Field field, const Value& value);
 
-enum class Action { accept, drop, leave, next, enter };
+// reject is a drop that tells the sender, where the data path can.
+enum class Action { accept, drop, reject, leave, next, enter };
+constexpr bool drops(Action action) { return action == Action::drop || action == Action::reject; }
 
 struct Decision {
     std::vector<Condition> when;
@@ -144,15 +182,20 @@ public:
     const std::optional<Value>& get(Field field) const { return fields_[static_cast<std::size_t>(field)]; }
     // For tests that make up packets field by field.
     void set(Field field, const Value& value) { fields_[static_cast<std::size_t>(field)] = value; }
+    // The kinds of options in a whole TCP header; none: there is no such header.
+    const std::optional<std::bitset<256>>& tcp_options() const { return tcp_options_; }
 
 private:
+    void decode_stp(ByteReader in);
     void decode_arp(ByteReader in);
     void decode_ip4(ByteReader in);
     void decode_ip6(ByteReader in);
     void decode_transport(std::uint8_t protocol, ByteReader in);
+    void decode_tcp(ByteReader in);
     void put(Field field, std::uint32_t number) { set(field, Value::of(field, number)); }
 
     std::array<std::optional<Value>, kFields> fields_;
+    std::optional<std::bitset<256>> tcp_options_;
 };
 
 bool holds(const Condition& condition, const Packet& packet, const Tables& tables);
@@ -160,6 +203,8 @@ bool holds(const Condition& condition, const Packet& packet, const Tables& table
 struct Outcome {
     bool pass = true;
     const Decision* by = nullptr;  // the last accept or the drop; null when nothing decided
+    // The decisions whose conditions held, in order: why it came so.
+    std::vector<const Decision*> path;
 };
 Outcome evaluate(const Policy& policy, const Packet& packet, const Tables& tables);
 

@@ -5,6 +5,11 @@
 // stands before the first root rule whose priority is not below its own; chains of one priority by name.
 // Inside a chain rules go by priority too, where one below the chain's own counts as the chain's.
 //
+// The IP layer (tcp, udp-ipv6, all …) is a second layer, whatever chain a rule's filter names: rules by priority. An
+// accept of the Ethernet layer does not end it. An accept that tracks connections lets the connection's first packets
+// go its own way and the answers the other; where states are written out, or with statematch off, what is written
+// holds. Drops and rejects hold for their own direction.
+//
 // Ethernet types. An accept is for frames as they stand on the wire; a drop, and a chain of IP or ARP, also
 // sees behind one VLAN tag. So a tag can only ever add a reason to drop.
 #pragma once
@@ -45,6 +50,7 @@ struct Compiled {
     kernel::policy::Tables rows;  // this port's
     std::map<std::string, std::set<AwaitingRow>> awaiting;
     bool learns_ip = false;
+    std::string tracked_by;  // a rule that asks connection tracking; empty: none does
 };
 
 enum class Values {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,8 @@ namespace policy = kernel::policy;
 using policy::Field;
 
 constexpr std::uint32_t kVlan = 0x8100, kServiceVlan = 0x88a8;
+constexpr std::uint16_t kIp6 = 0x86dd;
+constexpr std::uint8_t kAh = 51;
 
 policy::Value to_field(Field field, const Value& value) {
     struct Visitor {
@@ -25,6 +28,8 @@ policy::Value to_field(Field field, const Value& value) {
         policy::Value operator()(const Number& number) const { return policy::Value::of(field, number.value); }
         policy::Value operator()(bool flag) const { return policy::Value::of(field, flag ? 1 : 0); }
         policy::Value operator()(const Text& /*text*/) const { return {}; }
+        policy::Value operator()(const TcpFlags& flags) const { return policy::Value::of(field, flags.set); }
+        policy::Value operator()(const States& /*states*/) const { return {}; }
         policy::Value operator()(const Variable& /*variable*/) const { return {}; }
     };
     return std::visit(Visitor{field}, value);
@@ -78,6 +83,8 @@ public:
         Alternatives out;
         const bool from_port = std::ranges::any_of(bounds_, &Bound::from_port);
         const bool learned = std::ranges::any_of(bounds_, &Bound::learned);
+        // A count of connections belongs to one port.
+        out.own = std::ranges::any_of(terms_, [](const Term& t) { return t.at->role == Role::connections; });
         if (learned && !place_.tables) {
             return fail(Code::internal, fmt::format("{}: IP has no value to put in place", rule_.origin()));
         }
@@ -85,11 +92,11 @@ public:
         if (!from_port || !place_.tables || !can_look_up()) {
             if (learned) {
                 return fail(Code::unsupported_config,
-                            fmt::format("{}: uses IP in a way that cannot follow a learned address (a mask, RARP); "
-                                        "give the parameter IP",
+                            fmt::format("{}: uses IP in a way that cannot follow a learned address (a mask, a range, "
+                                        "RARP); give the parameter IP",
                                         rule_.origin()));
             }
-            out.own = from_port;
+            out.own = out.own || from_port;
             out.any_of = in_place();
             return out;
         }
@@ -105,31 +112,44 @@ private:
     }
 
     void collect_terms() {
+        bool skipped = false;
         for (const Attribute& attribute : rule_.rule->attributes) {
             const AttributeRow& at = row(attribute.row);
             if (at.role == Role::comment) {
                 continue;
             }
-            if (at.role == Role::mask || at.role == Role::range_end) {
+            if (at.role == Role::mask || at.role == Role::range_end || at.role == Role::ipset_flags) {
+                if (skipped) {
+                    continue;
+                }
                 terms_.back().modifier = &attribute;
                 terms_.back().modifier_bound = bound_of(&attribute);
                 continue;
             }
-            // An inout rule is written from the network's side.
-            const bool reversed = place_.out && rule_.rule->direction == Direction::inout;
-            terms_.push_back(
-                {&attribute, &at, nullptr, bound_of(&attribute), nullptr, reversed ? at.reversed : at.field});
+            if (at.role == Role::state) {
+                continue;  // says where the rule stands, too: compile.cpp has it
+            }
+            // Packets to the guest do not come from its own MAC, nor replies from the MAC that was asked.
+            if (is_ip_layer(rule_.rule->protocol) && place_.reversed && at.type == Type::mac) {
+                skipped = true;
+                continue;
+            }
+            skipped = false;
+            const Field field = place_.reversed ? at.reversed : at.field;
+            terms_.push_back({&attribute, &at, nullptr, bound_of(&attribute), nullptr, field});
         }
+        // Counting counts whatever gets that far.
+        std::ranges::stable_partition(terms_, [](const Term& t) { return t.at->role != Role::connections; });
     }
 
-    // How many tuples of values there are; 1 beside a learned address.
-    std::size_t tuples() const {
+    std::vector<unsigned> groups() const {
+        std::vector<unsigned> out;
         for (const Bound& bound : bounds_) {
-            if (!bound.learned) {
-                return bound.values.size();
+            if (std::ranges::find(out, bound.group) == out.end()) {
+                out.push_back(bound.group);
             }
         }
-        return 1;
+        return out;
     }
 
     bool whole(const Term& term) const {
@@ -143,13 +163,17 @@ private:
     // A look-up asks whether the frame's fields are a row, so it serves for exact values. With several rows
     // it cannot say "is not": "not A or not B" is true of every frame.
     bool can_look_up() const {
+        return std::ranges::all_of(groups(), [&](unsigned group) { return can_look_up(group); });
+    }
+
+    bool can_look_up(unsigned group) const {
         std::size_t variables = 0;
         bool constant = false, negated = false;
         for (const Term& term : terms_) {
             if (term.modifier_bound != nullptr) {
                 return false;
             }
-            if (term.bound == nullptr) {
+            if (term.bound == nullptr || term.bound->group != group) {
                 continue;
             }
             // nft has no name for the addresses in RARP, and unnamed bytes cannot be looked up in a set.
@@ -163,7 +187,7 @@ private:
             negated = negated || term.attribute->negated;
         }
         // Two columns beside the interface's name always fit into the 64 bytes of an nft key.
-        return tuples() == 1 || (!negated && !constant && variables <= 2);
+        return tuples_of(bounds_, group) == 1 || (!negated && !constant && variables <= 2);
     }
 
     Result<void> check_learned() const {
@@ -182,17 +206,30 @@ private:
     // Conditions that come from the element's name and from where the rule stands.
     std::vector<policy::Condition> guard() const {
         const Action action = rule_.rule->action;
-        const std::uint16_t own = ethertype_of(rule_.rule->protocol), chain = ethertype_of(place_.chain);
+        const Protocol protocol = rule_.rule->protocol;
+        const std::uint16_t own = ethertype_of(protocol), chain = ethertype_of(place_.chain);
         const bool in_chain = action == Action::return_ && chain != 0;
         const bool strict = action == Action::accept || (action == Action::return_ && !in_chain);
         std::vector<policy::Condition> out;
         if (own != 0) {
-            out.push_back(type_is(strict ? Field::eth_type : Field::protocol, own));
+            out.push_back(type_is(strict || protocol == Protocol::vlan ? Field::eth_type : Field::protocol, own));
+        }
+        if (protocol == Protocol::stp) {
+            out.push_back(to_bridges());
+        }
+        if (const std::uint8_t transport = transport_of(protocol); transport != 0) {
+            out.push_back(transport_is(own == kIp6, transport));
         }
         if (chain != 0 && action == Action::accept && own != chain) {
             out.push_back(type_is(Field::eth_type, chain));
         }
         return out;
+    }
+
+    // An authentication header is none that the kernel stops at, so its number is found in the IPv6 header itself.
+    static policy::Condition transport_is(bool six, std::uint8_t transport) {
+        const Field field = !six ? Field::ip4_protocol : transport == kAh ? Field::ip6_next : Field::ip6_protocol;
+        return policy::equals(field, policy::Value::of(field, transport));
     }
 
     static policy::Condition type_is(Field field, std::uint32_t type) {
@@ -213,7 +250,9 @@ private:
         policy::Among among{term.field, policy::Value::ones(term.field), {}};
         const policy::Value first = to_field(term.field, value);
         policy::Interval interval{first, first};
-        if (modifier != nullptr && term.at[1].role == Role::mask) {
+        if (const auto* const flags = std::get_if<TcpFlags>(&value)) {
+            among.mask = policy::Value::of(term.field, flags->mask);
+        } else if (modifier != nullptr && term.at[1].role == Role::mask) {
             among.mask = to_mask(term.field, *modifier);
             interval.first = interval.last = first.masked(among.mask);
         } else if (modifier != nullptr) {
@@ -222,36 +261,76 @@ private:
         if (among.field == Field::protocol) {
             among.field = type_field(term, interval);
         }
+        if (among.field == Field::ip6_protocol && first.number(Field::ip6_protocol) == kAh) {
+            among.field = Field::ip6_next;
+        }
         among.values.push_back(interval);
         return {std::move(among), term.attribute->negated};
     }
 
-    static const Value& pick(const Attribute& attribute, const Bound* bound, std::size_t i) {
-        return bound == nullptr ? attribute.value : bound->values[i];
+    // Which value each group is at.
+    using Turn = std::map<unsigned, std::size_t>;
+    static const Value& pick(const Attribute& attribute, const Bound* bound, const Turn& turn) {
+        return bound == nullptr ? attribute.value : bound->values[turn.at(bound->group)];
     }
 
-    policy::Condition term_in_place(const Term& term, std::size_t i) const {
-        const Value& value = pick(*term.attribute, term.bound, i);
-        if (term.at->role == Role::same_ip) {
-            return {policy::Same{Field::arp_src_ip, Field::arp_dst_ip},
-                    term.attribute->negated == std::get<bool>(value)};
+    policy::Condition term_in_place(const Term& term, const Turn& turn) const {
+        const Value& value = pick(*term.attribute, term.bound, turn);
+        const bool negated = term.attribute->negated;
+        switch (term.at->role) {
+            case Role::same_ip:
+                return {policy::Same{Field::arp_src_ip, Field::arp_dst_ip}, negated == std::get<bool>(value)};
+            case Role::tcp_option:
+                return {policy::TcpOption{static_cast<std::uint8_t>(std::get<Number>(value).value)}, negated};
+            case Role::connections: {
+                const auto more = policy::Value::of(Field::ct_count, std::get<Number>(value).value + 1);
+                const auto ones = policy::Value::ones(Field::ct_count);
+                return {policy::Among{Field::ct_count, ones, {{more, ones}}}, negated};
+            }
+            case Role::ipset: return in_ipset(term, value, negated);
+            default: break;
         }
-        return literal(term, value, term.modifier == nullptr ? nullptr : &pick(*term.modifier, term.modifier_bound, i));
+        return literal(term, value,
+                       term.modifier == nullptr ? nullptr : &pick(*term.modifier, term.modifier_bound, turn));
+    }
+
+    // Our sets hold addresses, so that as with the kernel's of one dimension the first flag counts.
+    policy::Condition in_ipset(const Term& term, const Value& name, bool negated) const {
+        const auto* const flags = term.modifier == nullptr ? nullptr : std::get_if<Text>(&term.modifier->value);
+        const bool src = (flags == nullptr || flags->text.starts_with("src")) != place_.reversed;
+        const bool six = is_ipv6_layer(rule_.rule->protocol);
+        const Field field = six ? (src ? Field::ip6_src : Field::ip6_dst) : (src ? Field::ip4_src : Field::ip4_dst);
+        return {policy::Listed{{field}, named_set(std::get<Text>(name).text, six), true}, negated};
     }
 
     std::vector<std::vector<policy::Condition>> in_place() const {
         std::vector<std::vector<policy::Condition>> out;
-        for (std::size_t i = 0; i < tuples(); ++i) {
+        Turn turn;
+        for (const unsigned group : groups()) {
+            turn[group] = 0;
+        }
+        do {
             std::vector<policy::Condition> when = guard();
             for (const Term& term : terms_) {
-                when.push_back(term_in_place(term, i));
+                when.push_back(term_in_place(term, turn));
             }
             if (std::ranges::find(out, when) == out.end()) {
                 out.push_back(std::move(when));
             }
-        }
+        } while (advance(turn));
         merge_lists(out);
         return out;
+    }
+
+    // To the next combination; false after the last.
+    bool advance(Turn& turn) const {
+        for (auto& [group, at] : turn) {
+            if (++at < tuples_of(bounds_, group)) {
+                return true;
+            }
+            at = 0;
+        }
+        return false;
     }
 
     // Alternatives that differ in one list of plain values are one: `ip4.src = {A, B}`.
@@ -283,23 +362,24 @@ private:
 
     std::vector<policy::Condition> with_tables() {
         std::vector<policy::Condition> when = guard();
-        const bool joined = tuples() > 1;
-        std::vector<const Term*> rows, learned;
+        std::map<unsigned, std::vector<const Term*>> joined;
+        std::vector<const Term*> learned;
         for (const Term& term : terms_) {
             if (term.bound == nullptr || !term.bound->from_port) {
-                when.push_back(term_in_place(term, 0));
-            } else if (joined) {
-                rows.push_back(&term);
+                when.push_back(term_in_place(term, {{term.bound == nullptr ? 0 : term.bound->group, 0}}));
+            } else if (tuples_of(bounds_, term.bound->group) > 1) {
+                joined[term.bound->group].push_back(&term);
             } else if (term.bound->learned && !term.attribute->negated) {
                 learned.push_back(&term);  // two of them: the same address in both places
             } else {
                 when.push_back(look_up({&term}));
             }
         }
-        for (const auto& terms : {rows, learned}) {
-            if (!terms.empty()) {
-                when.push_back(look_up(terms));
-            }
+        for (const auto& [group, terms] : joined) {
+            when.push_back(look_up(terms));
+        }
+        if (!learned.empty()) {
+            when.push_back(look_up(learned));
         }
         return when;
     }
@@ -312,7 +392,7 @@ private:
             listed.fields.push_back(term->field);
             def.timed = def.timed || term->bound->name == "IP";
             types += (types.empty() ? "" : ".") + std::string(column(term->field));
-            names += (names.empty() ? "" : ".") + term->bound->name;
+            names += (names.empty() ? "" : ".") + term->bound->key();
         }
         def.fields = listed.fields;
         listed.table = "nwf_" + types + "_" + names;
@@ -321,7 +401,7 @@ private:
         if (learned) {
             to_.awaiting[listed.table].insert(AwaitingRow(terms.size()));
         }
-        for (std::size_t i = 0; i < tuples() && !learned; ++i) {
+        for (std::size_t i = 0; i < tuples_of(bounds_, terms.front()->bound->group) && !learned; ++i) {
             policy::Row values;
             for (const Term* const term : terms) {
                 values.push_back(to_field(term->field, term->bound->values[i]));
@@ -340,6 +420,21 @@ private:
 };
 
 }  // namespace
+
+policy::Condition to_bridges() {
+    // IEEE 802.1D's group address.
+    return policy::equals(Field::eth_dst, policy::Value::of(MacAddr{{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00}}));
+}
+
+std::string named_set(std::string_view name, bool six) {
+    std::string out = six ? "nwf_set6_" : "nwf_set4_";
+    for (const char c : name) {
+        // Bytes that nft does not take in names, in such a way that two names stay two.
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+        out += plain ? std::string(1, c) : fmt::format("/{:02x}", static_cast<unsigned char>(c));
+    }
+    return out;
+}
 
 Result<Alternatives> conditions(const FlatRule& rule, const Place& place, const Flat& flat, const PortValues& values,
                                 Compiled& to) {

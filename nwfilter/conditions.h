@@ -15,7 +15,8 @@ namespace bascule::nwfilter {
 struct Place {
     Protocol chain = Protocol::any;  // of the chain's frames; any: the root chain
     bool out = false;
-    bool tables = true;  // variables may become look-ups
+    bool tables = true;     // variables may become look-ups
+    bool reversed = false;  // written for frames of the other direction: source and target change places
 };
 
 // The rule holds when all conditions of any of these do.
@@ -23,6 +24,11 @@ struct Alternatives {
     std::vector<std::vector<kernel::policy::Condition>> any_of;
     bool own = false;  // holds values of this port
 };
+
+// Sent to all bridges: what makes a frame one of STP.
+kernel::policy::Condition to_bridges();
+// The table of the named set's addresses of one family.
+std::string named_set(std::string_view name, bool six);
 
 // Look-ups that the rule needs are added to `to`, with the port's rows.
 Result<Alternatives> conditions(const FlatRule& rule, const Place& place, const Flat& flat, const PortValues& values,

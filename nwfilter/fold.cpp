@@ -63,7 +63,7 @@ bool contradicts_itself(const std::vector<Condition>& when) {
 
 bool goes_on(const policy::Section& section) {
     return section.decisions.size() <= kShort && std::ranges::all_of(section.decisions, [](const Decision& d) {
-               return d.action == Action::accept || d.action == Action::drop;
+               return d.action == Action::accept || policy::drops(d.action);
            });
 }
 
@@ -86,6 +86,9 @@ void inline_short_sections(Directed& directed) {
     }
     sections[0].decisions = std::move(out);
     for (std::size_t i = 1; i < sections.size(); ++i) {
+        if (std::ranges::find(directed.policy.layers, i) != directed.policy.layers.end()) {
+            continue;
+        }
         const bool entered = std::ranges::any_of(
             sections[0].decisions, [&](const Decision& d) { return d.action == Action::enter && d.section == i; });
         if (!entered) {
@@ -129,12 +132,13 @@ struct Facts {
             packet.set(among->field, policy::Value::of(among->field, kIp4));
             return policy::holds(condition, packet, {}) ? Truth::yes : Truth::no;
         }
-        return absent(std::get<policy::Same>(condition.test).first) ? Truth::no : Truth::unknown;
+        const auto* const same = std::get_if<policy::Same>(&condition.test);
+        return same != nullptr && absent(same->first) ? Truth::no : Truth::unknown;
     }
 
     // An IPv4 frame has no fields of ARP and IPv6.
     static bool absent(Field field) {
-        return (field >= Field::arp_hardware && field <= Field::arp_dst_ip) ||
+        return (field >= Field::vlan_id && field <= Field::arp_dst_ip) ||
                (field >= Field::ip6_src && field <= Field::icmp6_code);
     }
 
@@ -167,7 +171,8 @@ Ends run(const policy::Policy& p, std::size_t section, const Facts& facts) {
         bool stops = true;
         switch (decision.action) {
             case Action::accept: break;
-            case Action::drop: ends.drop = true; break;
+            case Action::drop:
+            case Action::reject: ends.drop = true; break;
             case Action::leave: ends.goes_on = true; break;
             case Action::next: stops = false; break;
             case Action::enter: {
@@ -185,10 +190,12 @@ Ends run(const policy::Policy& p, std::size_t section, const Facts& facts) {
     return ends;
 }
 
-// The look-ups of a single field that the policy makes.
+// The look-ups of a single field that the policy's first layer makes.
 std::vector<policy::Listed> look_ups(const policy::Policy& p, Field field) {
     std::vector<policy::Listed> out;
-    for (const policy::Section& section : p.sections) {
+    const std::size_t end = p.layers.size() > 1 ? p.layers[1] : p.sections.size();
+    for (std::size_t i = 0; i < end; ++i) {
+        const policy::Section& section = p.sections[i];
         for (const Decision& decision : section.decisions) {
             for (const Condition& condition : decision.when) {
                 const auto* const listed = std::get_if<policy::Listed>(&condition.test);

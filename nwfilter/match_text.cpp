@@ -13,8 +13,8 @@ namespace {
 namespace policy = kernel::policy;
 using policy::Field;
 
-// How nft says a field. RARP has ARP's layout, but nft names only ARP's fields: there it is bytes of the
-// network header, as bit offset and length.
+// How nft says a field. It has no names for those of STP. RARP has ARP's layout, but nft names only ARP's fields: there
+// it is bytes of the network header, as bit offset and length.
 struct FieldText {
     Field field;
     std::string_view text;
@@ -26,6 +26,20 @@ constexpr std::array<FieldText, policy::kFields> kFieldTexts{{
     {Field::eth_dst, "ether daddr"},
     {Field::eth_type, "ether type"},
     {Field::protocol, "meta protocol"},
+    {Field::vlan_id, "vlan id"},
+    {Field::vlan_type, "vlan type"},
+    {Field::stp_type, {}, 48, 8},
+    {Field::stp_flags, {}, 56, 8},
+    {Field::stp_root_priority, {}, 64, 16},
+    {Field::stp_root_address, {}, 80, 48},
+    {Field::stp_root_cost, {}, 128, 32},
+    {Field::stp_sender_priority, {}, 160, 16},
+    {Field::stp_sender_address, {}, 176, 48},
+    {Field::stp_port, {}, 224, 16},
+    {Field::stp_age, {}, 240, 16},
+    {Field::stp_max_age, {}, 256, 16},
+    {Field::stp_hello_time, {}, 272, 16},
+    {Field::stp_forward_delay, {}, 288, 16},
     {Field::arp_hardware, "arp htype", 0, 16},
     {Field::arp_protocol, "arp ptype", 16, 16},
     {Field::arp_operation, "arp operation", 48, 16},
@@ -37,16 +51,24 @@ constexpr std::array<FieldText, policy::kFields> kFieldTexts{{
     {Field::ip4_dst, "ip daddr"},
     {Field::ip4_protocol, "ip protocol"},
     {Field::ip4_dscp, "ip dscp"},
+    {Field::icmp4_type, "icmp type"},
+    {Field::icmp4_code, "icmp code"},
     {Field::ip6_src, "ip6 saddr"},
     {Field::ip6_dst, "ip6 daddr"},
     {Field::ip6_protocol, "meta l4proto"},
+    {Field::ip6_next, "ip6 nexthdr"},
+    {Field::ip6_dscp, "ip6 dscp"},
     {Field::icmp6_type, "icmpv6 type"},
     {Field::icmp6_code, "icmpv6 code"},
     {Field::src_port, "th sport"},
     {Field::dst_port, "th dport"},
+    {Field::tcp_flags, "tcp flags"},
+    {Field::ct_state, "ct state"},
+    {Field::ct_direction, "ct direction"},
+    {Field::ct_count, "ct count"},
 }};
 
-constexpr std::uint32_t kRarp = 0x8035, kIp6 = 0x86dd;
+constexpr std::uint32_t kRarp = 0x8035, kIp6 = 0x86dd, kLlc = 4;
 
 bool is_address(Field field) {
     switch (field) {
@@ -60,7 +82,11 @@ bool is_address(Field field) {
     }
 }
 
-bool is_transport(Field field) { return field >= Field::icmp6_type && field <= Field::dst_port; }
+bool is_transport(Field field) {
+    return field == Field::icmp4_type || field == Field::icmp4_code ||
+           (field >= Field::icmp6_type && field <= Field::tcp_flags);
+}
+bool is_stp(Field field) { return field >= Field::stp_type && field <= Field::stp_forward_delay; }
 bool is_arp_address(Field field) { return field >= Field::arp_src_mac && field <= Field::arp_dst_ip; }
 
 std::string type_text(std::uint32_t type) {
@@ -95,7 +121,8 @@ unsigned length_of(const policy::Value& mask) {
 
 class Matcher {
 public:
-    Matcher(const std::vector<policy::Condition>& when, std::string_view device) : device_(device) {
+    Matcher(const std::vector<policy::Condition>& when, std::string_view device, std::string_view port)
+        : device_(device), port_(port) {
         unsigned negations = 0;
         for (const policy::Condition& condition : when) {
             const auto* const among = std::get_if<policy::Among>(&condition.test);
@@ -105,6 +132,9 @@ public:
                 rarp_ = rarp_ || type == kRarp;
                 ip6_ = ip6_ || type == kIp6;
             }
+            stp_ = stp_ || (among != nullptr && is_stp(among->field));
+            configuration_ =
+                configuration_ || (among != nullptr && is_stp(among->field) && among->field != Field::stp_type);
             negations += among != nullptr && condition.negated ? 1 : 0;
         }
         as_ranges_ = negations > 1;
@@ -115,6 +145,10 @@ public:
         return rarp_ && among != nullptr && among->field == Field::protocol;
     }
 
+    // BPDUs are asked for, and those of type 0.
+    bool stp() const { return stp_; }
+    bool of_configuration() const { return configuration_; }
+
     // One text, or several of which any is enough.
     std::vector<std::string> of(const policy::Condition& condition) {
         if (const auto* const same = std::get_if<policy::Same>(&condition.test)) {
@@ -122,15 +156,18 @@ public:
         }
         std::vector<Field> fields;
         std::string text;
-        if (const auto* const among = std::get_if<policy::Among>(&condition.test)) {
+        if (const auto* const option = std::get_if<policy::TcpOption>(&condition.test)) {
+            fields = {Field::tcp_flags};
+            text = fmt::format("tcp option {} {}", option->kind, condition.negated ? "missing" : "exists");
+        } else if (const auto* const among = std::get_if<policy::Among>(&condition.test)) {
             fields = {among->field};
             text = among_text(*among, condition.negated);
         } else {
             const auto& listed = std::get<policy::Listed>(condition.test);
             fields = listed.fields;
-            text = device_;
+            text = listed.shared ? std::string_view() : device_;
             for (const Field field : fields) {
-                text += " . " + name(field);
+                text += (text.empty() ? "" : " . ") + name(field);
             }
             text += fmt::format(" {}@{}", condition.negated ? "!= " : "", listed.table);
         }
@@ -145,10 +182,12 @@ public:
 private:
     std::string name(Field field) const {
         const FieldText& text = kFieldTexts[static_cast<std::size_t>(field)];
-        return rarp_ && text.bits != 0 ? fmt::format("@nh,{},{}", text.offset, text.bits) : std::string(text.text);
+        return is_raw(field) ? fmt::format("@nh,{},{}", text.offset, text.bits) : std::string(text.text);
     }
 
-    bool is_raw(Field field) const { return rarp_ && kFieldTexts[static_cast<std::size_t>(field)].bits != 0; }
+    bool is_raw(Field field) const {
+        return is_stp(field) || (rarp_ && kFieldTexts[static_cast<std::size_t>(field)].bits != 0);
+    }
 
     // Later fragments have no transport header. The bridge family's rules read one there all the same (seen with
     // Linux 6.18: `th dport` matches the payload of a fragment), so they are told; once a rule.
@@ -165,6 +204,11 @@ private:
 
     // The addresses of ARP are where they are only for Ethernet and IPv4 (RFC 826): said once a rule.
     std::string layout_for(const std::vector<Field>& fields) {
+        if (std::ranges::any_of(fields, is_stp) && !layout_said_) {
+            // LLC's 42 42 03, BPDU protocol and version 0.
+            layout_said_ = true;
+            return "@nh,0,48 0x424203000000 ";
+        }
         if (layout_said_ || std::ranges::none_of(fields, is_arp_address)) {
             return {};
         }
@@ -188,6 +232,9 @@ private:
 
     std::string among_text(const policy::Among& among, bool negated) const {
         const Field field = among.field;
+        if (field >= Field::ct_state) {
+            return tracking_text(among, negated);
+        }
         const bool whole = among.mask == policy::Value::ones(field);
         const bool prefix = !whole && is_address(field) && !is_raw(field);
         if (negated && as_ranges_ && field != Field::protocol && among.values.size() == 1 && (whole || prefix)) {
@@ -215,6 +262,31 @@ private:
         return name(field) + mask + std::string(op) + values;
     }
 
+    std::string tracking_text(const policy::Among& among, bool negated) const {
+        const Field field = among.field;
+        const std::uint32_t first = among.values[0].first.number(field);
+        if (field == Field::ct_count) {
+            // One counter each port: the name makes the chain of one port another one than the next port's.
+            return fmt::format("{} \"{}\" ct count {}{}", device_, port_, negated ? "" : "over ", first - 1);
+        }
+        if (field == Field::ct_direction) {
+            return first == 0 ? "ct direction original" : "ct direction reply";
+        }
+        constexpr std::array<std::pair<std::uint32_t, std::string_view>, 4> kStates{
+            {{policy::ct_state::kInvalid, "invalid"},
+             {policy::ct_state::kEstablished, "established"},
+             {policy::ct_state::kRelated, "related"},
+             {policy::ct_state::kNew, "new"}}};
+        std::string out;
+        for (const auto& [bit, word] : kStates) {
+            const auto is = [&, want = bit](const policy::Interval& i) { return i.first.number(field) == want; };
+            if (std::ranges::any_of(among.values, is)) {
+                out += (out.empty() ? "ct state " : ",") + std::string(word);
+            }
+        }
+        return out;
+    }
+
     // nft compares a field with constants only. Two addresses are the same when all four octets are, and an
     // octet pair is the same when it is one of 256.
     std::vector<std::string> same_texts(const policy::Same& same, bool negated, const std::string& layout) const {
@@ -239,20 +311,22 @@ private:
         return negated ? out : std::vector{all};
     }
 
-    std::string_view device_;
+    std::string_view device_, port_;
     bool rarp_ = false;
     bool ip6_ = false;
     // nft 1.0.6 makes one comparison of two "!=" about neighbouring bytes, and so "not both" of "neither"; not of
     // ranges.
     bool as_ranges_ = false;
+    bool stp_ = false, configuration_ = false;
     bool layout_said_ = false;
     bool whole_said_ = false;
 };
 
 }  // namespace
 
-std::vector<std::string> match_texts(const std::vector<policy::Condition>& when, std::string_view device) {
-    Matcher matcher(when, device);
+std::vector<std::string> match_texts(const std::vector<policy::Condition>& when, std::string_view device,
+                                     std::string_view port) {
+    Matcher matcher(when, device, port);
     // `nft list` of version 1.0.6 aborts on rules that say `meta protocol 0x8035` before masked or ranged bytes
     // of the header (payload_expr_complete), but not on those that say it after them.
     std::vector<const policy::Condition*> ordered;
@@ -273,6 +347,12 @@ std::vector<std::string> match_texts(const std::vector<policy::Condition>& when,
             }
         }
         out = std::move(next);
+    }
+    if (matcher.stp()) {
+        // Behind the bytes, for the reason above.
+        for (std::string& text : out) {
+            text += fmt::format("{} meta protocol {:#06x}", matcher.of_configuration() ? " @nh,48,8 0x00" : "", kLlc);
+        }
     }
     return out;
 }

@@ -10,8 +10,10 @@
 namespace bascule::nwfilter {
 
 // The nft expressions for a decision's conditions. `device` is "iifname" or "oifname". More than one
-// when the conditions cannot be one rule: the decision's verdict belongs behind each.
-std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition>& when, std::string_view device);
+// when the conditions cannot be one rule: the decision's verdict belongs behind each. `port` stands only in what
+// counts for one port.
+std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition>& when, std::string_view device,
+                                     std::string_view port);
 
 // The nft type of a set's column that holds values of this field: "ether_addr".
 std::string_view column_type(kernel::policy::Field field);

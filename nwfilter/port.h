@@ -29,8 +29,11 @@
 //    or ARP is checked;
 //  - every drop has a counter whose comment names filter and rule.
 //
-// Deliberately not here yet: the IP family (tcp, udp, … as elements), vlan, stp, iterators. They are new rows in
-// protocols.cpp, a second policy layer, and branches in variables.cpp.
+// Two layers. Each is a base chain of its own with its own map, since an accept ends its base chain only. The
+// Ethernet layer's comes first.
+//
+// What a kernel cannot do: rules that track connections need nf_conntrack_bridge and are refused without it. Its
+// `reject` works where frames come in; frames to the guest go out, so there a reject is a drop that says nothing.
 #pragma once
 
 #include <chrono>
@@ -66,6 +69,12 @@ struct LearnedSet {
     bool operator==(const LearnedSet&) const = default;
 };
 
+// What the host's bridges can do beyond looking at single frames.
+struct Abilities {
+    bool tracking = false;  // connection tracking between bridge ports (nf_conntrack_bridge)
+    bool reject = false;    // nft_reject_bridge; without it a reject is a drop
+};
+
 struct Attachment {
     kernel::Ruleset rules;  // base chains, class chains, sets, and this port's elements
     bool learns_ip = false;
@@ -74,8 +83,8 @@ struct Attachment {
 };
 
 // What it takes to have the port filtered. Codes: no_nwfilter (a name in the tree is not defined),
-// invalid_argument (a missing or malformed parameter), unsupported_config.
-Result<Attachment> attach(const Port& port, const Lookup& lookup);
+// invalid_argument (a missing or malformed parameter), unsupported_config (also: needs what the host cannot do).
+Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilities& abilities = {});
 
 // The elements that allow one learned address: merge them into the port's wish. Empty when the filter does
 // not depend on IP or IP was given.

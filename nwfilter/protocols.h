@@ -22,6 +22,10 @@ enum class Type : std::uint8_t {
     ipv6_mask,
     number,
     boolean,
+    tcp_flags,
+    states,
+    ipset,
+    ipset_flags,  // kept in lower case
     comment,
 };
 
@@ -30,7 +34,12 @@ enum class Role : std::uint8_t {
     mask,       // of the row before it
     range_end,  // of the row before it
     same_ip,    // gratuitous: sender and target address are equal
-    comment,    // says nothing about packets
+    tcp_option,
+    state,        // of the packet's connection
+    connections,  // more than so many at once
+    ipset,        // an address is in a set
+    ipset_flags,  // which addresses: of the row before it
+    comment,      // says nothing about packets
 };
 
 // Spellings of numbers that have names; the first of a number is the one written.
@@ -50,6 +59,7 @@ struct AttributeRow {
     kernel::policy::Field field{}, reversed{};
     std::uint32_t min = 0, max = 0;  // of numbers
     std::span<const NumberName> names = {};
+    std::string_view alias = {};  // as the peer's manual spells it
 };
 
 std::span<const AttributeRow> attribute_rows();
@@ -65,15 +75,13 @@ std::string format_value(const AttributeRow& row, const Value& value);
 
 std::string_view name_of(Protocol protocol);  // the element; empty for `any`
 std::optional<Protocol> protocol_of(std::string_view element);
-// The Ethernet type of the protocol's frames; 0 for `mac` and `any`.
+// The Ethernet type of the protocol's frames; 0 for `mac`, `stp` and `any`.
 std::uint16_t ethertype_of(Protocol protocol);
+// The IP protocol's number; 0 for `all` and the Ethernet layer.
+std::uint8_t transport_of(Protocol protocol);
 
-// Elements of the peer's language that are not realised here.
-bool is_unsupported_protocol(std::string_view element);
-
-// The protocol whose chain it is: "arp-mac" is arp, "root" is any; none: not a chain's name. `unsupported` is set
-// for the peer's chains that are not realised here.
-std::optional<Protocol> chain_protocol(std::string_view chain, bool* unsupported = nullptr);
+// The protocol whose chain it is: "arp-mac" is arp, "root" is any; none: not a chain's name.
+std::optional<Protocol> chain_protocol(std::string_view chain);
 int default_priority(Protocol chain);
 
 }  // namespace bascule::nwfilter

@@ -13,30 +13,36 @@ namespace {
 
 namespace policy = kernel::policy;
 
-// Behind the bridge's connection tracking (-200), before br_netfilter hands frames to the IP layer's rules (0).
+// Behind the bridge's connection tracking (-200), before br_netfilter hands frames to the IP layer's rules (0). The
+// layers go one after the other.
 constexpr int kPriority = -150;
 
 // One direction of one port.
 class Renderer {
 public:
-    Renderer(const Directed& directed, bool out, const IfName& port, kernel::Table& table)
-        : directed_(directed), out_(out), port_(port), table_(table) {}
+    Renderer(const Directed& directed, bool out, const IfName& port, const Abilities& abilities, kernel::Table& table)
+        : directed_(directed), out_(out), port_(port), abilities_(abilities), table_(table) {}
 
     void run() {
         const policy::Policy& p = directed_.policy;
-        if (p.sections[p.layers[0]].decisions.empty()) {
-            return;
+        for (std::size_t i = 0; i < p.layers.size(); ++i) {
+            if (!p.sections[p.layers[i]].decisions.empty()) {
+                layer(p.layers[i], kPriority + static_cast<int>(i), i == 0 ? "" : "_" + p.sections[p.layers[i]].name);
+            }
         }
-        const std::string root = section(p.layers[0]);
-        const std::string map = out_ ? "nwf_from" : "nwf_to";
-        table_.sets[map] = {"ifname", "verdict"};
-        table_.elements[map][port_.str()] = {"jump " + root, std::nullopt};
-        const std::string hook = out_ ? "prerouting" : "postrouting";
-        table_.add_chain("nwf_" + hook, {kernel::Hook{"filter", hook, kPriority, {}, "accept"},
-                                         {fmt::format("{} vmap @{}", device(), map)}});
     }
 
 private:
+    void layer(std::size_t index, int priority, const std::string& suffix) {
+        const std::string root = section(index);
+        const std::string map = (out_ ? "nwf_from" : "nwf_to") + suffix;
+        table_.sets[map] = {"ifname", "verdict"};
+        table_.elements[map][port_.str()] = {"jump " + root, std::nullopt};
+        const std::string hook = out_ ? "prerouting" : "postrouting";
+        table_.add_chain("nwf_" + hook + suffix, {kernel::Hook{"filter", hook, priority, {}, "accept"},
+                                                  {fmt::format("{} vmap @{}", device(), map)}});
+    }
+
     std::string_view device() const { return out_ ? "iifname" : "oifname"; }
     std::string stem() const { return out_ ? "nwf_out" : "nwf_in"; }
 
@@ -45,13 +51,46 @@ private:
         const policy::Section& from = directed_.policy.sections[index];
         kernel::Chain chain;
         for (const policy::Decision& decision : from.decisions) {
-            const std::string then = verdict(decision);
-            for (const std::string& match : match_texts(decision.when, device())) {
-                chain.rules.push_back(match.empty() ? then : match + " " + then);
+            for (const auto& [more, then] : verdicts(decision)) {
+                for (const std::string& match : match_texts(decision.when, device(), port_.str())) {
+                    std::string rule = match.empty() ? more : more.empty() ? match : match + " " + more;
+                    rule += rule.empty() ? then : " " + then;
+                    chain.rules.push_back(std::move(rule));
+                }
             }
         }
         const bool root = index == directed_.policy.layers[0];
         return table_.add_chain(root ? stem() : stem() + "_" + identifier(from.name), std::move(chain));
+    }
+
+    static bool asks(const policy::Decision& decision, policy::Field field, std::uint32_t value) {
+        return std::ranges::any_of(decision.when, [&](const policy::Condition& condition) {
+            return condition == policy::equals(field, policy::Value::of(field, value));
+        });
+    }
+
+    // What the decision says, each behind what it needs beside the decision's own conditions: TCP is rejected with a
+    // reset, all else with ICMP. A reject is to be seen by its sender, who is told only where frames come in.
+    std::vector<std::pair<std::string, std::string>> verdicts(const policy::Decision& decision) {
+        if (decision.action != policy::Action::reject || !out_ || !abilities_.reject) {
+            return {{"", verdict(decision)}};
+        }
+        constexpr std::uint32_t kTcp = 6;
+        const std::string comment = fmt::format(" comment \"{}\"", decision.origin);
+        const std::string reset = "counter reject with tcp reset" + comment;
+        if (asks(decision, policy::Field::ip4_protocol, kTcp) || asks(decision, policy::Field::ip6_protocol, kTcp)) {
+            return {{"", reset}};
+        }
+        const std::string icmp = "counter reject" + comment;
+        const bool other = std::ranges::any_of(decision.when, [](const policy::Condition& condition) {
+            const auto* const among = std::get_if<policy::Among>(&condition.test);
+            return among != nullptr && !condition.negated &&
+                   (among->field == policy::Field::ip4_protocol || among->field == policy::Field::ip6_protocol);
+        });
+        if (other) {
+            return {{"", icmp}};
+        }
+        return {{"meta l4proto tcp", reset}, {"", icmp}};
     }
 
     std::string verdict(const policy::Decision& decision) {
@@ -59,7 +98,8 @@ private:
             decision.origin.empty() ? std::string() : fmt::format(" comment \"{}\"", decision.origin);
         switch (decision.action) {
             case policy::Action::accept: return "accept" + comment;
-            case policy::Action::drop: return "counter drop" + comment;
+            case policy::Action::drop:
+            case policy::Action::reject: return "counter drop" + comment;
             case policy::Action::leave: return "return" + comment;
             case policy::Action::next: return "counter" + comment;
             case policy::Action::enter: break;
@@ -84,6 +124,7 @@ private:
     const Directed& directed_;
     const bool out_;
     const IfName& port_;
+    const Abilities& abilities_;
     kernel::Table& table_;
 };
 
@@ -98,10 +139,10 @@ kernel::SetDef set_of(const TableDef& def) {
 
 }  // namespace
 
-kernel::Ruleset render(const Compiled& compiled, const IfName& port) {
+kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abilities& abilities) {
     kernel::Table table;
     for (const bool out : {true, false}) {
-        Renderer(out ? compiled.out : compiled.in, out, port, table).run();
+        Renderer(out ? compiled.out : compiled.in, out, port, abilities, table).run();
     }
     for (const auto& [name, def] : compiled.tables) {
         table.sets[name] = set_of(def);

@@ -2,6 +2,7 @@
 // Policies as nftables: chains of `table bridge bascule`, and the port's elements.
 //
 //   chain nwf_prerouting_H   { hook; iifname vmap @nwf_from }
+//   chain nwf_prerouting_ip_H  the same for the IP layer, with map nwf_from_ip
 //   chain nwf_out_H          the class's root section
 //   chain nwf_out_arp-mac_H  its other sections
 //   map   nwf_own_out/rarp   ports whose section of that name has values in place
@@ -16,7 +17,7 @@
 
 namespace bascule::nwfilter {
 
-kernel::Ruleset render(const Compiled& compiled, const IfName& port);
+kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abilities& abilities = {});
 std::vector<LearnedSet> learned_sets(const Compiled& compiled, const IfName& port);
 
 }  // namespace bascule::nwfilter

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,7 +22,36 @@ enum class Action { drop, accept, reject, return_, continue_ };
 enum class Direction { in, out, inout };  // in: towards the guest
 
 // The element inside a <rule>. `any` is a rule without one: it matches every frame.
-enum class Protocol : std::uint8_t { any, mac, arp, rarp, ip, ipv6 };
+// Up to ipv6 they are of the Ethernet layer, the others of the IP layer.
+enum class Protocol : std::uint8_t {
+    any,
+    mac,
+    vlan,
+    stp,
+    arp,
+    rarp,
+    ip,
+    ipv6,
+    tcp,
+    udp,
+    udplite,
+    esp,
+    ah,
+    sctp,
+    icmp,
+    igmp,
+    all,
+    tcp_ipv6,
+    udp_ipv6,
+    udplite_ipv6,
+    esp_ipv6,
+    ah_ipv6,
+    sctp_ipv6,
+    icmpv6,
+    all_ipv6,
+};
+constexpr bool is_ip_layer(Protocol protocol) { return protocol >= Protocol::tcp; }
+constexpr bool is_ipv6_layer(Protocol protocol) { return protocol >= Protocol::tcp_ipv6; }
 
 // A number remembers its spelling, since the peer gives it back as it was written.
 struct Number {
@@ -29,15 +59,29 @@ struct Number {
     bool hex = false;
     auto operator<=>(const Number&) const = default;
 };
+// "$NAME", "$NAME[@1]" or "$NAME[1]".
 struct Variable {
     std::string name;  // without the $
+    // Variables of one iterator advance together, those of different ones meet in all combinations.
+    unsigned iterator = 0;
+    std::optional<unsigned> element = std::nullopt;  // this one of the list, counted from 0
     auto operator<=>(const Variable&) const = default;
 };
 struct Text {
     std::string text;
     auto operator<=>(const Text&) const = default;
 };
-using Value = std::variant<MacAddr, Ip, Number, bool, Text, Variable>;
+// "SYN,ACK/SYN": of the flags in the mask exactly these are set. The bits are those of the TCP header.
+struct TcpFlags {
+    std::uint8_t mask = 0, set = 0;
+    auto operator<=>(const TcpFlags&) const = default;
+};
+// Of connections, as bits of kernel::policy::ct_state; 0: NONE, which says that states do not matter.
+struct States {
+    std::uint8_t bits = 0;
+    auto operator<=>(const States&) const = default;
+};
+using Value = std::variant<MacAddr, Ip, Number, bool, Text, TcpFlags, States, Variable>;
 
 // `row` is the attribute's place in the table of protocols.h.
 struct Attribute {

@@ -9,9 +9,43 @@ namespace bascule::nwfilter {
 
 namespace {
 
+constexpr unsigned kFirstElement = 1001;
 constexpr std::string_view kIp = "IP", kMac = "MAC", kLearning = "CTRL_IP_LEARNING";
 
+constexpr std::size_t kMaxTuples = 4096;
+
+// That the lists of one group fit together, seen from one of them.
+Result<void> check_group(const std::vector<Bound>& bounds, const Bound& bound, const FlatRule& rule) {
+    for (const Bound& other : bounds) {
+        if (other.group != bound.group || bound.learned) {
+            continue;
+        }
+        if (other.learned && bound.values.size() != 1) {
+            return fail(Code::unsupported_config,
+                        fmt::format("{}: parameter {} has {} values beside an address that is to be learned; give IP",
+                                    rule.origin(), bound.name, bound.values.size()));
+        }
+        if (!other.learned && other.values.size() != bound.values.size()) {
+            return fail(Code::invalid_argument,
+                        fmt::format("{}: parameters {} and {} are used in parallel but have {} and {} values",
+                                    rule.origin(), bound.name, other.name, bound.values.size(), other.values.size()));
+        }
+    }
+    return {};
+}
+
 }  // namespace
+
+std::string Bound::key() const {
+    const auto& variable = std::get<Variable>(attribute->value);
+    return variable.element ? fmt::format("{}/{}", name, *variable.element) : name;
+}
+
+std::size_t tuples_of(const std::vector<Bound>& bounds, unsigned group) {
+    const auto first =
+        std::ranges::find_if(bounds, [&](const Bound& bound) { return bound.group == group && !bound.learned; });
+    return first == bounds.end() ? 1 : first->values.size();
+}
 
 Result<PortValues> PortValues::of(const Port& port) {
     PortValues values;
@@ -36,15 +70,18 @@ Result<PortValues> PortValues::of(const Port& port) {
 Result<Bound> PortValues::bind(const Attribute& attribute, const FlatRule& rule, const Parameters& scope) const {
     const AttributeRow& at = row(attribute.row);
     Bound bound;
+    const auto& variable = std::get<Variable>(attribute.value);
     bound.attribute = &attribute;
-    bound.name = std::get<Variable>(attribute.value).name;
+    bound.name = variable.name;
+    // Each element stands alone: behind all iterators, by the attribute that it belongs to.
+    bound.group = variable.element ? kFirstElement + attribute.row : variable.iterator;
     const std::vector<std::string>* texts = nullptr;
     if (const auto own = parameters_.find(bound.name); own != parameters_.end()) {
         texts = &own->second;
         bound.from_port = true;
     } else if (const auto inherited = scope.find(bound.name); inherited != scope.end()) {
         texts = &inherited->second;
-    } else if (bound.name == kIp && learning_) {
+    } else if (bound.name == kIp && learning_ && variable.element.value_or(0) == 0) {
         bound.from_port = bound.learned = true;
         return bound;
     } else {
@@ -52,7 +89,16 @@ Result<Bound> PortValues::bind(const Attribute& attribute, const FlatRule& rule,
         return fail(Code::invalid_argument, fmt::format("{}: parameter {} is missing: {} needs {}{}", rule.origin(),
                                                         bound.name, at.name, expected(at), hint));
     }
-    for (const std::string& text : *texts) {
+    if (variable.element && *variable.element >= texts->size()) {
+        return fail(Code::invalid_argument,
+                    fmt::format("{}: {}: there is no {} (it has {} values, counted from 0)", rule.origin(), at.name,
+                                format_value(at, attribute.value), texts->size()));
+    }
+    for (std::size_t i = 0; i < texts->size(); ++i) {
+        if (i != variable.element.value_or(static_cast<unsigned>(i))) {
+            continue;
+        }
+        const std::string& text = (*texts)[i];
         auto value = parse_value(at, text);
         if (!value) {
             return fail(Code::invalid_argument, fmt::format("{}: parameter {}: {} needs {}, got '{}'", rule.origin(),
@@ -65,32 +111,25 @@ Result<Bound> PortValues::bind(const Attribute& attribute, const FlatRule& rule,
 
 Result<std::vector<Bound>> PortValues::bind(const FlatRule& rule, const Flat& flat) const {
     std::vector<Bound> bounds;
-    const Bound* first = nullptr;
-    bool learned = false;
     bounds.reserve(rule.rule->attributes.size());
     for (const Attribute& attribute : rule.rule->attributes) {
         if (!std::holds_alternative<Variable>(attribute.value)) {
             continue;
         }
         TRY(Bound bound, bind(attribute, rule, flat.scopes[rule.scope]));
-        learned = learned || bound.learned;
         bounds.push_back(std::move(bound));
     }
-    for (const Bound& bound : bounds) {
-        if (bound.learned) {
-            continue;
+    std::size_t tuples = 1;
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+        TRY_OK(check_group(bounds, bounds[i], rule));
+        const auto same = [&](const Bound& earlier) { return earlier.group == bounds[i].group; };
+        if (std::none_of(bounds.begin(), bounds.begin() + static_cast<std::ptrdiff_t>(i), same)) {
+            tuples *= tuples_of(bounds, bounds[i].group);
         }
-        if (learned && bound.values.size() != 1) {
+        if (tuples > kMaxTuples) {
             return fail(Code::unsupported_config,
-                        fmt::format("{}: parameter {} has {} values beside an address that is to be learned; give IP",
-                                    rule.origin(), bound.name, bound.values.size()));
+                        fmt::format("{}: its lists combine to more than {} rules", rule.origin(), kMaxTuples));
         }
-        if (first != nullptr && first->values.size() != bound.values.size()) {
-            return fail(Code::invalid_argument,
-                        fmt::format("{}: parameters {} and {} are used in parallel but have {} and {} values",
-                                    rule.origin(), first->name, bound.name, first->values.size(), bound.values.size()));
-        }
-        first = &bound;
     }
     return bounds;
 }

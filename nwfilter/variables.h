@@ -20,7 +20,14 @@ struct Bound {
     bool from_port = false;  // else from a <filterref> of the tree: the same for every port
     bool learned = false;    // IP without a value: `values` is empty until one is learned
     std::vector<Value> values;
+    // Those of one group advance together. An element of a list has a group of its own.
+    unsigned group = 0;
+
+    // How a table of its values is called: "IP" or, of one element, "IP/1".
+    std::string key() const;
 };
+// The values that the group's variables take together: as many as each has, one beside a learned address.
+std::size_t tuples_of(const std::vector<Bound>& bounds, unsigned group);
 
 // The port's parameters with what they are completed with: MAC from the interface.
 class PortValues {
@@ -28,8 +35,8 @@ public:
     // Refuses values of CTRL_IP_LEARNING that are not any, dhcp or none.
     static Result<PortValues> of(const Port& port);
 
-    // The variables of one rule, in the attributes' order. They advance together (all are on the peer's
-    // iterator 0), so their lists must be of one length; an address to be learned goes with single values.
+    // The variables of one rule, in the attributes' order. Those of one iterator must have lists of one length; an
+    // address to be learned goes with single values.
     Result<std::vector<Bound>> bind(const FlatRule& rule, const Flat& flat) const;
 
 private:

@@ -50,6 +50,45 @@ constexpr xml::Value<std::string> kParameterValue{
         return !t.empty() && t.size() <= 256 ? std::optional(std::string(t)) : std::nullopt;
     }};
 
+std::string_view trimmed(std::string_view text) {
+    while (text.starts_with(' ')) {
+        text.remove_prefix(1);
+    }
+    while (text.ends_with(' ')) {
+        text.remove_suffix(1);
+    }
+    return text;
+}
+
+// "$A", "$A[@2]", "$A[ 1 ] ".
+std::optional<Variable> parse_variable(std::string_view text) {
+    text = trimmed(text.substr(1));
+    const auto bracket = text.find('[');
+    Variable variable{std::string(text.substr(0, bracket))};
+    if (!is_variable_name(variable.name)) {
+        return std::nullopt;
+    }
+    if (bracket == std::string_view::npos) {
+        return variable;
+    }
+    if (!text.ends_with(']')) {
+        return std::nullopt;
+    }
+    std::string_view inside = trimmed(text.substr(bracket + 1, text.size() - bracket - 2));
+    const bool iterator = inside.starts_with('@');
+    inside.remove_prefix(iterator ? 1 : 0);
+    const auto number = xml::parse_number<unsigned, 0, 1000>(inside);
+    if (!number) {
+        return std::nullopt;
+    }
+    if (iterator) {
+        variable.iterator = *number;
+    } else {
+        variable.element = *number;
+    }
+    return variable;
+}
+
 // One attribute's text: a literal of the row's type or "$NAME".
 std::optional<Value> read_value(xml::Reader& r, const AttributeRow& attribute, const std::string& text) {
     if (!text.starts_with('$') || attribute.type == Type::comment) {
@@ -59,16 +98,19 @@ std::optional<Value> read_value(xml::Reader& r, const AttributeRow& attribute, c
         }
         return value;
     }
-    const std::string_view name = std::string_view(text).substr(1);
-    if (const auto bracket = name.find('['); bracket != std::string_view::npos && name.ends_with(']')) {
-        r.report(Kind::not_supported, attribute.name, "one element or an iterator of a list, " + text, text);
+    if (attribute.type == Type::states || attribute.type == Type::tcp_flags || attribute.type == Type::ipset_flags) {
+        r.report(Kind::malformed, attribute.name, expected(attribute) + "; it cannot be a variable", text);
         return std::nullopt;
     }
-    if (!is_variable_name(name)) {
-        r.report(Kind::malformed, attribute.name, "a variable's name: letters, digits and '_'", text);
+    auto variable = parse_variable(text);
+    if (!variable) {
+        r.report(Kind::malformed, attribute.name,
+                 "$NAME, $NAME[@ITERATOR] or $NAME[ELEMENT] with a name of letters, digits and '_' and a number of at "
+                 "most 1000",
+                 text);
         return std::nullopt;
     }
-    return Variable{std::string(name)};
+    return *std::move(variable);
 }
 
 // Adds what one protocol element says. Several elements of a kind add up: that is how attributes with
@@ -81,16 +123,23 @@ Result<void> read_element(const xml::Node& node, Rule& rule) {
         if ((rows[i].protocols & 1U << static_cast<unsigned>(rule.protocol)) == 0) {
             continue;
         }
-        const auto text = r.opt(rows[i].name, xml::kText);
+        auto text = r.opt(rows[i].name, xml::kText);
+        if (!text && !rows[i].alias.empty()) {
+            text = r.opt(rows[i].alias, xml::kText);
+        }
         if (!text) {
             continue;
+        }
+        if (negated && rows[i].role == Role::state) {
+            r.report(Kind::inconsistent, rows[i].name, "cannot be under match='no': list the other states", *text);
         }
         if (std::ranges::find(rule.attributes, i, &Attribute::row) != rule.attributes.end()) {
             r.report(Kind::inconsistent, rows[i].name, "an attribute may be given once a rule", *text);
         }
         if (auto value = read_value(r, rows[i], *text)) {
             // Masks and ends of ranges have no sign of their own; a comment has none at all.
-            const bool sign = negated && (rows[i].role == Role::value || rows[i].role == Role::same_ip);
+            const bool sign = negated && rows[i].role != Role::comment && rows[i].role != Role::ipset_flags &&
+                              rows[i].role != Role::mask && rows[i].role != Role::range_end;
             rule.attributes.push_back({i, sign, std::move(*value)});
         }
     }
@@ -104,6 +153,12 @@ const Attribute* find(const Rule& rule, std::string_view name) {
         }
     }
     return nullptr;
+}
+
+// Of literals only, so that variables are taken for granted here.
+std::optional<Ip> address_of(const Attribute& attribute) {
+    const Ip* const ip = std::get_if<Ip>(&attribute.value);
+    return ip == nullptr ? std::nullopt : std::optional(*ip);
 }
 
 std::optional<std::uint32_t> number_of(const Attribute* attribute) {
@@ -126,7 +181,7 @@ std::optional<xml::Fault> missing_partner(const Rule& rule, int line) {
         if (at.role == Role::comment) {
             continue;
         }
-        if (at.role == Role::mask || at.role == Role::range_end) {
+        if (at.role == Role::mask || at.role == Role::range_end || at.role == Role::ipset_flags) {
             const std::string_view base_name = row(attribute.row - 1).name;
             const auto base = std::ranges::find(rule.attributes, attribute.row - 1, &Attribute::row);
             if (base == rule.attributes.end()) {
@@ -136,6 +191,13 @@ std::optional<xml::Fault> missing_partner(const Rule& rule, int line) {
             if (at.role == Role::range_end && first && last && *last < *first) {
                 return fault(at.name, fmt::format("is before {}", base_name), std::to_string(*last));
             }
+            const auto from = address_of(*base), to = address_of(attribute);
+            if (at.role == Role::range_end && from && to && *to < *from) {
+                return fault(at.name, fmt::format("is before {}", base_name), format(*to));
+            }
+        }
+        if (is_ip_layer(rule.protocol)) {
+            continue;  // the element itself says which protocol it is
         }
         const bool port = at.field == Field::src_port || at.field == Field::dst_port;
         if (port && transport != 6U && transport != 17U && transport != 33U && transport != 132U) {
@@ -167,10 +229,6 @@ Result<Rule> parse_rule(const xml::Node& node) {
     rule.state_match = r.get("statematch", kStateMatch, true);
     for (const xml::Node& element : node.children) {
         const auto protocol = element.ns.empty() ? protocol_of(element.name) : std::nullopt;
-        if (is_unsupported_protocol(element.name)) {
-            r.not_supported_child(element.name);
-            continue;
-        }
         if (!protocol) {
             continue;  // finish() refuses it
         }
@@ -189,12 +247,14 @@ Result<Rule> parse_rule(const xml::Node& node) {
             r.report_error(std::move(read).error());
         }
     }
-    for (const std::string_view known : {"mac", "arp", "rarp", "ip", "ipv6"}) {
-        r.ignore_child(known);  // read above
+    for (auto known = static_cast<unsigned>(Protocol::mac); known <= static_cast<unsigned>(Protocol::all_ipv6);
+         ++known) {
+        r.ignore_child(name_of(static_cast<Protocol>(known)));  // read above
     }
     std::ranges::sort(rule.attributes, {}, &Attribute::row);
     for (Attribute& attribute : rule.attributes) {
-        if (const Role role = row(attribute.row).role; role == Role::mask || role == Role::range_end) {
+        const Role role = row(attribute.row).role;
+        if (role == Role::mask || role == Role::range_end || role == Role::ipset_flags) {
             const auto base = std::ranges::find(rule.attributes, attribute.row - 1, &Attribute::row);
             attribute.negated = base != rule.attributes.end() && base->negated;
         }
@@ -210,20 +270,17 @@ Result<Rule> parse_rule(const xml::Node& node) {
 void read_chain(xml::Reader& r, Filter& filter) {
     filter.chain = r.get("chain", xml::kText, "root");
     const auto priority = r.opt("priority", kPriority);
-    bool unsupported = false;
-    const auto protocol = chain_protocol(filter.chain, &unsupported);
+    const auto protocol = chain_protocol(filter.chain);
     constexpr std::string_view kMore = ".:-";
     const bool spelt = std::ranges::all_of(
         filter.chain, [&](char c) { return kNameBytes.find(c) != kNameBytes.npos || kMore.find(c) != kMore.npos; });
     if (!protocol || !spelt || filter.chain.size() > kMaxChain) {
-        r.report(
-            Kind::malformed, "chain",
-            "'root' or a name of at most 12 letters, digits and '_.:-' that starts with mac, arp, rarp, ipv4 or ipv6",
-            filter.chain);
+        r.report(Kind::malformed, "chain",
+                 "'root' or a name of at most 12 letters, digits and '_.:-' that starts with stp, mac, vlan, arp, "
+                 "rarp, ipv4 "
+                 "or ipv6",
+                 filter.chain);
         return;
-    }
-    if (unsupported) {
-        r.report(Kind::not_supported, "chain", "chain " + filter.chain, {});
     }
     filter.priority = priority.value_or(default_priority(*protocol));
 }

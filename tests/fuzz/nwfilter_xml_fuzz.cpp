@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
                               filter->name,
                               {{"IP", {"10.0.0.1"}}, {"A", {"10.0.0.2", "10.0.0.3"}}, {"P", {"80"}}}};
     static_cast<void>(nwfilter::reach(*filter, lookup));
-    static_cast<void>(nwfilter::attach(port, lookup));
-    static_cast<void>(nwfilter::attach({port.ifname, port.mac, port.filter, {}}, lookup));
+    static_cast<void>(nwfilter::attach(port, lookup, {.tracking = true, .reject = true}));
+    static_cast<void>(
+        nwfilter::attach({port.ifname, port.mac, port.filter, {}}, lookup, {.tracking = true, .reject = true}));
     return 0;
 }

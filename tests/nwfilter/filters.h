@@ -45,6 +45,9 @@ private:
     std::map<std::string, Filter> filters_;
 };
 
+// A host that can do all that any can.
+inline constexpr Abilities kAble{.tracking = true, .reject = true};
+
 inline Port port(std::string filter, Parameters parameters = {}, std::string_view ifname = "vnet0",
                  std::string_view mac = "52:54:00:00:00:01") {
     return {*IfName::parse(ifname), *parse_mac(mac), std::move(filter), std::move(parameters)};

@@ -230,10 +230,10 @@ TEST(Attach, WhatALearnedAddressCannotDecideIsRefused) {
     filters.add(filter("mask", rule(1, "<ip srcipaddr='$IP' srcipmask='24'/>")));
     filters.add(filter("not", rule(1, "<ip match='no' srcipaddr='$IP'/>")));
     filters.add(filter("beside", rule(1, "<ip srcipaddr='$IP' dstipaddr='$PEER'/>")));
-    EXPECT_EQ(
-        attach(port("mask"), filters.lookup()).error().message,
-        "filter mask: mask/rule 1: uses IP in a way that cannot follow a learned address (a mask, RARP); give the "
-        "parameter IP");
+    EXPECT_EQ(attach(port("mask"), filters.lookup()).error().message,
+              "filter mask: mask/rule 1: uses IP in a way that cannot follow a learned address (a mask, a range, "
+              "RARP); give the "
+              "parameter IP");
     EXPECT_EQ(attach(port("not"), filters.lookup()).error().message,
               "filter not: not/rule 1: lets pass what is not the learned address, which is everything as long as none "
               "is learned; give the parameter IP");
