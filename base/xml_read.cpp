@@ -88,6 +88,17 @@ std::vector<const Node*> Reader::children(std::string_view name) {
     return out;
 }
 
+std::vector<const Node*> Reader::foreign(std::string_view ns, std::string_view name) {
+    known_foreign_.insert(fmt::format("{} {}", ns, name));
+    std::vector<const Node*> out;
+    for (const Node& node : node_.children) {
+        if (node.ns == ns && node.name == name) {
+            out.push_back(&node);
+        }
+    }
+    return out;
+}
+
 void Reader::not_supported_attr(std::string_view attr, std::string_view why) {
     if (raw_attr(attr) != nullptr && ok()) {
         report(Fault::Kind::not_supported, attr, why, {});
@@ -127,6 +138,9 @@ Result<void> Reader::finish() {
         }
     }
     for (const Node& child : node_.children) {
+        if (known_foreign_.contains(fmt::format("{} {}", child.ns, child.name))) {
+            continue;
+        }
         if (!child.ns.empty()) {
             return std::unexpected(to_error({Fault::Kind::not_supported,
                                              child.line,

@@ -106,6 +106,9 @@ public:
     // All children of that name, in document order.
     std::vector<const Node*> children(std::string_view name);
 
+    // All children of that name in a namespace other than the document's.
+    std::vector<const Node*> foreign(std::string_view ns, std::string_view name);
+
     // The element's text; the second form is for <child>text</child>, absent when there is no child.
     std::string text() const { return node_.text; }
     template <class T>
@@ -178,7 +181,7 @@ private:
     const std::string* raw_attr(std::string_view attr);
 
     const Node& node_;
-    std::set<std::string, std::less<>> known_attrs_, known_children_;
+    std::set<std::string, std::less<>> known_attrs_, known_children_, known_foreign_;  // the last: "ns name"
     std::optional<Fault> fault_;
     std::optional<Error> error_;
 };

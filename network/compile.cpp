@@ -25,13 +25,62 @@ void add_bridge_sysctls(const Spec& spec, kernel::State& state) {
     set("disable_ipv6", spec.has_family(IpFamily::v6) ? "0" : "1");
 }
 
+dhcp::Subnet subnet_of(const IpAddress& ip) {
+    dhcp::Subnet subnet{.server = ip.address};
+    for (const DhcpRange& range : ip.ranges) {
+        const auto lease = range.lease ? std::optional(range.lease->length()) : std::nullopt;
+        subnet.lease = subnet.ranges.empty() && lease ? *lease : subnet.lease;  // hosts have that of the first
+        subnet.ranges.push_back({range.addresses.first, range.addresses.last, lease});
+    }
+    for (const DhcpHost& host : ip.hosts) {
+        subnet.hosts.push_back({.mac = host.mac,
+                                .name = host.name,
+                                .address = host.address,
+                                .client_id = host.id_octets(),
+                                .lease = host.lease ? std::optional(host.lease->length()) : std::nullopt});
+    }
+    return subnet;
+}
+
+void add_boot(const IpAddress& ip, dhcp::Spec& service) {
+    if (!ip.tftp_root.empty()) {
+        service.file_root = ip.tftp_root;
+    }
+    if (ip.bootp) {
+        const auto server = parse_ip(ip.bootp->server);
+        service.boot.push_back(
+            {.file = ip.bootp->file, .server = server, .server_name = server ? std::string() : ip.bootp->server});
+    }
+}
+
+dhcp::DnsSettings names_of(const Spec& spec) {
+    dhcp::DnsSettings names{.forward_plain_names = spec.forward_plain_names};
+    for (const DnsTxt& txt : spec.dns_texts) {
+        names.texts.push_back({txt.name, txt.value.value_or("")});
+    }
+    for (const DnsSrv& srv : spec.dns_services) {
+        names.services.push_back({.service = srv.service,
+                                  .protocol = srv.protocol,
+                                  .domain = srv.domain,
+                                  .target = srv.target == "." ? std::string() : srv.target,
+                                  .port = srv.port.value_or(1),
+                                  .priority = srv.priority.value_or(0),
+                                  .weight = srv.weight.value_or(0)});
+    }
+    for (const DnsForwarder& forwarder : spec.dns_forwarders) {
+        names.forwarders.push_back({.domain = forwarder.domain, .address = forwarder.address});
+    }
+    return names;
+}
+
 std::optional<dhcp::Spec> service_of(const Spec& spec) {
     const bool serve_dns = spec.dns_enable.value_or(true);
     const bool serve_dhcp = std::ranges::any_of(spec.addresses, &IpAddress::serves_dhcp);
-    if (spec.addresses.empty() || (!serve_dns && !serve_dhcp)) {
+    const bool serve_files = std::ranges::any_of(spec.addresses, [](const auto& ip) { return !ip.tftp_root.empty(); });
+    if (spec.addresses.empty() || (!serve_dns && !serve_dhcp && !serve_files)) {
         return std::nullopt;
     }
-    const bool isolated = spec.mode == nat::Mode::isolated;
+    const bool isolated = spec.mode == Mode::isolated;
     dhcp::Spec service{.uuid = spec.uuid,
                        .network = spec.name.str(),
                        .bridge = *spec.bridge,
@@ -42,24 +91,43 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
                        .gateway = !isolated,
                        .forward_dns = !isolated,
                        .serve_dns = serve_dns,
-                       .dns_hosts = spec.dns_hosts};
+                       .dns = names_of(spec)};
+    for (const DnsNames& host : spec.dns_hosts) {
+        service.dns_hosts.push_back({*host.address, host.names});
+    }
     for (const IpAddress& ip : spec.addresses) {
-        dhcp::Subnet subnet{.server = ip.address, .ranges = {}, .hosts = ip.hosts};
-        for (const DhcpRange& range : ip.ranges) {
-            const auto lease = range.lease ? std::optional(range.lease->length()) : std::nullopt;
-            subnet.lease = subnet.ranges.empty() && lease ? *lease : subnet.lease;  // hosts have that of the first
-            subnet.ranges.push_back({range.addresses.first, range.addresses.last, lease});
-        }
-        service.subnets.push_back(std::move(subnet));
+        service.subnets.push_back(subnet_of(ip));
+        add_boot(ip, service);
     }
     return service;
+}
+
+// The modes that have a bridge of ours.
+nat::Mode rules_mode(Mode mode) {
+    switch (mode) {
+        case Mode::nat: return nat::Mode::nat;
+        case Mode::route: return nat::Mode::route;
+        case Mode::open: return nat::Mode::open;
+        default: return nat::Mode::isolated;
+    }
+}
+
+void add_routes(const Spec& spec, kernel::State& state) {
+    for (const StaticRoute& route : spec.routes) {
+        // 1: what the peer gives a route that says nothing.
+        state.routes.insert({.destination = route.destination,
+                             .gateway = route.gateway,
+                             .link = *spec.bridge,
+                             .metric = route.metric.value_or(1)});
+    }
 }
 
 }  // namespace
 
 nat::Spec rules_of(const Spec& spec, std::vector<nat::Admitted> admits) {
     const Extras extras = extras_of(spec.metadata);
-    nat::Spec rules{.bridge = *spec.bridge, .mode = spec.mode, .subnets = {}, .device = spec.forward_device};
+    nat::Spec rules{
+        .bridge = *spec.bridge, .mode = rules_mode(spec.mode), .subnets = {}, .device = spec.forward_device()};
     const auto add_subnet = [&rules](const Prefix& subnet) {
         if (std::ranges::find(rules.subnets, subnet) == rules.subnets.end()) {
             rules.subnets.push_back(subnet);
@@ -88,6 +156,9 @@ nat::Spec rules_of(const Spec& spec, std::vector<nat::Admitted> admits) {
 std::string owner_of(const Spec& spec) { return "network:" + format(spec.uuid); }
 
 Compiled compile(const Spec& spec, std::vector<nat::Admitted> admits) {
+    if (!spec.has_own_bridge()) {
+        return {};  // somebody else's bridge, or a list of devices: nothing of it is ours to make
+    }
     const vswitch::Bridge bridge{
         .name = *spec.bridge, .stp = spec.stp, .delay_seconds = spec.delay_seconds, .mac = spec.mac, .mtu = spec.mtu};
     Compiled out;
@@ -99,6 +170,7 @@ Compiled compile(const Spec& spec, std::vector<nat::Admitted> admits) {
         out.state.routes.insert(
             {.destination = Prefix::of(guest.ip, guest.ip.bits()), .gateway = {}, .link = *spec.bridge});
     }
+    add_routes(spec, out.state);
     kernel::State forwarding = nat::compile(rules_of(spec, std::move(admits)));
     out.state.sysctls.merge(forwarding.sysctls);
     out.state.rules = std::move(forwarding.rules);

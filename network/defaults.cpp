@@ -45,7 +45,9 @@ Result<void> check_identity(const Spec& spec, const Spec& other) {
 }
 
 Result<void> check_other(const Spec& spec, const Spec& other) {
-    if (spec.bridge && spec.bridge == other.bridge) {
+    // Several networks may give out ports of one bridge that is not ours.
+    const bool shared = !spec.has_own_bridge() && !other.has_own_bridge();
+    if (spec.bridge && spec.bridge == other.bridge && !shared) {
         return fail(
             Code::conflict,
             fmt::format("network '{}': the bridge name '{}' is already used by network '{}'; choose another one "
@@ -69,13 +71,14 @@ Result<void> check_other(const Spec& spec, const Spec& other) {
 }  // namespace
 
 Result<void> complete(Spec& spec, const Taken& taken) {
-    if (!spec.bridge || spec.bridge->str().contains("%d")) {
+    const bool own = spec.has_own_bridge();
+    if (own && (!spec.bridge || spec.bridge->str().contains("%d"))) {
         TRY(spec.bridge, free_bridge_name(spec, taken));
     }
     if (spec.uuid.is_nil()) {
         spec.uuid = Uuid::random();
     }
-    if (!spec.mac) {
+    if (own && !spec.mac) {
         spec.mac = random_mac();
     }
     return {};

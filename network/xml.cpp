@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// <network> to Spec. What libvirt's schema knows and this version does not do is named here, element by
-// element, so that the refusal can say so; whatever is not named at all is refused by Reader::finish().
+// <network> to Spec; whatever is not named here is refused by Reader::finish().
 #include "network/xml.h"
 
 #include <algorithm>
@@ -8,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "network/check.h"
+#include "network/extras.h"
 #include "network/xml_parts.h"
 
 namespace bascule::network {
@@ -23,40 +24,14 @@ constexpr xml::Value<Uuid> kUuid{"a UUID", [](std::string_view text) {
                                      const auto uuid = Uuid::parse(text);
                                      return uuid && !uuid->is_nil() ? uuid : std::nullopt;
                                  }};
-constexpr xml::Value<IfName> kDevice{"a device name of 1 to 15 characters", IfName::parse};
-// The number in a template is filled in by complete().
-constexpr xml::Value<IfName> kBridgeName{
-    "a device name of 1 to 15 characters, or one with '%d' for a number", [](std::string_view text) {
-        const auto percent = text.find('%');
-        const bool fits =
-            percent == std::string_view::npos || (text.substr(percent).starts_with("%d") && text.rfind('%') == percent);
-        return fits ? IfName::parse(text) : std::nullopt;
-    }};
-constexpr xml::Value<std::uint16_t> kPort{"a port number", xml::parse_number<std::uint16_t, 1, 65535>};
 constexpr xml::Value<std::uint32_t> kMtu{"a number of bytes from 68 to 65535",
                                          xml::parse_number<std::uint32_t, 68, 65535>};
 constexpr xml::Value<std::string> kTitle{
     "one line of text", [](std::string_view text) {
         return text.contains('\n') || text.contains('\r') ? std::nullopt : std::optional(std::string(text));
     }};
-constexpr std::uint32_t kLeastIpv6Mtu = 1280;  // RFC 8200, 5; the kernel turns IPv6 off below it
-
-// The modes of the peer; those after route are not realised here.
-enum class WrittenMode { nat, route, open, bridge, priv, vepa, passthrough, hostdev };
-constexpr EnumNames<WrittenMode, 8> kModes{{{{"nat", WrittenMode::nat},
-                                             {"route", WrittenMode::route},
-                                             {"open", WrittenMode::open},
-                                             {"bridge", WrittenMode::bridge},
-                                             {"private", WrittenMode::priv},
-                                             {"vepa", WrittenMode::vepa},
-                                             {"passthrough", WrittenMode::passthrough},
-                                             {"hostdev", WrittenMode::hostdev}}}};
-
-constexpr xml::Value<WrittenMode> kMode{"'nat' or 'route'", [](std::string_view text) { return kModes.parse(text); }};
-
-Error inconsistent(const Node& node, std::string_view attr, std::string what) {
-    return xml::to_error({Fault::Kind::inconsistent, node.line, node.name, std::string(attr), std::move(what), {}});
-}
+constexpr xml::Value<bool> kYesNo{"'yes' or 'no'", [](std::string_view text) { return xml::kYesNo.parse(text); }};
+constexpr std::string_view kDnsmasq = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 
 // <metadata>'s own tag holds nothing.
 Result<void> check_bare(const Node& node) {
@@ -70,7 +45,7 @@ Result<void> check_bare(const Node& node) {
 Result<void> check_text(const Node& node) {
     constexpr std::array<std::string_view, 5> kTexts{"name", "uuid", "title", "description", "hostname"};
     if (!node.text.empty() && std::ranges::find(kTexts, node.name) == kTexts.end()) {
-        return std::unexpected(inconsistent(node, {}, fmt::format("the text '{}' has no meaning here", node.text)));
+        return inconsistent(node, {}, fmt::format("the text '{}' has no meaning here", node.text));
     }
     if (node.name != "metadata") {
         for (const Node& child : node.children) {
@@ -91,94 +66,6 @@ auto leaf(const xml::Value<T>& value) {
     };
 }
 
-struct Forward {
-    nat::Mode mode = nat::Mode::nat;
-    std::optional<IfName> device;
-    std::optional<PortRange> ports;
-};
-
-Result<IfName> parse_forward_interface(const Node& node) {
-    Reader r(node);
-    auto device = r.req("dev", kDevice);
-    r.ignore_attr("connections");  // a count that libvirt prints
-    TRY_OK(r.finish());
-    return *std::move(device);
-}
-
-Result<PortRange> parse_ports(const Node& node) {
-    Reader r(node);
-    const auto start = r.req("start", kPort);
-    const auto end = r.req("end", kPort);
-    TRY_OK(r.finish());
-    if (*end < *start) {
-        return std::unexpected(inconsistent(node, "end", fmt::format("{} comes before start {}", *end, *start)));
-    }
-    return PortRange{*start, *end};
-}
-
-Result<std::optional<PortRange>> parse_nat(const Node& node) {
-    Reader r(node);
-    if (r.get("ipv6", xml::kYesNo, false)) {
-        r.not_supported_attr("ipv6", "NAT of IPv6; without it IPv6 is routed");
-    }
-    r.not_supported_child("address", "NAT to a range of addresses");
-    const auto ports = r.parse_child("port", parse_ports);
-    TRY_OK(r.finish());
-    return ports;
-}
-
-Result<Forward> parse_forward(const Node& node) {
-    Reader r(node);
-    const auto mode = r.get("mode", kMode, WrittenMode::nat);
-    if (mode != WrittenMode::nat && mode != WrittenMode::route) {
-        r.report(Fault::Kind::not_supported, "mode", fmt::format("mode '{}'", kModes.name(mode)), {});
-    }
-    Forward forward{.mode = mode == WrittenMode::route ? nat::Mode::route : nat::Mode::nat,
-                    .device = r.opt("dev", kDevice),
-                    .ports = {}};
-    r.not_supported_attr("managed");
-    r.not_supported_child("pf");
-    r.not_supported_child("address");
-    r.not_supported_child("driver");
-    const auto interfaces = r.parse_children("interface", parse_forward_interface);
-    if (interfaces.size() > 1) {
-        r.report(Fault::Kind::inconsistent, "mode",
-                 fmt::format("'{}' goes by one <interface> only; {} are given", kModes.name(mode), interfaces.size()),
-                 {});
-    } else if (!interfaces.empty() && forward.device && *forward.device != interfaces[0]) {
-        r.report(Fault::Kind::inconsistent, "dev",
-                 fmt::format("'{}' is not the device '{}' of <interface>", forward.device->str(), interfaces[0].str()),
-                 {});
-    } else if (!interfaces.empty()) {
-        forward.device = interfaces[0];
-    }
-    if (const auto ports = r.parse_child("nat", parse_nat)) {
-        forward.ports = *ports;
-        if (mode != WrittenMode::nat) {
-            r.report(Fault::Kind::inconsistent, "mode", "<nat> goes with mode 'nat' only", {});
-        }
-    }
-    TRY_OK(r.finish());
-    return forward;
-}
-
-struct BridgeElement {
-    std::optional<IfName> name;
-    bool stp = true;
-    std::uint32_t delay_seconds = 0;
-};
-
-Result<BridgeElement> parse_bridge(const Node& node) {
-    Reader r(node);
-    BridgeElement bridge{.name = r.opt("name", kBridgeName),
-                         .stp = r.get("stp", xml::kOnOff, true),
-                         .delay_seconds = r.get("delay", xml::kUnsigned, 0U)};
-    r.not_supported_attr("zone", "firewalld zones");
-    r.not_supported_attr("macTableManager");
-    TRY_OK(r.finish());
-    return bridge;
-}
-
 template <class T>
 auto single_attribute(std::string_view name, const xml::Value<T>& value) {
     return [name, &value](const Node& node) -> Result<T> {
@@ -189,18 +76,27 @@ auto single_attribute(std::string_view name, const xml::Value<T>& value) {
     };
 }
 
-struct Domain {
-    std::string name;
-    std::optional<bool> local;
-};
-
-Result<Domain> parse_domain(const Node& node) {
+Result<bool> parse_domain(const Node& node, Spec& spec) {
     Reader r(node);
-    const auto name = r.req("name", kDnsName);
-    const auto local = r.opt("localOnly", xml::kYesNo);
-    r.not_supported_attr("register", "registration with systemd-resolved");
+    spec.domain = r.req("name", kDnsName).value_or("");
+    spec.domain_local = r.opt("localOnly", xml::kYesNo);
+    spec.domain_register = r.opt("register", xml::kYesNo);
     TRY_OK(r.finish());
-    return Domain{*name, local};
+    return true;
+}
+
+// Lines for the peer's own server, in its namespace.
+Result<std::vector<std::string>> parse_dnsmasq(const Node& node) {
+    std::vector<std::string> out;
+    Reader options(node);
+    for (const Node* const option : options.foreign(kDnsmasq, "option")) {
+        Reader r(*option);
+        auto value = r.req("value", xml::kText);
+        TRY_OK(r.finish());
+        out.push_back(*std::move(value));
+    }
+    TRY_OK(options.finish());
+    return out;
 }
 
 // Foreign elements, one a namespace, kept as they are.
@@ -209,11 +105,13 @@ Result<std::vector<std::string>> parse_metadata(const Node& node) {
     std::vector<std::string> out;
     for (auto it = node.children.begin(); it != node.children.end(); ++it) {
         if (it->ns.empty()) {
-            return std::unexpected(inconsistent(*it, {}, "an element of <metadata> needs a namespace (xmlns:…='…')"));
+            return inconsistent(*it, {}, "an element of <metadata> needs a namespace (xmlns:…='…')");
         }
         if (std::any_of(node.children.begin(), it, [&](const Node& before) { return before.ns == it->ns; })) {
-            return std::unexpected(
-                inconsistent(*it, {}, fmt::format("<metadata> already has an element of the namespace {}", it->ns)));
+            return inconsistent(*it, {}, fmt::format("<metadata> already has an element of the namespace {}", it->ns));
+        }
+        if (it->ns == kOwnNamespace) {
+            TRY_OK(parse_extras(*it));  // read again when it is compiled; wrong ones are refused here, by line
         }
         out.push_back(it->raw);
     }
@@ -227,52 +125,67 @@ void read_texts(Reader& r, Spec& spec) {
     spec.metadata = r.parse_child("metadata", parse_metadata).value_or(std::vector<std::string>{});
 }
 
+// A child that fills several fields.
+template <class F>
+void read_into(Reader& r, std::string_view name, F parse, Spec& spec) {
+    if (const Node* const node = r.child(name)) {
+        if (auto done = parse(*node, spec); !done) {
+            r.report_error(std::move(done).error());
+        }
+    }
+}
+
 void read_link(Reader& r, Spec& spec) {
-    if (auto forward = r.parse_child("forward", parse_forward)) {
-        spec.mode = forward->mode;
-        spec.forward_device = std::move(forward->device);
-        spec.nat_ports = forward->ports;
-    }
-    if (auto bridge = r.parse_child("bridge", parse_bridge)) {
-        spec.bridge = std::move(bridge->name);
-        spec.stp = bridge->stp;
-        spec.delay_seconds = bridge->delay_seconds;
-    }
+    read_into(r, "forward", parse_forward, spec);
+    read_into(r, "bridge", parse_bridge, spec);
     spec.mtu = r.parse_child("mtu", single_attribute("size", kMtu));
     spec.mac = r.parse_child("mac", single_attribute("address", kUnicastMac));
 }
 
+void read_ports(Reader& r, Spec& spec) {
+    spec.vlan = r.parse_child("vlan", read_vlan);
+    spec.bandwidth = r.parse_child("bandwidth", read_bandwidth).value_or(Bandwidth{});
+    spec.isolated_ports = r.parse_child("port", single_attribute("isolated", kYesNo));
+    spec.virtual_port = r.parse_child("virtualport", read_virtual_port);
+    spec.portgroups = r.parse_children("portgroup", parse_portgroup);
+}
+
 void read_services(Reader& r, Spec& spec) {
-    if (auto domain = r.parse_child("domain", parse_domain)) {
-        spec.domain = std::move(domain->name);
-        spec.domain_local = domain->local;
-    }
-    if (auto dns = r.parse_child("dns", parse_dns)) {
-        spec.dns_enable = dns->enable;
-        spec.dns_hosts = std::move(dns->hosts);
-    }
+    read_into(r, "domain", parse_domain, spec);
+    read_into(r, "dns", parse_dns, spec);
     if (auto addresses = parse_addresses(r.children("ip"))) {
         spec.addresses = *std::move(addresses);
     } else {
         r.report_error(std::move(addresses).error());
     }
+    spec.routes = r.parse_children("route", parse_route);
+    for (const Node* const options : r.foreign(kDnsmasq, "options")) {
+        if (auto lines = parse_dnsmasq(*options)) {
+            spec.dnsmasq_options.insert(spec.dnsmasq_options.end(), lines->begin(), lines->end());
+        } else {
+            r.report_error(std::move(lines).error());
+        }
+    }
 }
 
-// What only the whole definition can be judged by.
+// What only the whole definition can be judged by, with the line of the element it is about.
 Result<void> check_whole(const Node& root, const Spec& spec) {
-    if (spec.mode != nat::Mode::isolated && spec.addresses.empty()) {
-        return std::unexpected(inconsistent(
-            *root.child("forward"), "mode",
-            fmt::format("'{}' needs at least one <ip> element", spec.mode == nat::Mode::nat ? "nat" : "route")));
+    const auto found = find_contradiction(spec);
+    if (!found) {
+        return {};
     }
-    if (spec.mtu && *spec.mtu < kLeastIpv6Mtu && spec.has_family(IpFamily::v6)) {
-        return std::unexpected(
-            inconsistent(*root.child("mtu"), "size", fmt::format("IPv6 needs an mtu of at least {}", kLeastIpv6Mtu)));
-    }
-    return {};
+    const auto at = std::ranges::find(root.children, found->element, &Node::name);
+    Node where = at == root.children.end() ? root : *at;
+    where.name = found->element;
+    return inconsistent(where, found->attribute, found->what);
 }
 
 }  // namespace
+
+std::unexpected<Error> inconsistent(const Node& node, std::string_view attr, std::string what) {
+    return std::unexpected(
+        xml::to_error({Fault::Kind::inconsistent, node.line, node.name, std::string(attr), std::move(what), {}}));
+}
 
 Result<Spec> parse(const Node& root) {
     if (root.name != "network" || !root.ns.empty()) {
@@ -281,18 +194,16 @@ Result<Spec> parse(const Node& root) {
     Reader r(root);
     auto name = r.parse_child("name", leaf(kName));
     if (!name) {
-        r.report_error(inconsistent(root, {}, "needs a <name> element"));
+        r.report_error(inconsistent(root, {}, "needs a <name> element").error());
         return std::unexpected(r.finish().error());
     }
     Spec spec{.name = *std::move(name)};
     r.ignore_attr("connections");  // a count that libvirt prints
     spec.guest_ipv6 = r.get("ipv6", xml::kYesNo, false);
-    r.not_supported_attr("trustGuestRxFilters");
+    spec.trust_rx_filters = r.opt("trustGuestRxFilters", xml::kYesNo);
     read_texts(r, spec);
     read_link(r, spec);
-    for (const std::string_view element : {"virtualport", "portgroup", "bandwidth", "vlan", "port", "route"}) {
-        r.not_supported_child(element);
-    }
+    read_ports(r, spec);
     read_services(r, spec);
     TRY_OK(r.finish());
     TRY_OK(check_text(root));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// <ip> and <dns>.
+// <ip> and <route>.
 #include <algorithm>
 
 #include <fmt/format.h>
 
-#include "base/enum_names.h"
 #include "network/xml_parts.h"
 
 namespace bascule::network {
@@ -15,178 +14,24 @@ using xml::Fault;
 using xml::Node;
 using xml::Reader;
 
-constexpr EnumNames<IpFamily, 2> kFamilies{{{{"ipv4", IpFamily::v4}, {"ipv6", IpFamily::v6}}}};
-constexpr EnumNames<LeaseTime::Unit, 3> kUnits{{{{"seconds", LeaseTime::Unit::seconds},
-                                                 {"minutes", LeaseTime::Unit::minutes},
-                                                 {"hours", LeaseTime::Unit::hours}}}};
+constexpr xml::Value<std::uint32_t> kMetric{"a number from 1", xml::parse_number<std::uint32_t, 1, 0xffffffff>};
+constexpr xml::Value<std::string> kFolder{"an absolute path without '..'", [](std::string_view text) {
+                                              const bool fits = text.starts_with('/') && !text.contains("/../") &&
+                                                                !text.ends_with("/..") && text.size() < 4096;
+                                              return fits ? std::optional(std::string(text)) : std::nullopt;
+                                          }};
 
-constexpr std::uint64_t kLargestRange = 65535;
-constexpr std::chrono::seconds kShortestLease{120};
-constexpr std::chrono::seconds kLongestLease{0xfffffffe};  // 0xffffffff means for ever (RFC 2131 3.3)
-
-std::unexpected<Error> inconsistent(const Node& node, std::string_view attr, std::string what) {
-    return std::unexpected(
-        xml::to_error({Fault::Kind::inconsistent, node.line, node.name, std::string(attr), std::move(what), {}}));
-}
-
-// The prefix length that an address without netmask and prefix has: its class, as the peer does it.
+// The prefix length that an address without netmask and prefix has: its class, as the peer does it; all of
+// them for the address that means "everything".
 unsigned natural_length(const Ip& address) {
+    if (address.is_unspecified()) {
+        return 0;
+    }
     if (address.is_v6()) {
         return 64;
     }
     const unsigned first = address.octets()[0];
     return first < 128 ? 8 : first < 192 ? 16 : 24;
-}
-
-// Network and broadcast address: of IPv4 only, and not of point-to-point prefixes (RFC 3021).
-bool is_edge(const Prefix& subnet, const Ip& address) {
-    return address.is_v4() && subnet.length <= 30 && (address == subnet.first() || address == subnet.last());
-}
-
-Result<LeaseTime> parse_lease(const Node& node) {
-    Reader r(node);
-    const auto expiry = r.req("expiry", xml::kUnsigned);
-    const auto unit = r.get("unit", kUnits, LeaseTime::Unit::minutes);
-    TRY_OK(r.finish());
-    const LeaseTime lease{*expiry, *expiry == 0 ? LeaseTime::Unit::minutes : unit};
-    if (lease.expiry != 0 && lease.length() < kShortestLease) {
-        return inconsistent(node, "expiry", "a lease must last at least 2 minutes, or for ever (0)");
-    }
-    if (lease.length() > kLongestLease) {
-        return inconsistent(node, "expiry", "too long; for ever is 0");
-    }
-    return lease;
-}
-
-Result<DhcpRange> parse_range(const Node& node, const Prefix& subnet) {
-    Reader r(node);
-    const auto start = r.req("start", xml::kIpv4);
-    const auto end = r.req("end", xml::kIpv4);
-    const auto lease = r.parse_child("lease", parse_lease);
-    TRY_OK(r.finish());
-    for (const auto& [attr, address] : {std::pair{"start", *start}, std::pair{"end", *end}}) {
-        if (!subnet.contains(address)) {
-            return inconsistent(node, attr, fmt::format("{} is not in the subnet {}", format(address), format(subnet)));
-        }
-        if (is_edge(subnet, address)) {
-            return inconsistent(node, attr,
-                                fmt::format("{} is the {} address of {}", format(address),
-                                            address == subnet.first() ? "network" : "broadcast", format(subnet)));
-        }
-    }
-    if (*end < *start) {
-        return inconsistent(node, "end", fmt::format("{} comes before start {}", format(*end), format(*start)));
-    }
-    if (end->v4_value() - start->v4_value() > kLargestRange) {
-        return inconsistent(node, "end", fmt::format("a range may have at most {} addresses", kLargestRange));
-    }
-    return DhcpRange{{*start, *end}, lease};
-}
-
-Result<dhcp::Reservation> parse_host(const Node& node, const IpInterface& server) {
-    Reader r(node);
-    const auto mac = r.opt("mac", kUnicastMac);
-    const auto name = r.opt("name", kDnsName);
-    const auto ip = r.req("ip", xml::kIpv4);
-    if (node.attr("id") != nullptr) {
-        r.report(Fault::Kind::not_supported, "id", "a client id; use mac or name", {});
-    }
-    r.not_supported_child("lease", "a lease time for one host; write it in <range>");
-    TRY_OK(r.finish());
-    if (!mac && !name) {
-        return inconsistent(node, {}, "needs a mac or a name to know the client by");
-    }
-    const Prefix subnet = server.prefix();
-    if (!subnet.contains(*ip)) {
-        return inconsistent(node, "ip", fmt::format("{} is not in the subnet {}", format(*ip), format(subnet)));
-    }
-    if (is_edge(subnet, *ip)) {
-        return inconsistent(node, "ip",
-                            fmt::format("{} is the {} address of {}", format(*ip),
-                                        *ip == subnet.first() ? "network" : "broadcast", format(subnet)));
-    }
-    if (*ip == server.address) {
-        return inconsistent(node, "ip", fmt::format("{} is the address of the bridge itself", format(*ip)));
-    }
-    return dhcp::Reservation{.mac = mac, .name = name.value_or(""), .address = ip};
-}
-
-// Two hosts with one MAC, name or address: no client could be told which one is meant.
-Result<void> check_hosts(const std::vector<dhcp::Reservation>& hosts, const std::vector<const Node*>& nodes) {
-    for (std::size_t i = 0; i < hosts.size(); ++i) {
-        for (std::size_t k = 0; k < i; ++k) {
-            const auto again = [&](std::string_view attr, const std::string& value) {
-                return inconsistent(
-                    *nodes[i], attr,
-                    fmt::format("'{}' is already the {} of the host in line {}", value, attr, nodes[k]->line));
-            };
-            if (hosts[i].mac && hosts[i].mac == hosts[k].mac) {
-                return again("mac", format(*hosts[i].mac));
-            }
-            if (!hosts[i].name.empty() && hosts[i].name == hosts[k].name) {
-                return again("name", hosts[i].name);
-            }
-            if (hosts[i].address == hosts[k].address) {
-                return again("ip", format(*hosts[i].address));
-            }
-        }
-    }
-    return {};
-}
-
-Result<void> parse_dhcp(const Node& node, IpAddress& ip) {
-    Reader r(node);
-    ip.ranges = r.parse_children("range", [&](const Node& n) { return parse_range(n, ip.address.prefix()); });
-    ip.hosts = r.parse_children("host", [&](const Node& n) { return parse_host(n, ip.address); });
-    r.not_supported_child("bootp", "network boot");
-    TRY_OK(r.finish());
-    TRY_OK(check_hosts(ip.hosts, r.children("host")));
-    for (std::size_t i = 1; i < ip.ranges.size(); ++i) {
-        if (ip.ranges[i].lease != ip.ranges[0].lease) {
-            return std::unexpected(xml::to_error({Fault::Kind::not_supported,
-                                                  r.children("range")[i]->line,
-                                                  "range",
-                                                  {},
-                                                  "a lease time that differs from the other ranges of the subnet",
-                                                  {}}));
-        }
-    }
-    return {};
-}
-
-// address, netmask, prefix and family.
-Result<IpAddress> parse_interface(Reader& r) {
-    const auto family = r.opt("family", kFamilies);
-    const bool v6 = family == IpFamily::v6;
-    const auto address =
-        r.req("address", v6 ? xml::Value<Ip>{"an IPv6 address", parse_ipv6}
-                            : xml::Value<Ip>{"an IPv4 address (IPv6 needs family='ipv6')", parse_ipv4});
-    const auto mask = r.opt("netmask", xml::Value<unsigned>{"a netmask such as 255.255.255.0", [](std::string_view t) {
-                                                                const auto ip = parse_ipv4(t);
-                                                                return ip ? netmask_length(*ip) : std::nullopt;
-                                                            }});
-    const auto prefix =
-        r.opt("prefix", v6 ? xml::Value<unsigned>{"a prefix length from 1 to 128", xml::parse_number<unsigned, 1, 128>}
-                           : xml::Value<unsigned>{"a prefix length from 1 to 32", xml::parse_number<unsigned, 1, 32>});
-    if (v6 && r.node().attr("netmask") != nullptr) {
-        r.report(Fault::Kind::inconsistent, "netmask", "IPv6 has no netmask; write prefix='64'", {});
-    }
-    if (mask && prefix) {
-        r.report(Fault::Kind::inconsistent, "prefix", "netmask and prefix say the same; write one of them", {});
-    }
-    if (mask == 0U) {
-        r.report(Fault::Kind::inconsistent, "netmask", "the whole internet is no subnet", {});
-    }
-    if (!r.ok() || !address) {
-        return std::unexpected(r.finish().error());
-    }
-    IpAddress out;
-    out.family_written = family.has_value();
-    out.length_written = mask     ? IpAddress::Length::netmask
-                         : prefix ? IpAddress::Length::prefix
-                                  : IpAddress::Length::unsaid;
-    out.address = {*address, mask ? *mask : prefix ? *prefix : natural_length(*address)};
-    return out;
 }
 
 // What an interface of ours cannot have as its address.
@@ -211,17 +56,41 @@ Result<void> check_interface(const Node& node, const IpInterface& ip) {
     return {};
 }
 
+// A reverse zone ends at an octet (in-addr.arpa) or a hexadecimal digit (ip6.arpa).
+Result<void> check_local_ptr(const Node& node, const IpInterface& ip) {
+    const unsigned step = ip.address.is_v4() ? 8 : 4;
+    if (ip.length % step != 0) {
+        return inconsistent(
+            node, "localPtr",
+            fmt::format("a reverse zone needs a prefix that is a multiple of {}, not {}", step, ip.length));
+    }
+    return {};
+}
+
+Result<std::string> parse_tftp(const Node& node) {
+    Reader r(node);
+    auto root = r.req("root", kFolder);
+    TRY_OK(r.finish());
+    return *std::move(root);
+}
+
 Result<IpAddress> parse_ip_element(const Node& node) {
     Reader r(node);
-    TRY(IpAddress ip, parse_interface(r));
-    r.not_supported_attr("localPtr", "reverse zones");
-    r.not_supported_child("tftp", "network boot");
+    TRY(const PrefixElement read, read_prefix(r, 1));
+    IpAddress ip{.address = {read.address, read.length},
+                 .length_written = read.written,
+                 .family_written = read.family_written,
+                 .local_ptr = r.opt("localPtr", xml::kYesNo)};
     TRY_OK(check_interface(node, ip.address));
+    if (ip.local_ptr == true) {
+        TRY_OK(check_local_ptr(node, ip.address));
+    }
+    ip.tftp_root = r.parse_child("tftp", parse_tftp).value_or("");
+    if (!ip.tftp_root.empty() && ip.address.address.is_v6()) {
+        return inconsistent(*r.child("tftp"), {}, "goes with an IPv4 <ip> only");
+    }
     if (const Node* const dhcp = r.child("dhcp")) {
-        if (ip.address.address.is_v6()) {
-            r.report_error(
-                xml::to_error({Fault::Kind::not_supported, dhcp->line, "dhcp", {}, "DHCPv6, in an IPv6 <ip>", {}}));
-        } else if (auto done = parse_dhcp(*dhcp, ip); !done) {
+        if (auto done = parse_dhcp(*dhcp, ip); !done) {
             r.report_error(std::move(done).error());
         }
     }
@@ -229,27 +98,70 @@ Result<IpAddress> parse_ip_element(const Node& node) {
     return ip;
 }
 
-Result<dhcp::DnsHost> parse_dns_host(const Node& node) {
-    Reader r(node);
-    const auto ip = r.req("ip", xml::kIp);
-    const auto names = r.parse_children("hostname", [](const Node& n) -> Result<std::string> {
-        Reader text(n);
-        auto name = text.text(kDnsName);
-        TRY_OK(text.finish());
-        return *name;
-    });
-    TRY_OK(r.finish());
-    if (names.empty()) {
-        return inconsistent(node, {}, "needs at least one <hostname>");
+}  // namespace
+
+// family, address, netmask and prefix.
+Result<PrefixElement> read_prefix(Reader& r, unsigned shortest) {
+    const auto family = r.opt("family", kFamilies);
+    const bool v6 = family == IpFamily::v6;
+    const auto address =
+        r.req("address", v6 ? xml::Value<Ip>{"an IPv6 address", parse_ipv6}
+                            : xml::Value<Ip>{"an IPv4 address (IPv6 needs family='ipv6')", parse_ipv4});
+    const auto mask = r.opt("netmask", xml::Value<unsigned>{"a netmask such as 255.255.255.0", [](std::string_view t) {
+                                                                const auto ip = parse_ipv4(t);
+                                                                return ip ? netmask_length(*ip) : std::nullopt;
+                                                            }});
+    const unsigned most = v6 ? 128 : 32;
+    const auto prefix = r.opt("prefix", xml::kUnsigned);
+    if (r.ok() && prefix && (*prefix < shortest || *prefix > most)) {
+        r.report(Fault::Kind::malformed, "prefix", fmt::format("a prefix length from {} to {}", shortest, most),
+                 std::to_string(*prefix));
     }
-    return dhcp::DnsHost{*ip, names};
+    if (v6 && r.node().attr("netmask") != nullptr) {
+        r.report(Fault::Kind::inconsistent, "netmask", "IPv6 has no netmask; write prefix='64'", {});
+    }
+    if (mask && prefix) {
+        r.report(Fault::Kind::inconsistent, "prefix", "netmask and prefix say the same; write one of them", {});
+    }
+    if (mask && *mask < shortest) {
+        r.report(Fault::Kind::inconsistent, "netmask", "the whole internet is no subnet", {});
+    }
+    if (!r.ok() || !address) {
+        return std::unexpected(r.finish().error());
+    }
+    return PrefixElement{.address = *address,
+                         .length = mask     ? *mask
+                                   : prefix ? *prefix
+                                            : natural_length(*address),
+                         .written = mask     ? PrefixWritten::netmask
+                                    : prefix ? PrefixWritten::prefix
+                                             : PrefixWritten::unsaid,
+                         .family_written = family.has_value()};
 }
 
-}  // namespace
+Result<StaticRoute> parse_route(const Node& node) {
+    Reader r(node);
+    TRY(const PrefixElement read, read_prefix(r, 0));
+    const bool v4 = read.address.is_v4();
+    const auto gateway = r.req("gateway", v4 ? xml::kIpv4 : xml::Value<Ip>{"an IPv6 address", parse_ipv6});
+    const auto metric = r.opt("metric", kMetric);
+    TRY_OK(r.finish());
+    const Prefix destination = Prefix::of(read.address, read.length);
+    if (destination.network != read.address) {
+        return inconsistent(node, "address",
+                            fmt::format("{} is a host's address; the network's is {}", format(read.address),
+                                        format(destination.network)));
+    }
+    return StaticRoute{.destination = destination,
+                       .length_written = read.written,
+                       .family_written = read.family_written,
+                       .gateway = *gateway,
+                       .metric = metric};
+}
 
 Result<std::vector<IpAddress>> parse_addresses(const std::vector<const Node*>& nodes) {
     std::vector<IpAddress> out;
-    int dhcp_line = 0;
+    int dhcp_lines[2] = {0, 0};
     for (const Node* const node : nodes) {
         TRY(IpAddress ip, parse_ip_element(*node));
         for (std::size_t i = 0; i < out.size(); ++i) {
@@ -261,30 +173,18 @@ Result<std::vector<IpAddress>> parse_addresses(const std::vector<const Node*>& n
         }
         if (ip.serves_dhcp()) {
             const Node& dhcp = *node->child("dhcp");
-            if (dhcp_line != 0) {
-                return inconsistent(dhcp, {},
-                                    fmt::format("only one IPv4 <ip> may have <dhcp>; line {} has one", dhcp_line));
+            const bool v6 = ip.address.address.is_v6();
+            int& line = dhcp_lines[v6 ? 1 : 0];
+            if (line != 0) {
+                return inconsistent(
+                    dhcp, {},
+                    fmt::format("only one {} <ip> may have <dhcp>; line {} has one", v6 ? "IPv6" : "IPv4", line));
             }
-            dhcp_line = dhcp.line;
+            line = dhcp.line;
         }
         out.push_back(std::move(ip));
     }
     return out;
-}
-
-Result<Dns> parse_dns(const Node& node) {
-    Reader r(node);
-    const auto enable = r.opt("enable", xml::kYesNo);
-    r.not_supported_attr("forwardPlainNames");
-    if (enable == false && !node.children.empty()) {
-        return inconsistent(node, "enable", fmt::format("'no' leaves nothing for <{}>", node.children[0].name));
-    }
-    r.not_supported_child("forwarder");
-    r.not_supported_child("txt");
-    r.not_supported_child("srv");
-    auto hosts = r.parse_children("host", parse_dns_host);
-    TRY_OK(r.finish());
-    return Dns{enable, std::move(hosts)};
 }
 
 }  // namespace bascule::network

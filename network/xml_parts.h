@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The parts of parse() that fill files of their own; nobody else includes this.
+// The parts of parse() that fill files of their own, and the single elements that update() is given; nobody else
+// includes this.
 #pragma once
 
 #include <vector>
@@ -18,14 +19,41 @@ inline constexpr xml::Value<MacAddr> kUnicastMac{
 inline constexpr xml::Value<std::string> kDnsName{
     "a DNS name",
     [](std::string_view text) { return is_dns_name(text) ? std::optional(std::string(text)) : std::nullopt; }};
+inline constexpr xml::Value<IfName> kDevice{"a device name of 1 to 15 characters", IfName::parse};
+inline constexpr EnumNames<IpFamily, 2> kFamilies{{{{"ipv4", IpFamily::v4}, {"ipv6", IpFamily::v6}}}};
 
-// All <ip> elements of a network.
-Result<std::vector<IpAddress>> parse_addresses(const std::vector<const xml::Node*>& nodes);
+std::unexpected<Error> inconsistent(const xml::Node& node, std::string_view attr, std::string what);
 
-struct Dns {
-    std::optional<bool> enable;
-    std::vector<dhcp::DnsHost> hosts;
+// An entry of a list is either a whole one, or names as much of one as is needed to find it (net-update's delete).
+enum class Entry { whole, partial };
+
+// xml_forward.cpp. <forward> fills the mode and the pool; the others are the entries of net-update.
+Result<void> parse_forward(const xml::Node& node, Spec& spec);
+Result<IfName> parse_forward_interface(const xml::Node& node);
+Result<void> parse_bridge(const xml::Node& node, Spec& spec);
+Result<PortGroup> parse_portgroup(const xml::Node& node);
+
+// xml_ip.cpp.
+struct PrefixElement {
+    Ip address;
+    unsigned length = 0;
+    PrefixWritten written = PrefixWritten::unsaid;
+    bool family_written = false;
 };
-Result<Dns> parse_dns(const xml::Node& node);
+Result<PrefixElement> read_prefix(xml::Reader& r, unsigned shortest);
+Result<std::vector<IpAddress>> parse_addresses(const std::vector<const xml::Node*>& nodes);
+Result<StaticRoute> parse_route(const xml::Node& node);
+
+// xml_dhcp.cpp. Of the subnet that `ip` makes.
+Result<void> parse_dhcp(const xml::Node& node, IpAddress& ip);
+Result<DhcpRange> parse_range(const xml::Node& node, const Prefix& subnet);
+Result<DhcpHost> parse_dhcp_host(const xml::Node& node, const IpInterface& server, Entry entry);
+bool is_edge(const Prefix& subnet, const Ip& address);  // IPv4: its network and its broadcast address
+
+// xml_dns.cpp.
+Result<void> parse_dns(const xml::Node& node, Spec& spec);
+Result<DnsTxt> parse_txt(const xml::Node& node, Entry entry);
+Result<DnsSrv> parse_srv(const xml::Node& node, Entry entry);
+Result<DnsNames> parse_dns_host(const xml::Node& node, Entry entry);
 
 }  // namespace bascule::network

@@ -94,7 +94,7 @@ TEST(NetworkDefault, IsTheNetworkThatEverybodyKnows) {
     Spec spec = parsed(default_definition());
     ASSERT_TRUE(complete(spec, {}));
     EXPECT_EQ(spec.name.str(), "default");
-    EXPECT_EQ(spec.mode, nat::Mode::nat);
+    EXPECT_EQ(spec.mode, Mode::nat);
     EXPECT_EQ(spec.bridge, name("virbr0"));
     EXPECT_TRUE(spec.stp);
     EXPECT_EQ(spec.delay_seconds, 0U);
@@ -208,9 +208,9 @@ TEST(NetworkClashes, OverlapIsWhatCountingSays) {
             common = b.contains(ip);
         }
         Spec spec = parsed("<network><name>n</name><bridge name='b1'/></network>");
-        spec.addresses.push_back({.address = {a.network, a.length}, .ranges = {}, .hosts = {}});
+        spec.addresses.push_back({.address = {a.network, a.length}});
         Spec other = parsed("<network><name>o</name><bridge name='b2'/></network>");
-        other.addresses.push_back({.address = {b.network, b.length}, .ranges = {}, .hosts = {}});
+        other.addresses.push_back({.address = {b.network, b.length}});
         ASSERT_TRUE(complete(spec, {}) && complete(other, {}));
         ASSERT_EQ(!check(spec, {&other}), common) << format(a) << " " << format(b);
         ASSERT_EQ(!check(other, {&spec}), common) << format(a) << " " << format(b);

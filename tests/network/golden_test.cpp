@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include "network/compile.h"
@@ -28,28 +29,61 @@ std::vector<fs::path> some_cases(bool bad) {
 
 std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
+std::string lease_text(const std::optional<std::chrono::seconds>& lease) {
+    return lease ? fmt::format(" lease {} s", lease->count()) : std::string();
+}
+
+std::string dump(const dhcp::Subnet& subnet) {
+    std::string out = fmt::format("subnet {} dhcp {} lease {} s\n", format(subnet.server), yes_no(subnet.serves_dhcp()),
+                                  subnet.lease.count());
+    for (const dhcp::Range& range : subnet.ranges) {
+        out += fmt::format("  range {}{}\n", format(range.addresses()), lease_text(range.lease));
+    }
+    for (const dhcp::Reservation& host : subnet.hosts) {
+        out += fmt::format("  host mac {} id {:02x} name '{}' address {}{}\n", host.mac ? format(*host.mac) : "-",
+                           fmt::join(host.client_id, ":"), host.name, host.address ? format(*host.address) : "-",
+                           lease_text(host.lease));
+    }
+    return out;
+}
+
+std::string dump(const dhcp::DnsSettings& dns) {
+    std::string out;
+    for (const dhcp::DnsText& txt : dns.texts) {
+        out += fmt::format("dns txt {} '{}'\n", txt.name, txt.value);
+    }
+    for (const dhcp::DnsService& srv : dns.services) {
+        out += fmt::format("dns srv {} {} domain '{}' target '{}' port {} priority {} weight {}\n", srv.service,
+                           srv.protocol, srv.domain, srv.target, srv.port, srv.priority, srv.weight);
+    }
+    for (const dhcp::DnsForwarder& forwarder : dns.forwarders) {
+        out += fmt::format("dns forwarder domain '{}' address {}\n", forwarder.domain,
+                           forwarder.address ? format(*forwarder.address) : "-");
+    }
+    if (dns.forward_plain_names) {
+        out += fmt::format("dns plain names forwarded {}\n", yes_no(*dns.forward_plain_names));
+    }
+    return out;
+}
+
 std::string dump(const dhcp::Spec& s) {
     std::string out = fmt::format("network '{}' {} on {}\n", s.network, format(s.uuid), s.bridge.str());
     for (const dhcp::Subnet& subnet : s.subnets) {
-        out += fmt::format("subnet {} dhcp {} lease {} s\n", format(subnet.server), yes_no(subnet.serves_dhcp()),
-                           subnet.lease.count());
-        for (const auto& range : subnet.ranges) {
-            out += "  range " + format(range.addresses()) + "\n";
-        }
-        for (const dhcp::Reservation& host : subnet.hosts) {
-            out += fmt::format("  host mac {} name '{}' address {}\n", host.mac ? format(*host.mac) : "-", host.name,
-                               host.address ? format(*host.address) : "-");
-        }
+        out += dump(subnet);
     }
     out += fmt::format("domain '{}' local {}\nmtu {}\ngateway {}\ndns {} forward {}\n", s.domain,
                        yes_no(s.domain_local), s.mtu ? std::to_string(*s.mtu) : "-", yes_no(s.gateway),
                        yes_no(s.serve_dns), yes_no(s.forward_dns));
     for (const dhcp::DnsHost& host : s.dns_hosts) {
-        out += fmt::format("dns host {}", format(host.address));
-        for (const std::string& name : host.names) {
-            out += " " + name;
-        }
-        out += "\n";
+        out += fmt::format("dns host {} {}\n", format(host.address), fmt::join(host.names, " "));
+    }
+    out += dump(s.dns);
+    if (!s.file_root.empty()) {
+        out += fmt::format("files {}\n", s.file_root);
+    }
+    for (const dhcp::Boot& boot : s.boot) {
+        out += fmt::format("boot '{}' from {}{}\n", boot.file, boot.server ? format(*boot.server) : "-",
+                           boot.server_name.empty() ? "" : " name " + boot.server_name);
     }
     return out;
 }
@@ -63,6 +97,7 @@ protected:
     }
 };
 
+// Only a definition that has a bridge of ours compiles to anything.
 TEST_P(NetworkGolden, CompilesToTheStateAndServiceBesideIt) {
     const Compiled compiled = compile(spec());
     test::expect_golden(fs::path(GetParam()).replace_extension(".state"), kernel::dump(compiled.state));
