@@ -100,9 +100,6 @@ Maybe check_foreign(const Spec& spec) {
 }
 
 Maybe check_own(const Spec& spec) {
-    if ((spec.mode == Mode::nat || spec.mode == Mode::route) && spec.addresses.empty()) {
-        return Complaint{"forward", "mode", fmt::format("'{}' needs at least one <ip> element", name_of(spec.mode))};
-    }
     if (spec.mtu && *spec.mtu < kLeastIpv6Mtu && spec.has_family(IpFamily::v6)) {
         return Complaint{"mtu", "size", fmt::format("IPv6 needs an mtu of at least {}", kLeastIpv6Mtu)};
     }
@@ -214,8 +211,6 @@ Result<void> check_realisable(const Spec& spec) {
         TRY_OK(check_virtual_port(spec, group.virtual_port));
     }
     // Of every line below, the folder named realises nothing yet.
-    TRY_OK(missing(spec.nat_ipv6, "nat ipv6"));                                                   // nat
-    TRY_OK(missing(spec.nat_addresses.has_value(), "nat address"));                               // nat
     TRY_OK(missing(!spec.zone.empty(), "bridge zone"));                                           // nat
     TRY_OK(missing(spec.mac_table == MacTable::libvirt, "bridge macTableManager"));               // switch
     TRY_OK(missing(!spec.bandwidth.empty(), "bandwidth"));                                        // switch

@@ -146,6 +146,9 @@ nat::Spec rules_of(const Spec& spec, std::vector<nat::Admitted> admits) {
     if (spec.nat_ports) {
         rules.ports = *spec.nat_ports;
     }
+    rules.nat66 = spec.nat_ipv6;
+    rules.source = spec.nat_addresses;
+    rules.host.tftp = std::ranges::any_of(spec.addresses, [](const auto& ip) { return !ip.tftp_root.empty(); });
     rules.host.dns = spec.dns_enable.value_or(true);
     rules.host.all = extras.host_all;
     rules.host.more = extras.host;

@@ -76,15 +76,6 @@ auto single_attribute(std::string_view name, const xml::Value<T>& value) {
     };
 }
 
-Result<bool> parse_domain(const Node& node, Spec& spec) {
-    Reader r(node);
-    spec.domain = r.req("name", kDnsName).value_or("");
-    spec.domain_local = r.opt("localOnly", xml::kYesNo);
-    spec.domain_register = r.opt("register", xml::kYesNo);
-    TRY_OK(r.finish());
-    return true;
-}
-
 // Lines for the peer's own server, in its namespace.
 Result<std::vector<std::string>> parse_dnsmasq(const Node& node) {
     std::vector<std::string> out;

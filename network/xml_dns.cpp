@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// <dns>.
+// <dns> and <domain>.
 #include <fmt/format.h>
 
 #include "network/xml_parts.h"
@@ -110,6 +110,14 @@ Result<void> parse_dns(const Node& node, Spec& spec) {
     spec.dns_texts = r.parse_children("txt", whole(parse_txt));
     spec.dns_services = r.parse_children("srv", whole(parse_srv));
     spec.dns_hosts = r.parse_children("host", whole(parse_dns_host));
+    return r.finish();
+}
+
+Result<void> parse_domain(const Node& node, Spec& spec) {
+    Reader r(node);
+    spec.domain = r.req("name", kDnsName).value_or("");
+    spec.domain_local = r.opt("localOnly", xml::kYesNo);
+    spec.domain_register = r.opt("register", xml::kYesNo);
     return r.finish();
 }
 

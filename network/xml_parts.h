@@ -52,6 +52,7 @@ bool is_edge(const Prefix& subnet, const Ip& address);  // IPv4: its network and
 
 // xml_dns.cpp.
 Result<void> parse_dns(const xml::Node& node, Spec& spec);
+Result<void> parse_domain(const xml::Node& node, Spec& spec);
 Result<DnsTxt> parse_txt(const xml::Node& node, Entry entry);
 Result<DnsSrv> parse_srv(const xml::Node& node, Entry entry);
 Result<DnsNames> parse_dns_host(const xml::Node& node, Entry entry);

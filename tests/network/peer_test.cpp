@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "network/update.h"
 #include "network/xml.h"
 #include "tests/support/golden.h"
 
@@ -85,6 +86,56 @@ TEST_F(NetworkPeer, OtherDocumentsAreAcceptedAndFormatToWhatParsesToTheSame) {
         }
     }
     EXPECT_EQ(accepted, 26U);
+}
+
+// What meta.json says, by hand: it is three strings and a number.
+std::string said(const std::string& meta, const std::string& key) {
+    const auto at = meta.find("\"" + key + "\":");
+    const auto start = meta.find_first_not_of(" \"", at + key.size() + 3);
+    return at == std::string::npos ? std::string() : meta.substr(start, meta.find_first_of("\",\n}", start) - start);
+}
+
+TEST_F(NetworkPeer, UpdatesDoWhatThePeersDo) {
+    const std::map<std::string, Section> sections{{"bridge", Section::bridge},
+                                                  {"domain", Section::domain},
+                                                  {"ip", Section::ip},
+                                                  {"ip-dhcp-host", Section::ip_dhcp_host},
+                                                  {"forward", Section::forward},
+                                                  {"ip-dhcp-range", Section::ip_dhcp_range},
+                                                  {"dns-host", Section::dns_host},
+                                                  {"forward-interface", Section::forward_interface},
+                                                  {"dns-txt", Section::dns_txt},
+                                                  {"forward-pf", Section::forward_pf},
+                                                  {"dns-srv", Section::dns_srv},
+                                                  {"portgroup", Section::portgroup}};
+    const std::map<std::string, Command> commands{{"modify", Command::modify},
+                                                  {"delete", Command::remove},
+                                                  {"add-last", Command::add_last},
+                                                  {"add-first", Command::add_first}};
+    unsigned done = 0, refused = 0;
+    for (const auto& entry : fs::directory_iterator(peer_folder() / "networkxml2xmlupdate")) {
+        SCOPED_TRACE(entry.path());
+        const std::string meta = test::read_file(entry.path() / "meta.json");
+        auto spec = parse(test::read_file(entry.path() / "network.xml"));
+        ASSERT_TRUE(spec) << spec.error().message;
+        const std::string xml = test::read_file(entry.path() / "update.xml");
+        const std::string parent = said(meta, "parent_index");
+        const auto updated = update(*spec, {sections.at(said(meta, "section")), commands.at(said(meta, "command")),
+                                            parent == "null" ? -1 : std::stoi(parent), xml});
+        const fs::path expected = entry.path() / "expected.xml";
+        EXPECT_EQ(updated.has_value(), fs::exists(expected)) << (updated ? "" : updated.error().message);
+        if (!updated || !fs::exists(expected)) {
+            ++refused;
+            continue;
+        }
+        ++done;
+        const auto ours = xml::parse(format(*spec));
+        const auto theirs = xml::parse(test::read_file(expected));
+        ASSERT_TRUE(ours && theirs);
+        EXPECT_TRUE(same_tree(*ours, *theirs)) << format(*spec);
+    }
+    EXPECT_EQ(done, 17U);
+    EXPECT_EQ(refused, 13U);
 }
 
 }  // namespace
