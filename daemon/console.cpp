@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernel/linux/facts.h"
+#include "kernel/linux/stream.h"
 
 namespace bascule::daemon {
 
@@ -19,13 +20,13 @@ constexpr std::size_t kMostPending = 65536;
 constexpr std::chrono::seconds kPatience{30};
 }  // namespace
 
-// One open console: bytes from the pseudo-terminal to the stream and back. Lives as long as the stream.
+// One open device: bytes from the pseudo-terminal or the socket to the stream and back. Lives as long as the stream.
 class Consoles::Console : public rpc::StreamHandler {
 public:
-    Console(Consoles& consoles, const Uuid& guest, UniqueFd terminal)
-        : consoles_(consoles), guest_(guest), terminal_(std::move(terminal)) {}
+    Console(Consoles& consoles, Device device, UniqueFd terminal)
+        : consoles_(consoles), device_(std::move(device)), terminal_(std::move(terminal)) {}
     ~Console() override {
-        if (const auto it = consoles_.open_.find(guest_); it != consoles_.open_.end() && it->second == this) {
+        if (const auto it = consoles_.open_.find(device_); it != consoles_.open_.end() && it->second == this) {
             consoles_.open_.erase(it);
         }
     }
@@ -130,7 +131,7 @@ private:
     }
 
     Consoles& consoles_;
-    Uuid guest_;
+    Device device_;
     UniqueFd terminal_;
     rpc::Stream stream_;
     std::unique_ptr<kernel::Watch> watch_, patience_;
@@ -138,22 +139,23 @@ private:
     bool held_ = false, paused_ = false, deaf_ = false;
 };
 
-Result<std::unique_ptr<rpc::StreamHandler>> Consoles::open(const Uuid& guest, const std::string& terminal, bool force) {
-    if (const auto known = open_.find(guest); known != open_.end()) {
+Result<std::unique_ptr<rpc::StreamHandler>> Consoles::open(const Device& device, Kind kind, bool force) {
+    if (const auto known = open_.find(device); known != open_.end()) {
         if (!force) {
-            return fail(Code::exists, "Active console session exists for this domain");
+            return fail(Code::exists, kind == Kind::terminal ? "Active console session exists for this domain"
+                                                             : "Active channel stream exists for this domain");
         }
         known->second->give_up();
-        open_.erase(guest);
+        open_.erase(device);
     }
-    TRY(UniqueFd fd, os::open_terminal(terminal));
-    auto console = std::make_unique<Console>(*this, guest, std::move(fd));
-    open_[guest] = console.get();
+    TRY(UniqueFd fd, kind == Kind::terminal ? os::open_terminal(device.path) : os::connect_socket(device.path));
+    auto console = std::make_unique<Console>(*this, device, std::move(fd));
+    open_[device] = console.get();
     return console;
 }
 
-void Consoles::attach(const Uuid& guest, rpc::Stream stream) {
-    if (const auto it = open_.find(guest); it != open_.end()) {
+void Consoles::attach(const Device& device, rpc::Stream stream) {
+    if (const auto it = open_.find(device); it != open_.end()) {
         it->second->attach(stream);
     }
 }

@@ -209,7 +209,8 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
     add_secret_handlers(handlers_, secrets_);
     add_domain_change_handlers(handlers_, services_);
     add_domain_vcpu_handlers(handlers_, services_);
-    add_domain_stats_handlers(handlers_, services_);
+    add_domain_stats_handlers(handlers_, services_, storage_);
+    add_domain_block_handlers(handlers_, services_, storage_);
     add_domain_tuning_handlers(handlers_, services_);
     add_domain_control_handlers(handlers_, services_);
     add_refusals(handlers_, services_);

@@ -30,6 +30,8 @@
 
 namespace bascule::daemon {
 
+class Storage;
+
 struct Services {
     Host& host;
     Networks& networks;
@@ -58,8 +60,9 @@ void add_domain_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_device_handlers(rpc::Handlers& handlers, Services& services);  // addresses, counters, console
 void add_domain_change_handlers(rpc::Handlers& handlers, Services& services);  // memory, processors, notes, name
 void add_domain_vcpu_handlers(rpc::Handlers& handlers, Services& services);
-void add_domain_stats_handlers(rpc::Handlers& handlers, Services& services);
+void add_domain_stats_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);
 void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services);
+void add_domain_block_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);  // disks
 void add_domain_control_handlers(rpc::Handlers& handlers, Services& services);  // of a running one: keys, reboot …
 void add_refusals(rpc::Handlers& handlers, Services& services);  // what belongs to engines that are not there
 
@@ -111,6 +114,11 @@ inline Guests::Impact impact_of(std::uint32_t flags) {
         default: return Guests::Impact::both;
     }
 }
+
+// For questions about a guest's settings: it is there, it runs where its running self is meant, and it has a definition
+// where that is. `flags` may also say that text parameters are understood.
+Result<void> check_target(const Services& s, const rpc::proto::Domain& dom, std::uint32_t flags,
+                          std::string_view function);
 
 // One group of a "list all" call's flags: none or all of them set is no filter at all.
 inline bool passes(std::uint32_t flags, std::uint32_t yes, std::uint32_t no, bool value) {

@@ -86,23 +86,53 @@ Result<std::string> leased_name(const Services& s, const Domain& domain) {
     return fail(Code::unsupported, fmt::format("no hostname found for domain {}: no lease of it has one", domain.name));
 }
 
+// Hands a device of a guest to a client's stream.
+template <class P>
+void connect_stream(Services& s, Result<Consoles::Device> device, Consoles::Kind kind, bool force,
+                    Responder<P> responder) {
+    auto opened = device ? s.consoles.open(*device, kind, force) : std::unexpected(device.error());
+    if (!opened) {
+        return responder.fail(opened.error());
+    }
+    s.consoles.attach(*device, responder.open({}, std::move(*opened)));
+}
+
 void open_console(Services& s, const proto::domain_open_console_args& args,
                   Responder<proto::domain_open_console> responder) {
     constexpr std::uint32_t kForce = 1, kSafe = 2;
-    const auto opened = [&]() -> Result<std::unique_ptr<rpc::StreamHandler>> {
+    const auto device = [&]() -> Result<Consoles::Device> {
         TRY_OK(check_flags(args.flags, kForce | kSafe, "qemuDomainOpenConsole"));
         TRY(const Domain* const domain, running(s, args.dom));
         if (args.dev_name && *args.dev_name != vmm::serial_alias(domain->guest->spec(), 0)) {
             return fail(Code::invalid_argument, fmt::format("cannot find console device '{}'", *args.dev_name));
         }
-        TRY(const std::string terminal, domain->guest->console_path());
-        return s.consoles.open(args.dom.uuid, terminal, (args.flags & kForce) != 0);
+        TRY(std::string terminal, domain->guest->console_path());
+        return Consoles::Device{args.dom.uuid, std::move(terminal)};
     };
-    auto console = opened();
-    if (!console) {
-        return responder.fail(console.error());
-    }
-    s.consoles.attach(args.dom.uuid, responder.open({}, std::move(*console)));
+    connect_stream(s, device(), Consoles::Kind::terminal, (args.flags & kForce) != 0, std::move(responder));
+}
+
+// By the name that the guest finds it by, or by its alias; without either the first one.
+void open_channel(Services& s, const proto::domain_open_channel_args& args,
+                  Responder<proto::domain_open_channel> responder) {
+    constexpr std::uint32_t kForce = 1;
+    const auto device = [&]() -> Result<Consoles::Device> {
+        TRY_OK(check_flags(args.flags, kForce, "qemuDomainOpenChannel"));
+        TRY(const Domain* const domain, running(s, args.dom));
+        const vmm::Spec& spec = domain->guest->spec();
+        for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+            const vmm::Channel& channel = spec.channels[i];
+            if (args.name && *args.name != channel.name && *args.name != vmm::channel_alias(spec, i)) {
+                continue;
+            }
+            if (channel.backend != vmm::Channel::Backend::socket || !channel.live) {
+                return fail(Code::internal, fmt::format("channel {} is not using a UNIX socket", channel.name));
+            }
+            return Consoles::Device{args.dom.uuid, channel.live->path};
+        }
+        return fail(Code::internal, fmt::format("cannot find channel {}", args.name.value_or("of any name")));
+    };
+    connect_stream(s, device(), Consoles::Kind::socket, (args.flags & kForce) != 0, std::move(responder));
 }
 
 }  // namespace
@@ -138,6 +168,10 @@ void add_domain_device_handlers(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_open_console>(
         [&s](Call&, const proto::domain_open_console_args& args, Responder<proto::domain_open_console> responder) {
             open_console(s, args, std::move(responder));
+        });
+    h.add<proto::domain_open_channel>(
+        [&s](Call&, const proto::domain_open_channel_args& args, Responder<proto::domain_open_channel> responder) {
+            open_channel(s, args, std::move(responder));
         });
 }
 

@@ -2,7 +2,9 @@
 // Counters of guests: memory, and everything at once for whoever watches many.
 #include <algorithm>
 
+#include "daemon/guest_disks.h"
 #include "daemon/handlers.h"
+#include "daemon/storage.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/host.h"
 #include "rpc/constants.h"
@@ -135,11 +137,39 @@ public:
             numbered("net", i, "tx.drop", host->rx_dropped);
         }
     }
-    void disks() { add("block.count", std::uint32_t{0}); }
+    void disks(const std::vector<DiskReport>& disks) {
+        add("block.count", static_cast<std::uint32_t>(disks.size()));
+        for (std::size_t i = 0; i < disks.size(); ++i) {
+            disk(i, disks[i]);
+        }
+    }
 
     std::vector<TypedParam> take() { return std::move(params_); }
 
 private:
+    void disk(std::size_t i, const DiskReport& report) {
+        numbered("block", i, "name", report.target);
+        if (!report.source.empty()) {
+            numbered("block", i, "path", report.source);
+        }
+        if (const auto& counted = report.counters) {
+            const auto way = [&](std::string_view name, const vmm::DiskCounters::Way& w, bool bytes) {
+                numbered("block", i, fmt::format("{}.reqs", name), w.requests);
+                if (bytes) {
+                    numbered("block", i, fmt::format("{}.bytes", name), w.bytes);
+                }
+                numbered("block", i, fmt::format("{}.times", name), w.time);
+            };
+            way("rd", counted->read, true);
+            way("wr", counted->written, true);
+            way("fl", counted->flushed, false);
+        }
+        if (report.size) {
+            numbered("block", i, "allocation", report.size->allocation);
+            numbered("block", i, "capacity", report.size->capacity);
+            numbered("block", i, "physical", report.size->physical);
+        }
+    }
     void add(std::string_view name, TypedParam::Value value) {
         params_.push_back({.field = std::string(name), .value = std::move(value)});
     }
@@ -153,7 +183,7 @@ private:
 
 constexpr std::uint32_t bits(std::int32_t type) { return static_cast<std::uint32_t>(type); }
 
-proto::DomainStatsRecord record_of(const Domain& domain, std::uint32_t stats) {
+proto::DomainStatsRecord record_of(const Domain& domain, std::uint32_t stats, const DiskReports& disks) {
     Record record(domain);
     const auto wants = [stats](std::int32_t type) { return stats == 0 || (stats & bits(type)) != 0; };
     if (wants(types::state)) {
@@ -172,7 +202,8 @@ proto::DomainStatsRecord record_of(const Domain& domain, std::uint32_t stats) {
         record.interfaces();
     }
     if (wants(types::block)) {
-        record.disks();
+        const auto mine = disks.find(domain.shown().uuid);
+        record.disks(mine == disks.end() ? std::vector<DiskReport>() : mine->second);
     }
     return {.dom = to_wire(domain), .params = record.take()};
 }
@@ -190,8 +221,8 @@ bool chosen(const Domain& domain, std::uint32_t flags) {
            (states == 0 || (states & mine) != 0);
 }
 
-Result<proto::connect_get_all_domain_stats_ret> all_stats(const Services& s,
-                                                          const proto::connect_get_all_domain_stats_args& args) {
+// Whose statistics are asked for; guests that are gone by now are left out.
+Result<std::vector<Uuid>> asked_about(const Services& s, const proto::connect_get_all_domain_stats_args& args) {
     constexpr std::uint32_t kLists = flag::active | flag::inactive | flag::persistent | flag::transient |
                                      flag::running | flag::paused | flag::shutoff | flag::other;
     constexpr std::uint32_t kHave = bits(types::state) | bits(types::cpu_total) | bits(types::balloon) |
@@ -202,29 +233,49 @@ Result<proto::connect_get_all_domain_stats_ret> all_stats(const Services& s,
         return fail(Code::unsupported,
                     fmt::format("Stats types bits 0x{:x} are not supported by this daemon", args.stats & ~kHave));
     }
-    if (args.stats != 0 && (args.stats & kHave) == 0 && (args.flags & flag::enforce_stats) != 0) {
-        return fail(Code::unsupported, "none of these statistics is there");
-    }
-    proto::connect_get_all_domain_stats_ret ret;
-    if (!args.doms.empty()) {
-        for (const proto::Domain& dom : args.doms) {
-            if (const auto domain = s.guests.by_uuid(dom.uuid)) {  // one that is gone by now is left out
-                ret.ret_stats.push_back(record_of(**domain, args.stats));
-            }
+    std::vector<Uuid> out;
+    for (const proto::Domain& dom : args.doms) {
+        if (s.guests.by_uuid(dom.uuid)) {
+            out.push_back(dom.uuid);
         }
-        return ret;
     }
-    for (const Domain* const domain : s.guests.all()) {
+    for (const Domain* const domain : args.doms.empty() ? s.guests.all() : std::vector<const Domain*>()) {
         if (chosen(*domain, args.flags)) {
-            ret.ret_stats.push_back(record_of(*domain, args.stats));
+            out.push_back(domain->shown().uuid);
+        }
+    }
+    return out;
+}
+
+proto::connect_get_all_domain_stats_ret stats_of(const Services& s, const std::vector<Uuid>& which, std::uint32_t stats,
+                                                 const DiskReports& disks) {
+    proto::connect_get_all_domain_stats_ret ret;
+    for (const Uuid& uuid : which) {
+        if (const auto domain = s.guests.by_uuid(uuid)) {
+            ret.ret_stats.push_back(record_of(**domain, stats, disks));
         }
     }
     return ret;
 }
 
+void all_stats(const Services& s, Storage& storage, const proto::connect_get_all_domain_stats_args& args,
+               Responder<proto::connect_get_all_domain_stats> responder) {
+    auto which = asked_about(s, args);
+    if (!which) {
+        return responder.fail(which.error());
+    }
+    if (args.stats != 0 && (args.stats & bits(types::block)) == 0) {
+        return responder.ok(stats_of(s, *which, args.stats, {}));
+    }
+    report_disks(s.guests, storage.files(), *which,
+                 [&s, which = *which, stats = args.stats, r = std::move(responder)](const DiskReports& disks) mutable {
+                     r.ok(stats_of(s, which, stats, disks));
+                 });
+}
+
 }  // namespace
 
-void add_domain_stats_handlers(rpc::Handlers& h, Services& s) {
+void add_domain_stats_handlers(rpc::Handlers& h, Services& s, Storage& storage) {
     h.add<proto::domain_memory_stats>(
         [&s](Call&, const proto::domain_memory_stats_args& args, Responder<proto::domain_memory_stats> responder) {
             memory_stats(s, args, std::move(responder));
@@ -245,7 +296,10 @@ void add_domain_stats_handlers(rpc::Handlers& h, Services& s) {
             answering(std::move(responder)));
     });
     h.add<proto::connect_get_all_domain_stats>(
-        [&s](Call&, const proto::connect_get_all_domain_stats_args& args) { return all_stats(s, args); });
+        [&s, &storage](Call&, const proto::connect_get_all_domain_stats_args& args,
+                       Responder<proto::connect_get_all_domain_stats> responder) {
+            all_stats(s, storage, args, std::move(responder));
+        });
 }
 
 }  // namespace bascule::daemon

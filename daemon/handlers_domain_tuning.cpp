@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Limits and shares of guests. None is realised yet: guests run without any, and that is what questions are answered
-// with; setting one is refused by name. And questions about disks, of which guests have none.
+// with; setting one is refused by name.
 #include "daemon/handlers.h"
 #include "rpc/constants.h"
 #include "rpc/proto_domain.h"
@@ -15,25 +15,9 @@ using rpc::TypedParam;
 
 namespace {
 
-constexpr std::uint32_t kQuestion = kAffectLive | kAffectConfig | kStringOkay;
-
 template <class T>
 TypedParam param(std::string_view name, T value) {
     return {.field = std::string(name), .value = std::move(value)};
-}
-
-// The guest is there, and where its running self is asked about, it runs.
-Result<void> check_guest(const Services& s, const proto::Domain& dom, std::uint32_t flags, std::string_view function,
-                         std::uint32_t known = kQuestion) {
-    TRY_OK(check_flags(flags, known, function));
-    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
-    if ((flags & kAffectLive) != 0) {
-        TRY_OK(s.guests.running(dom.uuid));
-    }
-    if ((flags & kAffectConfig) != 0 && !domain->persistent()) {
-        return fail(Code::invalid_state, "transient domains do not have any persistent config");
-    }
-    return {};
 }
 
 // ---- time of processors
@@ -75,7 +59,7 @@ void add_scheduler(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_get_scheduler_parameters_flags>(
         [&s](Call&, const proto::domain_get_scheduler_parameters_flags_args& args)
             -> Result<proto::domain_get_scheduler_parameters_flags_ret> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetSchedulerParametersFlags"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainGetSchedulerParametersFlags"));
             return first<proto::domain_get_scheduler_parameters_flags_ret>(scheduler(), args.nparams);
         });
     h.add<proto::domain_set_scheduler_parameters>(
@@ -85,7 +69,7 @@ void add_scheduler(rpc::Handlers& h, Services& s) {
         });
     h.add<proto::domain_set_scheduler_parameters_flags>(
         [&s](Call&, const proto::domain_set_scheduler_parameters_flags_args& args) -> Result<void> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetSchedulerParametersFlags"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainSetSchedulerParametersFlags"));
             return no_limits("the processor time");
         });
 }
@@ -126,34 +110,34 @@ void add_resources(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_get_memory_parameters>(
         [&s](Call&,
              const proto::domain_get_memory_parameters_args& args) -> Result<proto::domain_get_memory_parameters_ret> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetMemoryParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainGetMemoryParameters"));
             return sized<proto::domain_get_memory_parameters_ret>(memory_limits(), args.nparams);
         });
     h.add<proto::domain_get_numa_parameters>(
         [&s](Call&,
              const proto::domain_get_numa_parameters_args& args) -> Result<proto::domain_get_numa_parameters_ret> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetNumaParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainGetNumaParameters"));
             return sized<proto::domain_get_numa_parameters_ret>(understood(numa(), args.flags), args.nparams);
         });
     h.add<proto::domain_get_blkio_parameters>(
         [&s](Call&,
              const proto::domain_get_blkio_parameters_args& args) -> Result<proto::domain_get_blkio_parameters_ret> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetBlkioParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainGetBlkioParameters"));
             return sized<proto::domain_get_blkio_parameters_ret>(understood(disk_shares(), args.flags), args.nparams);
         });
     h.add<proto::domain_set_memory_parameters>(
         [&s](Call&, const proto::domain_set_memory_parameters_args& args) -> Result<void> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetMemoryParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainSetMemoryParameters"));
             return no_limits("the memory");
         });
     h.add<proto::domain_set_numa_parameters>(
         [&s](Call&, const proto::domain_set_numa_parameters_args& args) -> Result<void> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetNumaParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainSetNumaParameters"));
             return no_limits("the memory's place");
         });
     h.add<proto::domain_set_blkio_parameters>(
         [&s](Call&, const proto::domain_set_blkio_parameters_args& args) -> Result<void> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetBlkioParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainSetBlkioParameters"));
             return no_limits("the disk time");
         });
 }
@@ -175,7 +159,7 @@ Result<void> check_nic(const Services& s, const proto::Domain& dom, const std::s
 void add_bandwidth(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_get_interface_parameters>([&s](Call&, const proto::domain_get_interface_parameters_args& args)
                                                       -> Result<proto::domain_get_interface_parameters_ret> {
-        TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetInterfaceParameters"));
+        TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainGetInterfaceParameters"));
         TRY_OK(check_nic(s, args.dom, args.device, args.flags));
         std::vector<TypedParam> params;
         for (const auto name :
@@ -188,7 +172,7 @@ void add_bandwidth(rpc::Handlers& h, Services& s) {
     });
     h.add<proto::domain_set_interface_parameters>(
         [&s](Call&, const proto::domain_set_interface_parameters_args& args) -> Result<void> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetInterfaceParameters"));
+            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainSetInterfaceParameters"));
             TRY_OK(check_nic(s, args.dom, args.device, args.flags));
             const bool none = std::ranges::all_of(args.params, [](const TypedParam& p) {
                 const auto* const value = std::get_if<std::uint32_t>(&p.value);
@@ -198,61 +182,24 @@ void add_bandwidth(rpc::Handlers& h, Services& s) {
         });
 }
 
-// ---- disks
-
-Result<void> no_disk(const Services& s, const proto::Domain& dom, const std::string& path) {
-    TRY_OK(s.guests.by_uuid(dom.uuid));
-    return fail(Code::invalid_argument, fmt::format("invalid path {} not assigned to domain", path));
-}
-
-void add_disks(rpc::Handlers& h, Services& s) {
-    h.add<proto::domain_block_stats>(
-        [&s](Call&, const proto::domain_block_stats_args& args) -> Result<proto::domain_block_stats_ret> {
-            TRY_OK(s.guests.running(args.dom.uuid));
-            TRY_OK(no_disk(s, args.dom, args.path));
-            return proto::domain_block_stats_ret{};
-        });
-    h.add<proto::domain_block_stats_flags>(
-        [&s](Call&, const proto::domain_block_stats_flags_args& args) -> Result<proto::domain_block_stats_flags_ret> {
-            TRY_OK(check_flags(args.flags, kStringOkay, "qemuDomainBlockStatsFlags"));
-            TRY_OK(s.guests.running(args.dom.uuid));
-            TRY_OK(no_disk(s, args.dom, args.path));
-            return proto::domain_block_stats_flags_ret{};
-        });
-    h.add<proto::domain_get_block_info>(
-        [&s](Call&, const proto::domain_get_block_info_args& args) -> Result<proto::domain_get_block_info_ret> {
-            TRY_OK(check_flags(args.flags, 0, "qemuDomainGetBlockInfo"));
-            TRY_OK(no_disk(s, args.dom, args.path));
-            return proto::domain_get_block_info_ret{};
-        });
-    h.add<proto::domain_get_block_io_tune>(
-        [&s](Call&, const proto::domain_get_block_io_tune_args& args) -> Result<proto::domain_get_block_io_tune_ret> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainGetBlockIoTune"));
-            TRY_OK(no_disk(s, args.dom, args.disk.value_or("")));
-            return proto::domain_get_block_io_tune_ret{};
-        });
-    h.add<proto::domain_set_block_io_tune>(
-        [&s](Call&, const proto::domain_set_block_io_tune_args& args) -> Result<void> {
-            TRY_OK(check_guest(s, args.dom, args.flags, "qemuDomainSetBlockIoTune"));
-            return no_disk(s, args.dom, args.disk);
-        });
-    h.add<proto::domain_block_resize>([&s](Call&, const proto::domain_block_resize_args& args) -> Result<void> {
-        TRY_OK(s.guests.running(args.dom.uuid));
-        return no_disk(s, args.dom, args.disk);
-    });
-    h.add<proto::domain_block_pull>(
-        [&s](Call&, const proto::domain_block_pull_args& args) { return no_disk(s, args.dom, args.path); });
-    h.add<proto::domain_block_commit>(
-        [&s](Call&, const proto::domain_block_commit_args& args) { return no_disk(s, args.dom, args.disk); });
-}
-
 }  // namespace
+
+Result<void> check_target(const Services& s, const proto::Domain& dom, std::uint32_t flags, std::string_view function) {
+    TRY_OK(check_flags(flags, kAffectLive | kAffectConfig | kStringOkay, function));
+    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
+    if ((flags & kAffectLive) != 0) {
+        TRY_OK(s.guests.running(dom.uuid));
+    }
+    if ((flags & kAffectConfig) != 0 && !domain->persistent()) {
+        return fail(Code::invalid_state, "transient domains do not have any persistent config");
+    }
+    return {};
+}
 
 void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services) {
     add_scheduler(handlers, services);
     add_resources(handlers, services);
     add_bandwidth(handlers, services);
-    add_disks(handlers, services);
 }
 
 }  // namespace bascule::daemon

@@ -32,7 +32,7 @@ std::string Builder::disk_nodes(std::size_t index) {
     }
     std::string beneath;
     for (std::size_t layer = layers.size(); layer-- > 0;) {
-        const std::string node = fmt::format("drive{}-{}", index, layer);
+        const std::string node = disk_node(index, layer);
         const std::string_view mode = disk.readonly || layer > 0 ? "on" : "off";
         const unsigned set = ++fd_sets_;
         option("-add-fd", fmt::format("set={},fd={}", set, slot(Slot::Kind::disk, index, layer)));

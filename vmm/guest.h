@@ -86,6 +86,16 @@ struct MemoryReport {
     std::uint64_t last_update = 0;                           // seconds since 1970; 0: never
 };
 
+// What a disk did since its QEMU started: requests, bytes and the time they took together, in ns.
+struct DiskCounters {
+    struct Way {
+        std::uint64_t requests = 0, bytes = 0, time = 0;
+        bool operator==(const Way&) const = default;
+    };
+    Way read{}, written{}, flushed{};  // flushes have no bytes
+    bool operator==(const DiskCounters&) const = default;
+};
+
 // The number that QEMU gives to a key of libvirt's code set (0 linux, 1 xt, 2 atset1, 9 qnum); none: no such key.
 std::optional<std::uint32_t> key_number(std::uint32_t codeset, std::uint32_t key);
 
@@ -147,6 +157,10 @@ public:
     void memory(std::move_only_function<void(Result<MemoryReport>)> done);
     // How often the guest's balloon driver reports; 0: never.
     void set_memory_period(std::chrono::seconds period, Done done);
+    // One a disk of spec(); none for a drive without a medium.
+    void disk_counters(std::move_only_function<void(Result<std::vector<std::optional<DiskCounters>>>)> done);
+    // What the guest sees of disk `index` has that many bytes from now on; its image grows with it.
+    void resize_disk(std::size_t index, std::uint64_t bytes, Done done);
     // Whatever QEMU understands: a QMP object, or a line of its human monitor. The answer as QEMU gave it. For
     // finding faults: we do not know what it did.
     void monitor_command(std::string_view command, bool human, std::move_only_function<void(Result<std::string>)> done);

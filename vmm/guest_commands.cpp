@@ -50,6 +50,13 @@ void read_statistics(const Json& answer, MemoryReport& report) {
     report.hugetlb_pgfail = reported(stats, "stat-htlb-pgfail", kOne);
 }
 
+DiskCounters counters_of(const Json& stats) {
+    const auto number = [&](std::string_view member) { return unsigned_of(stats, member).value_or(0); };
+    return {.read = {number("rd_operations"), number("rd_bytes"), number("rd_total_time_ns")},
+            .written = {number("wr_operations"), number("wr_bytes"), number("wr_total_time_ns")},
+            .flushed = {number("flush_operations"), 0, number("flush_total_time_ns")}};
+}
+
 Error no_balloon() {
     return {Code::invalid_state, "the guest has no memory balloon: its definition says <memballoon model='none'/>", 0};
 }
@@ -115,6 +122,30 @@ void Guest::memory(std::move_only_function<void(Result<MemoryReport>)> done) {
                          done(report);
                      });
     });
+}
+
+void Guest::disk_counters(std::move_only_function<void(Result<std::vector<std::optional<DiskCounters>>>)> done) {
+    const std::size_t disks = spec().disks.size();
+    machine_->ask("query-blockstats", nullptr, [disks, done = std::move(done)](Result<Json> answer) mutable {
+        if (!answer || !answer->is_array()) {
+            done(answer ? fail(Code::internal, "QEMU's account of its disks is no list")
+                        : std::unexpected(std::move(answer).error()));
+            return;
+        }
+        std::vector<std::optional<DiskCounters>> out(disks);
+        for (std::size_t i = 0; i < disks; ++i) {
+            const auto mine = std::ranges::find_if(
+                *answer, [&](const Json& entry) { return qmp::text_of(entry, "node-name") == disk_node(i); });
+            if (mine != answer->end() && mine->contains("stats")) {
+                out[i] = counters_of((*mine)["stats"]);
+            }
+        }
+        done(std::move(out));
+    });
+}
+
+void Guest::resize_disk(std::size_t index, std::uint64_t bytes, Done done) {
+    machine_->command("block_resize", {{"node-name", disk_node(index)}, {"size", bytes}}, std::move(done));
 }
 
 void Guest::monitor_command(std::string_view command, bool human,

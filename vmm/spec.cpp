@@ -81,6 +81,8 @@ std::optional<unsigned> target_index(std::string_view target) {
     return std::nullopt;
 }
 
+std::string disk_node(std::size_t index, std::size_t layer) { return fmt::format("drive{}-{}", index, layer); }
+
 std::string disk_alias(const Disk& disk) {
     if (!disk.alias.empty()) {
         return disk.alias;

@@ -174,6 +174,8 @@ std::string video_alias(const Spec& spec, std::size_t index);
 std::string sound_alias(const Spec& spec, std::size_t index);
 std::string watchdog_alias(const Spec& spec, std::size_t index);
 std::string disk_alias(const Disk& disk);
+// QEMU's name for the outermost image of a disk (layer 0) or one that it builds on.
+std::string disk_node(std::size_t index, std::size_t layer = 0);
 
 // Seconds since 1970 of "2026-12-31T23:59:59"; none for what is no such time.
 std::optional<std::int64_t> parse_utc(std::string_view text);

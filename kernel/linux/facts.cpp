@@ -393,7 +393,11 @@ Result<Bytes> read_some(const UniqueFd& fd, std::size_t limit) {
 }
 
 Result<std::size_t> write_some(const UniqueFd& fd, ByteView bytes) {
-    const ssize_t put = bytes.empty() ? 0 : ::write(fd.get(), bytes.data(), bytes.size());
+    // A socket whose other end is gone is an error and no signal, which would end the daemon.
+    ssize_t put = bytes.empty() ? 0 : ::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (put < 0 && errno == ENOTSOCK) {
+        put = ::write(fd.get(), bytes.data(), bytes.size());
+    }
     if (put < 0) {
         return fail_errno("write");
     }

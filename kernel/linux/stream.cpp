@@ -85,7 +85,7 @@ Result<UniqueFd> unix_socket() {
 
 std::unique_ptr<Stream> stream_over(UniqueFd socket) { return std::make_unique<SocketStream>(std::move(socket)); }
 
-Result<std::unique_ptr<Stream>> connect_unix(const std::string& path) {
+Result<UniqueFd> connect_socket(const std::string& path) {
     TRY(const sockaddr_un address, unix_address(path));
     TRY(UniqueFd fd, unix_socket());
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
@@ -94,6 +94,11 @@ Result<std::unique_ptr<Stream>> connect_unix(const std::string& path) {
         }
         return fail_errno(fmt::format("connecting to {}", path));
     }
+    return fd;
+}
+
+Result<std::unique_ptr<Stream>> connect_unix(const std::string& path) {
+    TRY(UniqueFd fd, connect_socket(path));
     return stream_over(std::move(fd));
 }
 

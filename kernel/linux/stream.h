@@ -15,6 +15,7 @@ std::unique_ptr<Stream> stream_over(UniqueFd socket);
 
 // Code::unreachable when nobody listens there.
 Result<std::unique_ptr<Stream>> connect_unix(const std::string& path);
+Result<UniqueFd> connect_socket(const std::string& path);  // the same, bare
 
 // A listening stream socket; replaces a socket that a dead process left at `path`, but nothing else.
 // Close-on-exec: a child gets it by Command::fds.

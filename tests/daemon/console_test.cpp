@@ -33,12 +33,12 @@ protected:
         terminal_ = name.data();
         rig_.handlers.add<proto::domain_open_console>(
             [this](Call&, const proto::domain_open_console_args& args, rpc::Responder<proto::domain_open_console> r) {
-                auto console = consoles_.open(uuid_, terminal_, (args.flags & 1) != 0);
+                auto console = consoles_.open({uuid_, terminal_}, Consoles::Kind::terminal, (args.flags & 1) != 0);
                 if (!console) {
                     r.fail(console.error());
                     return;
                 }
-                consoles_.attach(uuid_, r.open({}, *std::move(console)));
+                consoles_.attach({uuid_, terminal_}, r.open({}, *std::move(console)));
             });
         rig_.handlers.add<proto::connect_get_hostname>(
             [](Call&, const rpc::Nothing&) -> Result<proto::connect_get_hostname_ret> {

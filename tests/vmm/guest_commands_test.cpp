@@ -155,6 +155,32 @@ TEST_F(GuestCommands, WithoutABalloonThereIsNothingToResize) {
     EXPECT_TRUE(peer.commands.empty());
 }
 
+TEST_F(GuestCommands, DisksAreCountedByTheirOutermostImage) {
+    start(
+        "<memballoon model='none'/><disk type='file' device='cdrom'><target dev='sda' bus='scsi'/></disk>"
+        "<disk type='file'><driver name='qemu' type='raw'/><source file='/x/a'/><target dev='vda'/></disk>");
+    answers("query-blockstats", R"([{"device": "", "qdev": "x"}, {"device": "", "node-name": "drive1-0", "stats":
+        {"rd_bytes": 512, "rd_operations": 1, "rd_total_time_ns": 77, "wr_bytes": 18446744073709551615,
+         "wr_operations": -1, "flush_operations": "many"}}])");
+    std::vector<std::optional<DiskCounters>> disks;
+    guest->disk_counters([&](Result<std::vector<std::optional<DiskCounters>>> r) { disks = r.value_or(disks); });
+    settle();
+    ASSERT_EQ(disks.size(), 2U);
+    EXPECT_FALSE(disks[0]) << "no medium, nothing to count";
+    ASSERT_TRUE(disks[1]);
+    EXPECT_EQ(disks[1]->read, (DiskCounters::Way{1, 512, 77}));
+    EXPECT_EQ(disks[1]->written, (DiskCounters::Way{0, ~std::uint64_t{0}, 0}));
+    EXPECT_EQ(disks[1]->flushed, DiskCounters::Way{});
+    answers("query-blockstats", R"({"node-name": "drive1-0"})");
+    std::string refusal;
+    guest->disk_counters(
+        [&](Result<std::vector<std::optional<DiskCounters>>> r) { refusal = r ? "" : r.error().message; });
+    guest->resize_disk(1, 4096, note("resize"));
+    settle();
+    EXPECT_NE(refusal.find("no list"), std::string::npos);
+    EXPECT_EQ(peer.commands.back(), R"(block_resize {"node-name":"drive1-0","size":4096})");
+}
+
 TEST_F(GuestCommands, MonitorCommandsGoThroughAsTheyAreAndNonsenseDoesNot) {
     start();
     answers("query-kvm", R"({"enabled": false})");
