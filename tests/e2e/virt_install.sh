@@ -70,10 +70,41 @@ cat >"$BASCULE_TEST_DIR/disks.xml" <<XML
       <target dev='vda' bus='virtio'/>
     </disk>
     <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
   </devices>
 </domain>
 XML
 v create "$BASCULE_TEST_DIR/disks.xml" >/dev/null
+# What the disks did and how large they are; the firmware has read the first sector by itself.
+wait_until 20 "the disk to be read" eval 'v domblkstat disked vda | grep -q "rd_bytes [1-9]"'
+has "has no medium" "$(v domblkstat disked sda 2>&1 || true)"
+has "invalid path vdb" "$(v domblkinfo disked vdb 2>&1 || true)"
+v blockresize disked vda 16M >/dev/null
+has "16777216" "$(v domblkinfo disked vda)"
+stats=$(v domstats --block disked)
+for line in "block.count=2" "block.0.name=vda" "block.0.path=$images/top.qcow2" "block.0.capacity=16777216" "block.1.name=sda"; do
+    has "$line" "$stats"
+done
+# Its channel: one client at a time.
+timeout 20 /usr/bin/python3 - "$(libvirt_uri)" <<'PYTHON'
+import sys
+import libvirt
+
+libvirt.registerErrorHandler(lambda *_: None, None)
+guest = libvirt.open(sys.argv[1]).lookupByName("disked")
+first = guest.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+guest.openChannel("org.qemu.guest_agent.0", first)
+assert first.send(b"nobody is there\n") == 16
+for name, flags, words in ((None, 0, "Active channel"), ("nothing", 0, "cannot find channel")):
+    try:
+        guest.openChannel(name, guest.connect().newStream(), flags)
+        sys.exit(f"opened {name}")
+    except libvirt.libvirtError as error:
+        assert words in str(error), error
+second = guest.connect().newStream()
+guest.openChannel("channel0", second, libvirt.VIR_DOMAIN_CHANNEL_FORCE)
+second.abort()
+PYTHON
 qemu-img create -q -f qcow2 -b base.img -F raw "$images/vague.qcow2"
 qemu-img rebase -u -f qcow2 -F qcow2 -b base.img "$images/vague.qcow2"
 sed "s/top.qcow2/vague.qcow2/; s/disked/vague/" "$BASCULE_TEST_DIR/disks.xml" >"$BASCULE_TEST_DIR/vague.xml"
