@@ -24,7 +24,7 @@ constexpr std::string_view kLeaseFolder = "/var/lib/bascule/leases";
 constexpr std::size_t kResolverSockets = 64;
 // A service that dies more often than this is not restarted at once, so that it cannot eat a processor.
 constexpr std::size_t kManyDeaths = 5;
-constexpr std::chrono::seconds kDeathWindow{10}, kRest{1};
+constexpr std::chrono::seconds kDeathWindow{10}, kRest{1}, kPatience{2};
 
 }  // namespace
 
@@ -132,14 +132,37 @@ std::vector<dhcp::Lease> Netsvc::leases(const Uuid& network) const {
     std::vector<dhcp::Lease> out;
     const auto now = host_.loop.clock().wall();
     if (const auto it = leases_.find(network); it != leases_.end()) {
-        for (const auto& [mac, known] : it->second) {
+        for (const auto& [address, known] : it->second) {
             if (known.lease.expires == dhcp::kNever || known.lease.expires > now) {
                 out.push_back(known.lease);
             }
         }
     }
-    std::ranges::sort(out, {}, &dhcp::Lease::address);
     return out;
+}
+
+void Netsvc::when_known(std::move_only_function<void()> then) {
+    if (knows_all()) {
+        return then();
+    }
+    waiting_.push_back({std::move(then), host_.loop.clock().now() + kPatience});
+    if (waiting_.size() == 1) {
+        patience_ = host_.loop.at(waiting_.front().until, [this] { stop_waiting(); });
+    }
+}
+
+// Answers who has waited long enough, or everybody when all is known.
+void Netsvc::stop_waiting() {
+    const kernel::Time now = host_.loop.clock().now();
+    while (!waiting_.empty() && (knows_all() || waiting_.front().until <= now)) {
+        auto then = std::move(waiting_.front().then);
+        waiting_.pop_front();
+        then();
+    }
+    patience_.reset();
+    if (!waiting_.empty()) {
+        patience_ = host_.loop.at(waiting_.front().until, [this] { stop_waiting(); });
+    }
 }
 
 // Everything, whole: begin, each network, the resolvers, commit.
@@ -351,12 +374,15 @@ void Netsvc::handle_synced(const wire::Synced& synced) {
                    trouble.what);
     }
     if (phase_ == Phase::ready) {
-        if (synced.generation == generation_) {
+        heard_ = synced.generation;
+        if (heard_ == generation_) {
             forget_older_leases();
+            stop_waiting();
         }
         return;
     }
     phase_ = Phase::ready;
+    heard_ = synced.generation;
     if (!std::exchange(was_ready_, true)) {
         callbacks_.ready();
     } else {
@@ -385,9 +411,9 @@ void Netsvc::handle_leases(const wire::Leases& leases) {
     for (const wire::LeaseEvent& event : leases.events) {
         const dhcp::Lease& lease = event.lease;
         if (event.kind == dhcp::LeaseEventKind::released || event.kind == dhcp::LeaseEventKind::expired) {
-            leases_[lease.network].erase(lease.port);
+            leases_[lease.network].erase(lease.address);
         } else {
-            leases_[lease.network].insert_or_assign(lease.port, Known{lease, epoch_});
+            leases_[lease.network].insert_or_assign(lease.address, Known{lease, epoch_});
         }
         callbacks_.lease(event);
     }

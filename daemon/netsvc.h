@@ -52,6 +52,9 @@ public:
     Result<void> check_sockets();
 
     std::vector<dhcp::Lease> leases(const Uuid& network) const;  // by address, expired ones left out
+    // Calls back when the service has told of every lease of what it serves: at once as a rule, a moment later after a
+    // start or a change. Bounded: a service that says nothing for two seconds is not waited for.
+    void when_known(std::move_only_function<void()> then);
     bool attached() const { return phase_ == Phase::ready; }
     int pid() const { return process_ ? process_->pid() : 0; }
 
@@ -76,6 +79,8 @@ private:
     void handle_synced(const dhcp::wire::Synced& synced);
     void handle_leases(const dhcp::wire::Leases& leases);
     void forget_older_leases();
+    bool knows_all() const { return phase_ == Phase::ready && heard_ == generation_; }
+    void stop_waiting();
 
     Host& host_;
     Settings settings_;
@@ -87,7 +92,7 @@ private:
         dhcp::Lease lease;
         std::uint64_t epoch = 0;
     };
-    std::map<Uuid, std::map<MacAddr, Known>> leases_;
+    std::map<Uuid, std::map<Ip, Known>> leases_;
     std::uint64_t epoch_ = 0;
     std::vector<Ip> resolvers_;
     std::vector<UniqueFd> resolver_sockets_;  // IPv4 first
@@ -105,7 +110,13 @@ private:
     };
     std::deque<Packet> outgoing_;
     std::deque<kernel::Time> deaths_;
-    std::uint64_t generation_ = 0;
+    std::uint64_t generation_ = 0, heard_ = 0;  // of the last push; of the last that the service has answered
+    struct Waiting {
+        std::move_only_function<void()> then;
+        kernel::Time until;
+    };
+    std::deque<Waiting> waiting_;
+    std::unique_ptr<kernel::Watch> patience_;
 };
 
 }  // namespace bascule::daemon
