@@ -5,8 +5,8 @@ namespace bascule::dhcp {
 
 namespace {
 
-constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
-constexpr std::uint8_t kUdp = 17;
+constexpr std::uint16_t kEtherTypeIpv4 = 0x0800, kEtherTypeArp = 0x0806, kEtherTypeIpv6 = 0x86dd;
+constexpr std::uint8_t kUdp = 17, kIcmp6 = 58;
 constexpr std::size_t kEthernetHead = 14, kIpHead = 20, kUdpHead = 8;
 
 // The ones' complement sum of RFC 1071, not yet folded; an odd last byte is the high half of a word.
@@ -55,6 +55,63 @@ Bytes udp_frame(const UdpFrame& head, ByteView payload) {
     const std::uint16_t check = folded(sum(out.view().subspan(kEthernetHead + kIpHead), pseudo));
     out.put_u16(kEthernetHead + kIpHead + 6, check == 0 ? 0xffff : check);  // 0 would mean: none
     return out.take();
+}
+
+std::optional<Frame6> parse_frame6(ByteView frame) {
+    ByteReader in(frame);
+    Frame6 out;
+    in.skip(6);
+    out.from_mac.octets = in.array<6>();
+    const std::uint16_t type = in.u16();
+    const std::uint8_t version = in.u8() >> 4U;
+    in.skip(3);
+    const std::uint16_t length = in.u16();
+    const std::uint8_t protocol = in.u8();
+    out.hop_limit = in.u8();
+    out.from = Ip::v6(in.array<16>());
+    out.to = Ip::v6(in.array<16>());
+    ByteReader body(in.take(length));
+    if (!in.ok() || type != kEtherTypeIpv6 || version != 6 || (protocol != kUdp && protocol != kIcmp6)) {
+        return std::nullopt;
+    }
+    out.udp = protocol == kUdp;
+    if (out.udp) {
+        out.from_port = body.u16();
+        out.to_port = body.u16();
+        const std::uint16_t datagram = body.u16();
+        body.skip(2);
+        out.payload = datagram < kUdpHead ? ByteView() : body.take(datagram - kUdpHead);
+    } else {
+        out.payload = body.rest();
+    }
+    return body.ok() && !out.payload.empty() ? std::optional(out) : std::nullopt;
+}
+
+Bytes arp_probe(const MacAddr& from, const Ip& address) {
+    ByteWriter out;
+    out.fill(6, 0xff);
+    out.bytes(std::as_bytes(std::span(from.octets)));
+    out.u16(kEtherTypeArp);
+    out.u16(1);
+    out.u16(kEtherTypeIpv4);
+    out.u8(6);
+    out.u8(4);
+    out.u16(1);
+    out.bytes(std::as_bytes(std::span(from.octets)));
+    out.u32(0);
+    out.fill(6);
+    out.u32(address.v4_value());
+    return out.take();
+}
+
+std::optional<ArpSpeaker> parse_arp(ByteView frame) {
+    ByteReader in(frame);
+    in.skip(12);
+    const bool ours = in.u16() == kEtherTypeArp && in.u16() == 1 && in.u16() == kEtherTypeIpv4 && in.u16() == 0x0604;
+    in.skip(2);
+    const MacAddr mac{in.array<6>()};
+    const Ip address = Ip::v4(in.u32());
+    return ours && in.ok() && !address.is_unspecified() ? std::optional(ArpSpeaker{mac, address}) : std::nullopt;
 }
 
 }  // namespace bascule::dhcp

@@ -77,13 +77,31 @@ std::optional<std::chrono::sys_seconds> parse_end(std::string_view text) {
                                           : std::nullopt;
 }
 
-std::optional<Lease> parse_lease(const Uuid& network, std::string_view line) {
+// "na" or "pd": whether it is a prefix.
+std::optional<bool> parse_kind(std::string_view text) {
+    return text == "pd" ? std::optional(true) : text == "na" ? std::optional(false) : std::nullopt;
+}
+
+std::optional<Key6> parse_key(std::string_view line) {
+    const auto port = parse_mac(word(line));
+    const auto iaid = number<std::uint32_t>(word(line));
+    const auto delegated = parse_kind(line);
+    return port && iaid && delegated ? std::optional(Key6{*port, *iaid, *delegated}) : std::nullopt;
+}
+
+// `v6`: of a "+6" line, which has two more words.
+std::optional<Lease> parse_lease(const Uuid& network, std::string_view line, bool v6) {
     const auto port = parse_mac(word(line));
     const auto address = parse_address(word(line));
     const auto expires = parse_end(word(line));
     const std::string_view name = word(line);
     const std::string_view id_text = word(line);
     const auto client_id = from_hex(id_text == "-" ? std::string_view() : id_text);
+    const auto iaid = v6 ? number<std::uint32_t>(word(line)) : std::optional<std::uint32_t>();
+    const auto delegated = v6 ? parse_kind(word(line)) : std::optional(false);
+    if (!delegated || (v6 && !iaid) || (address && address->address.is_v6() != v6)) {
+        return std::nullopt;
+    }
     if (!port || !address || !expires || !client_id || name.empty() || id_text.empty() || !line.empty() ||
         (name != "-" && !is_label(name))) {
         return std::nullopt;
@@ -94,7 +112,9 @@ std::optional<Lease> parse_lease(const Uuid& network, std::string_view line) {
                  .prefix_length = address->length,
                  .expires = *expires,
                  .hostname = std::string(name == "-" ? std::string_view() : name),
-                 .client_id = *client_id};
+                 .client_id = *client_id,
+                 .iaid = iaid,
+                 .delegated = *delegated};
 }
 
 // What the file says, line by line.
@@ -104,12 +124,19 @@ public:
 
     bool take(std::string_view body) {
         const std::string_view kind = word(body);
-        if (kind == "+") {
-            auto lease = parse_lease(network_, body);
+        if (kind == "+" || kind == "+6") {
+            auto lease = parse_lease(network_, body, kind == "+6");
             if (lease) {
                 put(*std::move(lease));
             }
             return lease.has_value();
+        }
+        if (kind == "-6") {
+            const auto key = parse_key(body);
+            if (const auto found = key ? keys_.find(*key) : keys_.end(); found != keys_.end()) {
+                records_.at(found->second).active = false;
+            }
+            return key.has_value();
         }
         const auto port = parse_mac(body);
         if (kind != "-" || !port) {
@@ -132,20 +159,30 @@ public:
 
 private:
     void put(Lease lease) {
-        if (const auto mine = ports_.find(lease.port); mine != ports_.end()) {
+        const Ip address = lease.address;
+        const Key6 key = key_of(lease);
+        const bool v6 = address.is_v6();
+        if (const auto mine = keys_.find(key); v6 && mine != keys_.end()) {
             records_.erase(mine->second);
         }
-        if (const auto other = records_.find(lease.address); other != records_.end()) {
-            ports_.erase(other->second.lease.port);
+        if (const auto mine = ports_.find(lease.port); !v6 && mine != ports_.end()) {
+            records_.erase(mine->second);
         }
-        ports_[lease.port] = lease.address;
-        const Ip address = lease.address;
+        if (const auto other = records_.find(address); other != records_.end()) {
+            if (v6) {
+                keys_.erase(key_of(other->second.lease));
+            } else {
+                ports_.erase(other->second.lease.port);
+            }
+        }
+        (v6 ? keys_[key] : ports_[lease.port]) = address;
         records_[address] = {std::move(lease), true};
     }
 
     Uuid network_;
     std::map<Ip, Record> records_;
-    std::unordered_map<MacAddr, Ip> ports_;
+    std::unordered_map<MacAddr, Ip> ports_;  // IPv4
+    std::map<Key6, Ip> keys_;                // IPv6
 };
 
 // The line without its checksum, when that is right.
@@ -184,7 +221,8 @@ std::uint32_t crc32c(std::string_view bytes) {
 std::string header(const Uuid& network) { return sealed(fmt::format("{} {} {}", kFormat, kVersion, format(network))); }
 
 std::string granted(const Lease& lease) {
-    std::string body = fmt::format("+ {} {}/{} ", format(lease.port), format(lease.address), lease.prefix_length);
+    std::string body = fmt::format("+{} {} {}/{} ", lease.address.is_v6() ? "6" : "", format(lease.port),
+                                   format(lease.address), lease.prefix_length);
     body += lease.expires == kNever ? "never" : fmt::format("{}", lease.expires.time_since_epoch().count());
     body += ' ';
     body += lease.hostname.empty() ? "-" : lease.hostname;
@@ -192,23 +230,37 @@ std::string granted(const Lease& lease) {
     for (const std::uint8_t octet : lease.client_id) {
         body += fmt::format("{:02x}", octet);
     }
+    if (lease.address.is_v6()) {
+        body += fmt::format(" {} {}", lease.iaid.value_or(0), lease.delegated ? "pd" : "na");
+    }
     return sealed(body);
 }
 
 std::string ended(const MacAddr& port) { return sealed("- " + format(port)); }
 
+std::string ended(const Key6& key) {
+    return sealed(fmt::format("-6 {} {} {}", format(key.port), key.iaid, key.delegated ? "pd" : "na"));
+}
+
 std::string line_for(const LeaseEvent& event) {
     switch (event.kind) {
         case LeaseEventKind::added:
         case LeaseEventKind::renewed: return granted(event.lease);
-        case LeaseEventKind::released: return ended(event.lease.port);
+        case LeaseEventKind::released:
+            return event.lease.address.is_v6() ? ended(key_of(event.lease)) : ended(event.lease.port);
         case LeaseEventKind::expired: break;
     }
     return {};
 }
 
-std::string snapshot(const Uuid& network, const LeaseTable& table, const Now& now) {
+std::string snapshot(const Uuid& network, const LeaseTable& table, const LeaseTable6& table6, const Now& now) {
     std::string out = header(network);
+    for (const auto& [address, binding] : table6.all()) {
+        out += granted(as_of(binding, now));
+        if (!binding.active) {
+            out += ended(key_of(binding.lease));
+        }
+    }
     for (const auto& [address, binding] : table.all()) {
         out += granted(as_of(binding, now));
         if (!binding.active) {

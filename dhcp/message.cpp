@@ -14,7 +14,6 @@ constexpr std::uint8_t kEthernet = 1;
 constexpr std::uint16_t kBroadcastFlag = 0x8000;
 constexpr std::uint32_t kCookie = 0x63825363;
 constexpr std::size_t kSmallest = 300;
-constexpr std::size_t kSname = 64, kFile = 128;
 
 Ip read_ip(ByteReader& in) { return Ip::v4(in.u32()); }
 
@@ -56,6 +55,18 @@ Result<Options> read_all_options(ByteView main, ByteView sname, ByteView file) {
     }
     TRY_OK(options.check());  // an overload option inside the other fields made 52 two bytes long
     return options;
+}
+
+// Up to the first NUL; a field that was overloaded holds no name.
+std::string field_text(ByteView field, bool overloaded) {
+    const std::string_view text = overloaded ? std::string_view() : as_text(field);
+    return std::string(text.substr(0, text.find('\0')));
+}
+
+void write_field(ByteWriter& out, std::string_view text, std::size_t size) {
+    text = text.substr(0, size - 1);
+    out.text(text);
+    out.fill(size - text.size());
 }
 
 // Long values in pieces of 255 (RFC 3396).
@@ -118,6 +129,9 @@ Result<Message> decode(ByteView datagram) {
                     type ? fmt::format("unknown message type {}", *type) : "no message type: BOOTP is not served");
     }
     m.type = static_cast<MessageType>(*type);
+    const std::uint8_t overload = options.u8(Opt::overload).value_or(0);
+    m.sname = field_text(sname, (overload & 2U) != 0);
+    m.file = field_text(file, (overload & 1U) != 0);
     for (const auto& [code, value] : options.all()) {
         if (code != Opt::message_type && code != Opt::overload) {
             m.options.put(code, value);
@@ -144,12 +158,18 @@ Bytes encode(const Message& m, std::size_t limit) {
         out.u32(ip->v4_value());
     }
     out.bytes(std::as_bytes(std::span(m.chaddr.octets)));
-    out.fill(10 + kSname + kFile);
+    out.fill(10);
+    write_field(out, m.sname, kSname);
+    write_field(out, m.file, kFile);
     out.u32(kCookie);
     const auto type = static_cast<std::byte>(m.type);
     write_option(out, Opt::message_type, ByteView(&type, 1));
+    // A relay looks for what it sent (RFC 3046 section 2.2): its room is kept; so is one byte for the end.
+    const ByteView relay = m.options.bytes(Opt::relay_info);
+    const std::size_t kept = 1 + (m.options.has(Opt::relay_info) ? encoded_size(relay) : 0);
     for (const auto& [code, value] : m.options.all()) {
-        if (out.size() + encoded_size(value) < std::max(limit, kDefaultSize)) {  // one byte stays for the end
+        const std::size_t room = code == Opt::relay_info ? 1 : kept;
+        if (out.size() + encoded_size(value) + room <= std::max(limit, kDefaultSize)) {
             write_option(out, code, value);
         }
     }

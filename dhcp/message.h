@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -34,7 +35,8 @@ struct Message {
     bool broadcast = false;  // the client cannot take unicast before it has its address
     Ip ciaddr, yiaddr, siaddr, giaddr;
     MacAddr chaddr;
-    Options options;  // without message type, overload, pad and end
+    std::string sname, file;  // without what an overload put there; at most 63 and 127 bytes are sent
+    Options options;          // without message type, overload, pad and end
     bool operator==(const Message&) const = default;
 };
 
@@ -46,6 +48,7 @@ Result<Message> decode(ByteView datagram);
 inline constexpr std::size_t kHeaders = 28;
 inline constexpr std::size_t kDefaultSize = 576 - kHeaders;
 inline constexpr std::size_t kLargestSize = 1500 - kHeaders;
+inline constexpr std::size_t kSname = 64, kFile = 128;  // with a closing NUL
 std::size_t size_limit(const Message& request);
 
 // At most `limit` (at least kDefaultSize) bytes: options that do not fit are left out, so put the important ones

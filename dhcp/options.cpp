@@ -36,6 +36,22 @@ constexpr std::array kTable{
     Info{Opt::max_size, "maximum message size", 2, 0, 1},
     Info{Opt::renewal, "renewal time", 4, 0, 1},
     Info{Opt::rebinding, "rebinding time", 4, 0, 1},
+    Info{Opt::ntp, "time servers", 0, 4, 4},
+    Info{Opt::vendor, "vendor specific", 0, 0, 1},
+    Info{Opt::vendor_class, "vendor class", 0, 0, 1},
+    Info{Opt::tftp_server, "TFTP server", 0, 0, 1},
+    Info{Opt::boot_file, "boot file", 0, 0, 1},
+    Info{Opt::user_class, "user class", 0, 0, 1},
+    // RFC 4039 has nothing in it; what a client puts there means nothing.
+    Info{Opt::rapid_commit, "rapid commit", 0, 0, 1},
+    Info{Opt::client_arch, "client architecture", 0, 2, 2},
+    Info{Opt::v6_only, "IPv6-only preferred", 0, 0, 1},
+    Info{Opt::captive_portal, "captive portal", 0, 0, 1},
+    Info{Opt::subnet_selection, "subnet selection", 4, 0, 1},
+    Info{Opt::search, "domain search", 0, 0, 1},
+    Info{Opt::routes, "classless routes", 0, 0, 1},
+    Info{Opt::ipxe, "iPXE", 0, 0, 1},
+    Info{Opt::routes_microsoft, "classless routes (Microsoft)", 0, 0, 1},
     // RFC 2132 asks for two bytes; RFC 6842 only for what was sent to come back.
     Info{Opt::client_id, "client identifier", 0, 1, 1},
     Info{Opt::fqdn, "client FQDN", 0, 3, 1},
@@ -85,6 +101,10 @@ void Options::put_u32(Opt code, std::uint32_t value) {
 void Options::put_ip(Opt code, const Ip& value) { put_u32(code, value.v4_value()); }
 
 void Options::put_text(Opt code, std::string_view value) { put(code, as_bytes(value)); }
+
+void Options::drop(Opt code) {
+    std::erase_if(options_, [&](const Option& option) { return option.code == code; });
+}
 
 std::optional<std::uint32_t> Options::number(Opt code, std::size_t width) const {
     const Option* const option = find(code);

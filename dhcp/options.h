@@ -23,6 +23,8 @@ enum class Opt : std::uint8_t {
     domain = 15,
     mtu = 26,
     broadcast = 28,
+    ntp = 42,
+    vendor = 43,
     requested_ip = 50,
     lease_time = 51,
     overload = 52,
@@ -33,9 +35,22 @@ enum class Opt : std::uint8_t {
     max_size = 57,
     renewal = 58,
     rebinding = 59,
+    vendor_class = 60,
     client_id = 61,
+    tftp_server = 66,
+    boot_file = 67,
+    user_class = 77,
+    rapid_commit = 80,
     fqdn = 81,
     relay_info = 82,
+    client_arch = 93,
+    v6_only = 108,
+    captive_portal = 114,
+    subnet_selection = 118,
+    search = 119,
+    routes = 121,
+    ipxe = 175,
+    routes_microsoft = 249,
     end = 255,
 };
 
@@ -57,6 +72,7 @@ public:
     void put_u32(Opt code, std::uint32_t value);
     void put_ip(Opt code, const Ip& value);  // IPv4
     void put_text(Opt code, std::string_view value);
+    void drop(Opt code);
 
     bool has(Opt code) const { return find(code) != nullptr; }
     // None when absent. Lengths were checked by check(), so that a present option always has its value.

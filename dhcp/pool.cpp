@@ -68,6 +68,8 @@ void AddressPool::set(const Ip& address, Claim claim) {
         return;
     }
     const std::uint64_t bit = std::uint64_t{1} << (*index % 64);
+    const bool was = (above_.back()[*index / 64] & bit) != 0, is = claim == Claim::taken;
+    taken_ = taken_ + (is ? 1 : 0) - (was ? 1 : 0);
     for (std::size_t c = 0; c < above_.size(); ++c) {
         std::uint64_t& word = above_[c][*index / 64];
         word = static_cast<std::size_t>(claim) > c ? word | bit : word & ~bit;

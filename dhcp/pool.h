@@ -29,6 +29,7 @@ public:
     explicit AddressPool(std::vector<IpRange> ranges);  // IPv4; may overlap
 
     std::size_t size() const { return size_; }
+    std::size_t taken() const { return taken_; }
     bool contains(const Ip& address) const { return index_of(address).has_value(); }
     // Ignored for an address outside.
     void set(const Ip& address, Claim claim);
@@ -47,7 +48,7 @@ private:
     Ip at(std::size_t index) const;
 
     std::vector<Segment> segments_;
-    std::size_t size_ = 0;
+    std::size_t size_ = 0, taken_ = 0;
     // Bit i of above_[c]: the claim on address i is greater than c.
     std::array<Bitmap, 3> above_;
 };

@@ -8,11 +8,13 @@
 // needs no stubs.
 //
 //   options, message      bytes <-> Message; a message is decoded whole before anything acts on it
+//   told                  what a client hears beyond its address: options, what it boots
 //   pool                  which addresses of the ranges are to be had, as bitmaps
 //   leases                the bindings, indexed by port, address, name and end
 //   holds                 offers and quarantined addresses: not stored
+//   presence              which ports there are, as the daemon says
 //   journal               the lease file as text: lines with checksums, replay that cannot fail on content
-//   server                the state machine: Message, Now -> Outcome
+//   server                the state machine: Message, Now -> Outcome; server_messages has a function a message type
 //   frame                 a reply as an Ethernet frame, for clients that have no address yet
 //   dns_message, zone, forwarder   names of guests answered here, the rest passed on
 //   wire                  what the daemon and the service say to each other
@@ -39,10 +41,22 @@
 //   * a REQUEST with neither requested address nor ciaddr (seen in the field) gets what a DISCOVER would;
 //   * RELEASE needs no server identifier.
 //
-// Not done here: relays (messages with giaddr are dropped), BOOTP, rapid commit, boot options, DHCPv6.
+// Relays. A message with giaddr is served from the subnet that its link selection (RFC 3527), subnet selection (RFC
+// 3011) or giaddr names: one on the bridge, or one of those marked as relayed. The answer goes to the relay, with its
+// option 82 as it came. Addresses of a relayed subnet are never given to clients on the bridge, nor the other way
+// round.
+//
+// Fairness. For every port that is up and has no lease one address is kept back from clients that are no known port:
+// random MAC addresses empty the pool only down to what the neighbours need.
+//
+// Probing (off unless asked for): before an address is offered, ARP asks for it. The DISCOVER waits a moment in
+// `probes_`; who answers ARP meanwhile has the address quarantined, and the next one is tried.
+//
+// Not done here: BOOTP.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,6 +69,7 @@
 #include "dhcp/leases.h"
 #include "dhcp/message.h"
 #include "dhcp/pool.h"
+#include "dhcp/presence.h"
 #include "dhcp/spec.h"
 
 namespace bascule::dhcp {
@@ -64,6 +79,7 @@ enum class Destination : std::uint8_t {
     broadcast,  // 255.255.255.255:68
     link,       // to chaddr and yiaddr: the client has no address that it would answer ARP for
     unicast,    // to ciaddr
+    relay,      // to giaddr, port 67
 };
 
 // What the server wants done.
@@ -74,6 +90,7 @@ struct Outcome {
     std::vector<LeaseEvent> events;  // to be on disk and told before the reply leaves
     std::string_view branch;         // "selecting", "init-reboot", "renewing", …: the RFC's names
     std::string_view why;            // "reservation", "pool exhausted", …: for the log
+    std::optional<Ip> probe;         // ask by ARP who has it
 };
 
 class Server {
@@ -96,8 +113,15 @@ public:
     // Ends what is due. To be called at next_tick(), or any time.
     std::vector<LeaseEvent> tick(const Now& now);
     Time next_tick() const;
-    // The port is gone.
+    // The port is gone for good: its lease ends.
     std::optional<LeaseEvent> revoke(const MacAddr& port);
+    Presence& presence() { return presence_; }
+    const Presence& presence() const { return presence_; }
+
+    // Somebody answers ARP for that address.
+    void seen_in_use(const Ip& address, const MacAddr& by, const Now& now);
+    // DISCOVERs whose probe is over, to be handled again.
+    std::vector<Message> probed(const Now& now);
 
     const Spec& spec() const { return spec_; }
     const LeaseTable& leases() const { return leases_; }
@@ -112,7 +136,12 @@ private:
     const Subnet* subnet_of(const Ip& address) const;
     bool is_ours(const Ip& server_id) const;
     bool is_guests(const Ip& address) const;
-    const Reservation* reservation_for(const MacAddr& port, const std::string& hostname) const;
+    const Subnet* own_subnet() const;
+    const Reservation* reservation_for(const Message& request, const std::string& hostname) const;
+    std::string_view find_link(Client& client, bool unicast) const;
+    bool in_reach(const Client& client, const Subnet* subnet) const;
+    std::optional<Ip> from_pools(const Client& client) const;
+    std::chrono::seconds lease_length(const Client& client, const Ip& address) const;
     bool held_by_other(const MacAddr& port, const Ip& address) const;
     bool usable(const Client& client, const Ip& address) const;
     bool acceptable(const Client& client, const Ip& address) const;
@@ -124,6 +153,7 @@ private:
     std::string name_for(const Client& client) const;
     void clear_forbidden_names();
 
+    bool must_probe(const Client& client, const Ip& address, const Now& now);
     void discover(const Client& client, Outcome& out, const Now& now);
     void request(const Client& client, bool unicast, Outcome& out, const Now& now);
     void bind(const Client& client, const Ip& address, Outcome& out, const Now& now);
@@ -132,23 +162,32 @@ private:
     void inform(const Client& client, Outcome& out) const;
     void refuse(const Client& client, Outcome& out, std::string_view why) const;
     void end_lease(const MacAddr& port, std::vector<LeaseEvent>& events);
-    Message answer(const Client& client, MessageType type, const Subnet& subnet) const;
-    void add_lease_times(Message& reply, std::chrono::seconds lease) const;
+    Message answer(const Client& client, MessageType type) const;
+    void send(const Client& client, Message reply, const Subnet* subnet, Outcome& out) const;
     void add_parameters(const Client& client, Message& reply, const Subnet& subnet, const std::string& name) const;
 
     Spec spec_;
     std::unordered_map<MacAddr, const Reservation*> by_mac_;
-    std::unordered_map<std::string, const Reservation*> by_name_;  // those without a MAC
+    std::unordered_map<std::string, const Reservation*> by_name_;  // those without a MAC or identifier
+    std::unordered_map<std::string, const Reservation*> by_id_;    // by the identifier's bytes
     std::unordered_map<Ip, const Reservation*> by_address_;
     std::unordered_map<std::string, std::optional<MacAddr>> reserved_names_;  // label -> whose; none: nobody's
     std::unordered_set<Ip> not_guests_;                                       // network, broadcast, our own
-    AddressPool pool_;
+    std::vector<AddressPool> pools_;                                          // of each subnet
     LeaseTable leases_;
     Offers offers_;
     Quarantine quarantine_;
+    Presence presence_;
+    struct Probe {
+        Message request;
+        Ip address;
+        Time until;
+    };
+    std::map<MacAddr, Probe> probes_;
+    std::unordered_map<Ip, Time> probed_;  // nobody answered for it, until then that is believed
 };
 
-// What a client asks of the lease's length and what the subnet allows; 0: for ever.
-std::chrono::seconds lease_time(const Subnet& subnet, const Message& request);
+// What a client asks of the lease's length, and the most there is; 0: for ever.
+std::chrono::seconds lease_time(std::chrono::seconds most, const Message& request);
 
 }  // namespace bascule::dhcp

@@ -100,12 +100,14 @@ std::span<const Incoming> Inbox::receive(int socket) {
     for (int i = 0; i < count; ++i) {
         mmsghdr& header = headers_[static_cast<std::size_t>(i)];
         const auto from = from_sockaddr(addresses_[static_cast<std::size_t>(i)]);
-        if ((header.msg_hdr.msg_flags & MSG_TRUNC) != 0 || !from) {
+        // A packet socket gives whole frames, which say themselves where they come from.
+        const bool frame = addresses_[static_cast<std::size_t>(i)].ss_family == AF_PACKET;
+        if ((header.msg_hdr.msg_flags & MSG_TRUNC) != 0 || (!from && !frame)) {
             continue;
         }
         Incoming in;
         in.bytes = ByteView(&buffers_[static_cast<std::size_t>(i) * kLongest], header.msg_len);
-        in.from = *from;
+        in.from = from.value_or(Endpoint());
         read_packet_info(header.msg_hdr, in);
         received_.push_back(in);
     }

@@ -6,6 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <pwd.h>
@@ -112,7 +113,49 @@ std::optional<RouteTo> to_route(const nlmsghdr* message) {
     return route;
 }
 
+std::optional<Neighbour> to_neighbour(const nlmsghdr* message) {
+    const auto* const header = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(message));
+    const bool v4 = header->ndm_family == AF_INET;
+    const nlattr* const to = find(message, sizeof *header, NDA_DST);
+    const nlattr* const link = find(message, sizeof *header, NDA_LLADDR);
+    constexpr unsigned kNobody = NUD_INCOMPLETE | NUD_FAILED | NUD_NOARP;
+    std::array<char, IF_NAMESIZE> name{};
+    if ((!v4 && header->ndm_family != AF_INET6) || (header->ndm_state & kNobody) != 0 || to == nullptr ||
+        link == nullptr || mnl_attr_get_payload_len(to) != (v4 ? 4 : 16) || mnl_attr_get_payload_len(link) != 6 ||
+        ::if_indextoname(static_cast<unsigned>(header->ndm_ifindex), name.data()) == nullptr) {
+        return std::nullopt;
+    }
+    auto device = IfName::parse(name.data());
+    if (!device) {
+        return std::nullopt;
+    }
+    std::array<std::uint8_t, 16> octets{};
+    std::memcpy(octets.data(), mnl_attr_get_payload(to), v4 ? 4 : 16);
+    MacAddr mac;
+    std::memcpy(mac.octets.data(), mnl_attr_get_payload(link), mac.octets.size());
+    const Ip address = v4 ? Ip::v4({octets[0], octets[1], octets[2], octets[3]}) : Ip::v6(octets);
+    return Neighbour{std::move(*device), address, mac};
+}
+
 }  // namespace
+
+Result<std::vector<Neighbour>> neighbours() {
+    std::vector<Neighbour> out;
+    for (const auto family : {AF_INET, AF_INET6}) {
+        TRY_OK(ask(
+            RTM_GETNEIGH, NLM_F_DUMP,
+            [&](nlmsghdr* request) {
+                auto* const header = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
+                header->ndm_family = static_cast<unsigned char>(family);
+            },
+            [&](const nlmsghdr* message) {
+                if (auto neighbour = to_neighbour(message)) {
+                    out.push_back(std::move(*neighbour));
+                }
+            }));
+    }
+    return out;
+}
 
 Result<std::set<IfName>> link_names() {
     std::set<IfName> names;
@@ -432,5 +475,7 @@ Result<std::uint32_t> group_id(const std::string& name) {
     }
     return fail(Code::invalid_argument, fmt::format("there is no group '{}' in /etc/group", name));
 }
+
+bool path_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 }  // namespace bascule::kernel::os

@@ -27,12 +27,21 @@ struct RouteTo {
 };
 Result<std::vector<RouteTo>> route_destinations();
 
+// Who the host has talked to on its links: the tables of ARP and of neighbour discovery, without what did not answer.
+struct Neighbour {
+    IfName device;
+    Ip address;
+    MacAddr mac;
+};
+Result<std::vector<Neighbour>> neighbours();
+
 // A device's counters, as the host sees them: what it received is what a guest on a tap sent.
 struct LinkCounters {
     std::uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
     std::uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
 };
 Result<LinkCounters> link_counters(const IfName& name);
+bool path_exists(const std::string& path);
 
 // Processor time that a process has used, in nanoseconds (/proc/PID/stat, user and system); 0: it is gone.
 std::uint64_t process_time_ns(int pid);

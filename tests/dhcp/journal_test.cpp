@@ -50,6 +50,32 @@ TEST(Journal, WhatWasWrittenComesBack) {
     EXPECT_EQ(replay->records, (std::vector<Record>{{some_lease(1), true}, {some_lease(2), false}, {longest, true}}));
 }
 
+TEST(Journal, Ipv6LeasesComeBackBesideIpv4Ones) {
+    const Lease v4{
+        .network = kUuid, .port = kMac1, .address = "192.168.122.10"_ip, .prefix_length = 24, .expires = kNever};
+    Lease na{.network = kUuid,
+             .port = kMac1,
+             .address = "2001:db8::10"_ip,
+             .prefix_length = 64,
+             .expires = kNever,
+             .hostname = "vm1",
+             .client_id = {0, 4, 1},
+             .iaid = 7};
+    Lease pd = na;
+    pd.address = "2001:db8:5::"_ip;
+    pd.delegated = true;
+    pd.hostname.clear();
+    const std::string file = journal::header(kUuid) + journal::granted(v4) + journal::granted(na) +
+                             journal::granted(pd) + journal::ended(key_of(pd));
+    const auto replay = journal::replay(kUuid, file);
+    ASSERT_TRUE(replay);
+    ASSERT_EQ(replay->records.size(), 3U);
+    EXPECT_EQ(replay->records[0], (journal::Record{v4, true}));
+    EXPECT_EQ(replay->records[1], (journal::Record{na, true}));
+    EXPECT_EQ(replay->records[2], (journal::Record{pd, false}));
+    EXPECT_TRUE(replay->clean());
+}
+
 TEST(Journal, LaterLinesWin) {
     Lease moved = some_lease(1);
     moved.address = "192.168.122.50"_ip;

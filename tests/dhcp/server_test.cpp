@@ -347,7 +347,7 @@ TEST_F(DhcpServer, LeaseTimes) {
         if (c.asked) {
             m.options.put_u32(Opt::lease_time, *c.asked);
         }
-        EXPECT_EQ(lease_time(subnet, m).count(), c.granted) << c.configured << " " << c.asked.value_or(0);
+        EXPECT_EQ(lease_time(subnet.lease, m).count(), c.granted) << c.configured << " " << c.asked.value_or(0);
     }
 }
 
@@ -418,7 +418,7 @@ TEST_F(DhcpServer, WhatDoesNotComeFromAClientIsIgnored) {
     Message reply = discover(kMac1);
     reply.reply = true;
     Message relayed = discover(kMac1);
-    relayed.giaddr = "192.168.122.5"_ip;
+    relayed.giaddr = "172.16.0.5"_ip;  // of no subnet of ours
     Message long_id = discover(kMac1);
     long_id.options.put(Opt::client_id, Bytes(256));
     for (const Message& m : {reply, relayed, long_id, discover({}), discover("01:00:5e:00:00:01"_mac),

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/netsvc/link6.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace bascule::netsvc {
+
+namespace {
+
+constexpr std::uint16_t kServerPort = 547, kClientPort = 546;
+constexpr double kLogRate = 20, kLogBurst = 200;
+const Ip kAllNodes = Ip::v6({0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+
+}  // namespace
+
+void Link6::configure(const dhcp::Spec& spec) {
+    spec_ = &spec;
+    server_.configure(spec);
+    if (fds_.advert >= 0) {
+        advertiser_.start(spec, dhcp::Time{});  // at once
+    }
+}
+
+void Link6::set_sockets(const Fds& fds) {
+    fds_ = fds;
+    advertiser_.stop();
+    if (fds_.advert >= 0 && spec_ != nullptr) {
+        advertiser_.start(*spec_, dhcp::Time{});
+    }
+}
+
+void Link6::solicited(const dhcp::Frame6& frame, dhcp::Time now) {
+    if (!dhcp::decode_solicitation(frame.payload, frame.hop_limit, frame.from) ||
+        !advertiser_.solicited(frame.from_mac, now)) {
+        return;
+    }
+    if (frame.from.is_unspecified()) {
+        everybody_ = true;
+    } else if (frame.from.is_link_local()) {
+        solicitors_.push_back(frame.from);
+    }
+}
+
+std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, const dhcp::Now& now) {
+    std::vector<dhcp::LeaseEvent> events;
+    for (const Incoming& in : inbox.receive(fds_.frames)) {
+        const auto frame = dhcp::parse_frame6(in.bytes);
+        if (!frame || frame->from_mac.is_multicast()) {
+            continue;
+        }
+        if (!frame->udp) {
+            solicited(*frame, now.time);
+            continue;
+        }
+        if (frame->to_port != kServerPort || !rate_.take(frame->from_mac, now.time)) {
+            continue;
+        }
+        const auto packet = dhcp::decode6(frame->payload);
+        if (!packet) {
+            continue;
+        }
+        dhcp::Outcome6 outcome = server_.handle(*packet, frame->from_mac, presence, now);
+        if (log_rate_.take(kLogRate, kLogBurst, now.time)) {
+            log::info("{}: {} {} -> {} ({})", spec_->network, format(frame->from_mac), dhcp::name(packet->message.type),
+                      outcome.reply ? dhcp::name(outcome.reply->message.type) : std::string_view("no answer"),
+                      outcome.why);
+        }
+        if (outcome.reply) {
+            // A relay is answered at its own port (RFC 9915 section 19.3).
+            const std::uint16_t port = packet->relays.empty() ? kClientPort : kServerPort;
+            replies_.push_back({*std::move(outcome.reply), {frame->from, port}, !outcome.events.empty()});
+        }
+        std::ranges::move(outcome.events, std::back_inserter(events));
+    }
+    return events;
+}
+
+std::vector<dhcp::LeaseEvent> Link6::tick(const dhcp::Now& now) {
+    everybody_ = advertiser_.due(now.time) || everybody_;
+    return server_.next_tick() <= now.time ? server_.tick(now) : std::vector<dhcp::LeaseEvent>();
+}
+
+void Link6::drop_undurable() {
+    std::erase_if(replies_, [](const Reply& reply) { return reply.needs_disk; });
+}
+
+void Link6::send(Outbox& out, const MacAddr& router) {
+    for (const Reply& reply : replies_) {
+        out.add(fds_.dhcp, reply.to, dhcp::encode6(reply.packet));
+    }
+    replies_.clear();
+    if (fds_.advert >= 0 && (everybody_ || !solicitors_.empty())) {
+        const Bytes advertisement = dhcp::encode_advertisement(*spec_, router);
+        for (const Ip& solicitor : solicitors_) {
+            out.add(fds_.advert, {solicitor, 0}, advertisement);
+        }
+        if (everybody_) {
+            out.add(fds_.advert, {kAllNodes, 0}, advertisement);
+        }
+    }
+    solicitors_.clear();
+    everybody_ = false;
+}
+
+}  // namespace bascule::netsvc
