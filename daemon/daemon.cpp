@@ -249,7 +249,7 @@ void Daemon::tell(const SecretEvent& event) {
 }
 
 void Daemon::set_resolvers() {
-    if (auto set = netsvc_.set_resolvers(os::name_servers(os::read_text("/etc/resolv.conf"))); !set) {
+    if (auto set = netsvc_.follow_resolvers(); !set) {
         log::error("DNS forwarding: {}", set.error().message);
     }
 }

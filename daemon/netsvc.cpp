@@ -7,8 +7,10 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "dhcp/advertiser.h"
 #include "kernel/helper_channel.h"
 #include "kernel/linux/files.h"
+#include "kernel/linux/link_sockets.h"
 #include "kernel/linux/sockets.h"
 
 namespace bascule::daemon {
@@ -22,28 +24,58 @@ constexpr std::string_view kSocket = "/run/bascule/netsvc.sock";
 constexpr std::string_view kLeaseFolder = "/var/lib/bascule/leases";
 // Enough that guessing which of them a query left by, together with its id, is hopeless (RFC 5452 9.2).
 constexpr std::size_t kResolverSockets = 64;
+// For answers that no datagram holds, at the same time.
+constexpr std::size_t kResolverStreams = 16;
+constexpr std::uint16_t kDnsPort = 53, kTftpPort = 69, kHttpPort = 80;
 // A service that dies more often than this is not restarted at once, so that it cannot eat a processor.
 constexpr std::size_t kManyDeaths = 5;
 constexpr std::chrono::seconds kDeathWindow{10}, kRest{1}, kPatience{2};
 
 }  // namespace
 
-Netsvc::Netsvc(Host& host, Settings settings) : host_(host), settings_(std::move(settings)) {}
+Netsvc::Netsvc(Host& host, Settings settings)
+    : host_(host),
+      settings_(std::move(settings)),
+      names_(
+          host, [this](const HostResolvers& resolvers) { set_resolvers(resolvers); },
+          [this](const Uuid& network) { return leases(network); }) {}
 
 // ---- sockets ------------------------------------------------------------------------------------
 
 wire::SocketLayout Netsvc::layout_of(const dhcp::Spec& spec) {
     wire::SocketLayout layout;
-    layout.dhcp = layout.raw = std::ranges::any_of(spec.subnets, &dhcp::Subnet::serves_dhcp);
-    for (std::size_t i = 0; spec.serve_dns && i < spec.subnets.size(); ++i) {
-        layout.dns.push_back(static_cast<std::uint16_t>(i));
+    const auto has = [&](IpFamily family) {
+        return std::ranges::any_of(spec.subnets, [&](const dhcp::Subnet& subnet) {
+            return subnet.server.address.family() == family && subnet.serves_dhcp();
+        });
+    };
+    layout.dhcp = layout.raw = has(IpFamily::v4);
+    layout.arp = layout.dhcp && spec.probe_addresses;
+    layout.advert = dhcp::advertises(spec);
+    layout.dhcp6 = has(IpFamily::v6) || (layout.advert && spec.advertising.other.value_or(false));
+    layout.frames6 = layout.advert || layout.dhcp6;
+    for (std::size_t i = 0; i < spec.subnets.size(); ++i) {
+        const auto index = static_cast<std::uint16_t>(i);
+        if (spec.subnets[i].relayed) {
+            continue;  // no address of ours
+        }
+        if (spec.serve_dns) {
+            layout.dns.push_back(index);
+            layout.dns_tcp.push_back(index);
+        }
+        if (!spec.file_root.empty()) {
+            layout.tftp.push_back(index);
+            layout.http.push_back(index);
+        }
     }
+    layout.root = !spec.file_root.empty();
     return layout;
 }
 
 Result<void> Netsvc::open_sockets(Entry& entry) {
     const dhcp::Spec& spec = entry.spec;
-    const wire::SocketLayout layout = layout_of(spec);
+    wire::SocketLayout layout = layout_of(spec);
+    entry.wanted = layout;
     std::vector<UniqueFd> fds;
     if (layout.dhcp) {
         TRY(UniqueFd dhcp, os::open_dhcp_socket(spec.bridge));
@@ -51,22 +83,79 @@ Result<void> Netsvc::open_sockets(Entry& entry) {
         fds.push_back(std::move(dhcp));
         fds.push_back(std::move(raw));
     }
+    using Open = Result<UniqueFd> (*)(const IfName&);
+    for (const auto& [wanted, open] : {std::pair<bool, Open>{layout.frames6, os::open_frames6_socket},
+                                       std::pair<bool, Open>{layout.dhcp6, os::open_dhcp6_socket},
+                                       std::pair<bool, Open>{layout.advert, os::open_advert_socket},
+                                       std::pair<bool, Open>{layout.arp, os::open_arp_socket}}) {
+        if (wanted) {
+            TRY(fds.emplace_back(), open(spec.bridge));
+        }
+    }
     for (const std::uint16_t subnet : layout.dns) {
-        TRY(UniqueFd dns, os::open_dns_socket(spec.subnets[subnet].server.address, spec.bridge));
+        TRY(UniqueFd dns, os::open_service_socket(spec.subnets[subnet].server.address, kDnsPort, spec.bridge));
         fds.push_back(std::move(dns));
     }
-    entry.layout = layout;
+    open_files(spec, layout, fds);
+    entry.layout = std::move(layout);
     entry.fds = std::move(fds);
     entry.sent = false;
     return {};
 }
 
+// What can do without: what could not be opened is taken out of the layout.
+void Netsvc::open_files(const dhcp::Spec& spec, wire::SocketLayout& layout, std::vector<UniqueFd>& fds) {
+    const auto warn = [&](const Error& error) { log::warning("network {}: {}", spec.network, error.message); };
+    const auto open_each = [&](std::vector<std::uint16_t>& subnets, const auto& open) {
+        std::erase_if(subnets, [&](std::uint16_t subnet) {
+            auto opened = open(spec.subnets[subnet].server.address);
+            if (!opened) {
+                warn(opened.error());
+                return true;
+            }
+            std::ranges::move(*opened, std::back_inserter(fds));
+            return false;
+        });
+    };
+    const auto listener = [&](std::uint16_t port) {
+        return [&spec, port](const Ip& address) -> Result<std::vector<UniqueFd>> {
+            std::vector<UniqueFd> out(1);
+            TRY(out[0], os::open_service_listener(address, port, spec.bridge));
+            return out;
+        };
+    };
+    std::optional<UniqueFd> root;
+    if (layout.root) {
+        if (auto opened = os::open_place(spec.file_root)) {
+            root = *std::move(opened);
+        } else {
+            warn(std::move(opened.error()).in("no TFTP"));
+            layout.root = false;
+            layout.tftp.clear();
+            layout.http.clear();
+        }
+    }
+    open_each(layout.dns_tcp, listener(kDnsPort));
+    open_each(layout.tftp, [&spec](const Ip& address) -> Result<std::vector<UniqueFd>> {
+        std::vector<UniqueFd> out(2);
+        TRY(out[0], os::open_service_socket(address, kTftpPort, spec.bridge));
+        TRY(out[1], os::open_service_socket(address, 0, spec.bridge));
+        return out;
+    });
+    open_each(layout.http, listener(kHttpPort));
+    if (root) {
+        fds.push_back(std::move(*root));
+    }
+}
+
 Result<void> Netsvc::check_sockets() {
     bool changed = false;
     for (auto& [uuid, entry] : entries_) {
-        const bool stale = entry.layout != layout_of(entry.spec) || std::ranges::any_of(entry.fds, [&](const auto& fd) {
-                               return !os::is_bound_to(fd.get(), entry.spec.bridge);
-                           });
+        // The root is no socket, and goes last.
+        const auto sockets = entry.fds.size() - (entry.layout.root && !entry.fds.empty() ? 1 : 0);
+        const bool stale = entry.wanted != layout_of(entry.spec) ||
+                           std::any_of(entry.fds.begin(), entry.fds.begin() + static_cast<std::ptrdiff_t>(sockets),
+                                       [&](const auto& fd) { return !os::is_bound_to(fd.get(), entry.spec.bridge); });
         if (stale) {
             TRY_OK(open_sockets(entry));
             changed = true;
@@ -84,40 +173,110 @@ Result<void> Netsvc::serve(const dhcp::Spec& spec) {
     const auto known = entries_.find(spec.uuid);
     const bool same_sockets =
         known != entries_.end() && known->second.spec.bridge == spec.bridge &&
+        known->second.spec.file_root == spec.file_root &&
         std::ranges::equal(
             known->second.spec.subnets, spec.subnets, {}, [](const auto& subnet) { return subnet.server; },
             [](const auto& subnet) { return subnet.server; }) &&
-        known->second.layout == layout_of(spec);
+        known->second.wanted == layout_of(spec);
+    // Names of guests come by set_guests(): a definition has none.
+    dhcp::Spec whole = spec;
+    if (const auto guests = guests_.find(spec.uuid); guests != guests_.end()) {
+        whole.dns.guests = guests->second;
+    }
     if (phase_ == Phase::ready && !same_sockets) {
-        Entry entry{.spec = spec, .layout = {}, .fds = {}, .sent = false};
+        Entry entry{.spec = whole, .layout = {}, .fds = {}, .sent = false};
         TRY_OK(open_sockets(entry));
         entries_.insert_or_assign(spec.uuid, std::move(entry));
     } else if (known != entries_.end()) {
-        known->second.spec = spec;
+        known->second.spec = whole;
     } else {
-        entries_.emplace(spec.uuid, Entry{.spec = spec, .layout = {}, .fds = {}, .sent = false});
+        entries_.emplace(spec.uuid, Entry{.spec = whole, .layout = {}, .fds = {}, .sent = false});
     }
     push();
+    names_.network_up(whole);
     return {};
+}
+
+// The last word of a network that stops: we are no router any more. From here, since the bridge is gone before the
+// service could say it.
+void Netsvc::say_goodbye(const Entry& entry) const {
+    const wire::SocketLayout& layout = entry.layout;
+    const std::size_t advert =
+        (layout.dhcp ? 1U : 0U) + (layout.raw ? 1U : 0U) + (layout.frames6 ? 1U : 0U) + (layout.dhcp6 ? 1U : 0U);
+    if (layout.advert && advert < entry.fds.size()) {
+        const Bytes last = dhcp::encode_advertisement(entry.spec, {}, true);
+        if (auto sent = os::send_advertisement(entry.fds[advert].get(), last); !sent) {
+            log::debug("network {}: {}", entry.spec.network, sent.error().message);  // a bridge without guests
+        }
+    }
+}
+
+void Netsvc::forget(const Uuid& network) {
+    const std::string path = fmt::format("{}/{}.leases", kLeaseFolder, format(network));
+    if (auto removed = host_.files.remove(path); !removed) {
+        log::warning("{}", removed.error().message);
+    }
+    leases_.erase(network);
 }
 
 void Netsvc::stop_serving(const Uuid& network) {
+    if (const auto entry = entries_.find(network); entry != entries_.end()) {
+        say_goodbye(entry->second);
+    }
     if (entries_.erase(network) > 0) {
         push();
     }
+    names_.network_down(network);
 }
 
-Result<void> Netsvc::set_resolvers(std::vector<Ip> servers) {
-    if (resolver_sockets_.empty()) {
-        TRY(resolver_sockets_, os::open_resolver_sockets(kResolverSockets, IpFamily::v4));
-        resolver_v4_ = resolver_sockets_.size();
-        TRY(auto v6, os::open_resolver_sockets(kResolverSockets, IpFamily::v6));
-        std::ranges::move(v6, std::back_inserter(resolver_sockets_));
-        resolvers_sent_ = false;
+Result<void> Netsvc::open_resolver_sockets() {
+    if (!resolver_fds_.empty()) {
+        return {};
     }
-    resolvers_ = std::move(servers);
-    push();
+    const auto take = [this](std::uint16_t& count, Result<std::vector<UniqueFd>> opened) -> Result<void> {
+        TRY(auto fds, std::move(opened));
+        count = static_cast<std::uint16_t>(fds.size());
+        std::ranges::move(fds, std::back_inserter(resolver_fds_));
+        return {};
+    };
+    TRY_OK(take(resolver_sockets_.v4_sockets, os::open_resolver_sockets(kResolverSockets, IpFamily::v4)));
+    TRY_OK(take(resolver_sockets_.v6_sockets, os::open_resolver_sockets(kResolverSockets, IpFamily::v6)));
+    TRY_OK(take(resolver_sockets_.v4_streams, os::open_resolver_streams(kResolverStreams, IpFamily::v4)));
+    TRY_OK(take(resolver_sockets_.v6_streams, os::open_resolver_streams(kResolverStreams, IpFamily::v6)));
+    resolvers_sent_ = false;
     return {};
+}
+
+Result<void> Netsvc::follow_resolvers() {
+    auto opened = open_resolver_sockets();
+    names_.follow();
+    return opened;
+}
+
+void Netsvc::set_resolvers(const HostResolvers& resolvers) {
+    resolvers_ = resolvers;
+    push();
+}
+
+void Netsvc::set_guests(const Uuid& network, const std::vector<dhcp::DnsGuest>& guests) {
+    auto& all = guests_[network];
+    for (const dhcp::DnsGuest& guest : guests) {
+        std::erase_if(all, [&](const dhcp::DnsGuest& one) { return one.mac == guest.mac; });
+        if (!guest.name.empty()) {
+            all.push_back(guest);
+        }
+    }
+    const auto entry = entries_.find(network);
+    if (entry == entries_.end()) {
+        return;
+    }
+    entry->second.spec.dns.guests = all;
+    if (phase_ == Phase::ready) {
+        if (auto bytes = wire::encode(wire::Guests{network, guests})) {
+            send(std::move(*bytes), nullptr);
+        }
+    }
+    names_.network_up(entry->second.spec);
 }
 
 void Netsvc::revoke(const Uuid& network, const MacAddr& port) {
@@ -191,15 +350,14 @@ void Netsvc::push() {
         }
         entry.sent = true;
     }
-    wire::Upstreams upstreams;
-    for (const Ip& server : resolvers_) {
+    wire::Upstreams upstreams{.servers = {}, .sockets = {}, .search = resolvers_.search};
+    for (const Ip& server : resolvers_.servers) {
         upstreams.servers.push_back({.address = server});
     }
     if (!resolvers_sent_) {
-        upstreams.v4_sockets = static_cast<std::uint16_t>(resolver_v4_);
-        upstreams.v6_sockets = static_cast<std::uint16_t>(resolver_sockets_.size() - resolver_v4_);
+        upstreams.sockets = resolver_sockets_;
     }
-    put(upstreams, resolvers_sent_ ? nullptr : &resolver_sockets_);
+    put(upstreams, resolvers_sent_ ? nullptr : &resolver_fds_);
     resolvers_sent_ = true;
     put(wire::Commit{generation_}, nullptr);
 }
@@ -351,13 +509,14 @@ void Netsvc::handle(const wire::ToDaemon& message, std::vector<UniqueFd> fds) {
         const auto entry = entries_.find(held->network);
         if (entry != entries_.end() && entry->second.spec.bridge == held->bridge && entry->second.fds.empty()) {
             entry->second.layout = held->sockets;
+            entry->second.wanted = layout_of(entry->second.spec);
             entry->second.fds = std::move(fds);
             entry->second.sent = true;
         }
     } else if (const auto* const upstreams = std::get_if<wire::HeldUpstreams>(&message)) {
-        if (resolver_sockets_.empty() && !fds.empty()) {
-            resolver_sockets_ = std::move(fds);
-            resolver_v4_ = upstreams->v4_sockets;
+        if (resolver_fds_.empty() && !fds.empty()) {
+            resolver_fds_ = std::move(fds);
+            resolver_sockets_ = upstreams->sockets;
             resolvers_sent_ = true;
         }
     } else if (const auto* const leases = std::get_if<wire::Leases>(&message)) {
@@ -400,6 +559,7 @@ void Netsvc::forget_older_leases() {
             const dhcp::Lease lease = it->second.lease;
             it = leases.erase(it);
             callbacks_.lease({dhcp::LeaseEventKind::expired, lease});
+            names_.leases_changed(network);
         }
     }
 }
@@ -416,6 +576,7 @@ void Netsvc::handle_leases(const wire::Leases& leases) {
             leases_[lease.network].insert_or_assign(lease.address, Known{lease, epoch_});
         }
         callbacks_.lease(event);
+        names_.leases_changed(lease.network);
     }
 }
 

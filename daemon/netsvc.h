@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/host.h"
+#include "daemon/host_names.h"
 #include "dhcp/spec.h"
 #include "dhcp/wire.h"
 
@@ -24,7 +25,10 @@ namespace bascule::daemon {
 //   * the service dies: a new one is started at once on the same sockets;
 //   * the daemon dies: the service serves on.
 //
-// What is to be served is pushed whole after every change.
+// What is to be served is pushed whole after every change, but for guests' names, which change one by one.
+//
+// DNS by UDP and DHCP must have their ports. By TCP, and for TFTP and HTTP, a port that another program has costs that
+// service alone: the log says which, and who to ask.
 class Netsvc {
 public:
     struct Settings {
@@ -45,8 +49,12 @@ public:
     // The network's bridge must exist, unless the service is not attached yet.
     Result<void> serve(const dhcp::Spec& spec);
     void stop_serving(const Uuid& network);
-    // Queries for other names go there, in order.
-    Result<void> set_resolvers(std::vector<Ip> servers);
+    // The network is no more: its leases go with it.
+    void forget(const Uuid& network);
+    // Queries for other names go where the host's resolv.conf says, now and whenever it changes.
+    Result<void> follow_resolvers();
+    // The inventory changed: these NICs on that network belong to guests of that name from now on, or to none (empty).
+    void set_guests(const Uuid& network, const std::vector<dhcp::DnsGuest>& guests);
     void revoke(const Uuid& network, const MacAddr& port);
     // Opens sockets anew whose bridge went away meanwhile and came back.
     Result<void> check_sockets();
@@ -64,10 +72,16 @@ private:
         dhcp::Spec spec;
         dhcp::wire::SocketLayout layout;
         std::vector<UniqueFd> fds;  // in the layout's order
-        bool sent = false;          // the service has them
+        // What the layout would be if every port had been free.
+        dhcp::wire::SocketLayout wanted{};
+        bool sent = false;  // the service has them
     };
     static dhcp::wire::SocketLayout layout_of(const dhcp::Spec& spec);
     Result<void> open_sockets(Entry& entry);
+    void say_goodbye(const Entry& entry) const;
+    static void open_files(const dhcp::Spec& spec, dhcp::wire::SocketLayout& layout, std::vector<UniqueFd>& fds);
+    Result<void> open_resolver_sockets();
+    void set_resolvers(const HostResolvers& resolvers);
     Result<void> attach(UniqueFd channel);
     Result<void> spawn();
     void lost();
@@ -86,6 +100,7 @@ private:
     Settings settings_;
     Callbacks callbacks_;
     std::map<Uuid, Entry> entries_;
+    std::map<Uuid, std::vector<dhcp::DnsGuest>> guests_;  // by network, also of one that is not served
     // What the service said last. A dump begins a new epoch; what it did not mention is gone once the service says that
     // it has caught up with our latest push: a service that was just started does not know its networks before.
     struct Known {
@@ -94,9 +109,10 @@ private:
     };
     std::map<Uuid, std::map<Ip, Known>> leases_;
     std::uint64_t epoch_ = 0;
-    std::vector<Ip> resolvers_;
-    std::vector<UniqueFd> resolver_sockets_;  // IPv4 first
-    std::size_t resolver_v4_ = 0;
+    HostNames names_;
+    HostResolvers resolvers_;
+    std::vector<UniqueFd> resolver_fds_;
+    dhcp::wire::UpstreamSockets resolver_sockets_;
     bool resolvers_sent_ = false;
 
     Phase phase_ = Phase::away;

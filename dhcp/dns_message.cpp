@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kHead = 12;
 constexpr std::uint16_t kResponse = 0x8000, kAuthoritative = 0x0400, kTruncated = 0x0200, kRecursionDesired = 0x0100,
-                        kRecursionAvailable = 0x0080, kCheckingDisabled = 0x0010;
+                        kRecursionAvailable = 0x0080, kAuthentic = 0x0020, kCheckingDisabled = 0x0010;
 constexpr std::uint16_t kQuestionPointer = 0xc00c;  // the name at offset 12
 constexpr std::uint32_t kDnssecOk = 0x8000;
 constexpr std::uint8_t kBadVersion = 16;  // extended: upper bits in OPT
@@ -66,7 +66,6 @@ void read_additional(ByteReader& in, std::optional<Edns>& edns) {
     bool root = false;
     skip_name(in, root);
     const std::uint16_t type = in.u16();
-    const std::size_t size_at = in.position();
     const std::uint16_t size = in.u16();
     const std::uint32_t ttl = in.u32();
     in.skip(in.u16());
@@ -77,8 +76,7 @@ void read_additional(ByteReader& in, std::optional<Edns>& edns) {
         in.set_failed();
         return;
     }
-    edns =
-        Edns{std::max<std::uint16_t>(size, 512), static_cast<std::uint8_t>(ttl >> 16), (ttl & kDnssecOk) != 0, size_at};
+    edns = Edns{std::max<std::uint16_t>(size, 512), static_cast<std::uint8_t>(ttl >> 16), (ttl & kDnssecOk) != 0};
 }
 
 template <class Number>
@@ -97,6 +95,28 @@ std::vector<std::string> labels(const DnsName& name) {
     return out;
 }
 
+// The zone's SOA. Whoever asks again may get another answer: nothing of it is to be kept.
+void write_soa(ByteWriter& out, const DnsName& zone) {
+    ByteWriter data;
+    data.text(zone);
+    data.u8(0);
+    data.text(dns_name("hostmaster"));
+    data.text(zone);
+    data.u8(0);
+    for (const std::uint32_t value : {1U, 3600U, 1200U, 604800U, kTtl}) {
+        data.u32(value);
+    }
+    out.text(zone);
+    out.u8(0);
+    out.u16(kTypeSoa);
+    out.u16(kClassIn);
+    out.u32(kTtl);
+    out.u16(static_cast<std::uint16_t>(data.size()));
+    out.bytes(data.view());
+}
+
+}  // namespace
+
 void write_opt(ByteWriter& out, const Edns& edns) {
     const bool known = edns.version == 0;
     out.u8(0);
@@ -106,11 +126,9 @@ void write_opt(ByteWriter& out, const Edns& edns) {
     out.u16(0);
 }
 
-}  // namespace
-
 DnsName dns_name(std::string_view text) {
     DnsName out;
-    while (!text.empty()) {
+    while (!text.empty() && text != ".") {
         const std::string_view label = text.substr(0, text.find('.'));
         out += static_cast<char>(std::min<std::size_t>(label.size(), 63));
         for (const char c : label.substr(0, 63)) {
@@ -119,6 +137,20 @@ DnsName dns_name(std::string_view text) {
         text.remove_prefix(std::min(label.size() + 1, text.size()));
     }
     return out;
+}
+
+bool is_record_name(std::string_view text) {
+    if (text.ends_with('.') && text.size() > 1) {
+        text.remove_suffix(1);
+    }
+    std::size_t label = 0;
+    for (const char c : text) {
+        if (c == '.' ? label == 0 : (c <= ' ' || c > '~' || c == ',' || ++label > 63)) {
+            return false;
+        }
+        label = c == '.' ? 0 : label;
+    }
+    return label > 0 && text.size() <= 253;
 }
 
 DnsName parent(const DnsName& name) {
@@ -199,11 +231,18 @@ std::optional<DnsHeader> decode_header(ByteView datagram) {
     h.opcode = static_cast<std::uint8_t>(flags >> 11 & 15U);
     h.truncated = (flags & kTruncated) != 0;
     h.recursion_desired = (flags & kRecursionDesired) != 0;
+    h.authentic = (flags & kAuthentic) != 0;
+    h.checking_disabled = (flags & kCheckingDisabled) != 0;
     h.rcode = static_cast<Rcode>(flags & 15U);
     return in.ok() ? std::optional(h) : std::nullopt;
 }
 
-std::size_t Query::size_limit() const { return edns ? std::min(edns->size, kUdpSize) : 512; }
+std::size_t Query::size_limit() const {
+    if (stream) {
+        return 65535;
+    }
+    return edns ? std::min(edns->size, kUdpSize) : 512;
+}
 
 Result<Query> decode_query(ByteView datagram) {
     const auto header = decode_header(datagram);
@@ -236,19 +275,21 @@ Result<Query> decode_query(ByteView datagram) {
     return query;
 }
 
-bool answers_question(ByteView reply, ByteView question) {
-    const auto header = decode_header(reply);
-    if (!header || header->questions != 1 || reply.size() < kHead + question.size()) {
-        return false;
-    }
-    // Lengths of labels are below 64 and type and class small numbers, but for certain types letters: those too
-    // are only compared with themselves in either case, which costs an attacker nothing he did not have.
-    return std::ranges::equal(as_text(reply.subspan(kHead, question.size())), as_text(question), {}, lower, lower);
+Record address_record(const Ip& address, DnsName owner) {
+    const auto octets = std::as_bytes(std::span(address.octets()).first(address.bits() / 8));
+    return {std::move(owner), address.is_v4() ? kTypeA : kTypeAaaa, Bytes(octets.begin(), octets.end())};
+}
+
+Record name_record(std::uint16_t type, const DnsName& target, DnsName owner) {
+    const ByteView name = as_bytes(target);
+    Record out{std::move(owner), type, Bytes(name.begin(), name.end())};
+    out.data.push_back(std::byte{0});
+    return out;
 }
 
 Bytes encode_answer(const Query& query, const Answer& answer, bool recursion) {
     const bool bad_version = query.edns && query.edns->version != 0;
-    const std::size_t limit = query.size_limit() - (query.edns ? 11 : 0);
+    const std::size_t limit = query.size_limit() - (query.edns ? kOptSize : 0);
     ByteWriter out;
     out.u16(query.header.id);
     const auto rcode =
@@ -256,7 +297,8 @@ Bytes encode_answer(const Query& query, const Answer& answer, bool recursion) {
     const bool authoritative = answer.rcode == Rcode::no_error || answer.rcode == Rcode::nx_domain;
     const std::uint16_t flags = static_cast<std::uint16_t>(
         kResponse | (authoritative && !bad_version ? kAuthoritative : 0U) |
-        (query.header.recursion_desired ? kRecursionDesired : 0U) | (recursion ? kRecursionAvailable : 0U) | rcode);
+        (query.header.recursion_desired ? kRecursionDesired : 0U) | (recursion ? kRecursionAvailable : 0U) |
+        (query.header.checking_disabled ? kCheckingDisabled : 0U) | rcode);
     out.u16(flags);
     out.u16(1);
     out.u16(0);
@@ -264,29 +306,29 @@ Bytes encode_answer(const Query& query, const Answer& answer, bool recursion) {
     out.u16(query.edns ? 1 : 0);
     out.bytes(query.question);
     std::uint16_t records = 0;
-    const auto add = [&](std::uint16_t type, ByteView data) {
-        if (out.size() + 12 + data.size() > limit) {
-            out.put_u16(2, flags | kTruncated);
-            return;
+    for (const Record& record : answer.records) {
+        if (bad_version || out.size() + 12 + record.owner.size() + record.data.size() > limit) {
+            out.put_u16(2, bad_version ? flags : flags | kTruncated);
+            break;
         }
-        out.u16(kQuestionPointer);
-        out.u16(type);
+        if (record.owner.empty()) {
+            out.u16(kQuestionPointer);
+        } else {
+            out.text(record.owner);
+            out.u8(0);
+        }
+        out.u16(record.type);
         out.u16(kClassIn);
         out.u32(kTtl);
-        out.u16(static_cast<std::uint16_t>(data.size()));
-        out.bytes(data);
+        out.u16(static_cast<std::uint16_t>(record.data.size()));
+        out.bytes(record.data);
         ++records;
-    };
-    if (!bad_version) {
-        for (const Ip& address : answer.addresses) {
-            add(address.is_v4() ? kTypeA : kTypeAaaa,
-                std::as_bytes(std::span(address.octets()).first(address.bits() / 8)));
-        }
-        if (answer.target) {
-            add(kTypePtr, as_bytes(*answer.target + '\0'));
-        }
     }
     out.put_u16(6, records);
+    if (answer.zone && !bad_version && out.size() + 3 * answer.zone->size() + 45 <= limit) {
+        write_soa(out, *answer.zone);
+        out.put_u16(8, 1);
+    }
     if (query.edns) {
         write_opt(out, *query.edns);
     }
@@ -308,20 +350,6 @@ Bytes encode_error(ByteView query, Rcode rcode) {
     out.fill(6);
     if (decoded) {
         out.bytes(decoded->question);
-    }
-    return out.take();
-}
-
-Bytes truncated(ByteView reply, std::size_t question_size) {
-    ByteWriter out;
-    out.bytes(reply.first(std::min(reply.size(), kHead + question_size)));
-    if (out.size() >= kHead) {
-        ByteReader in(reply);
-        in.skip(2);
-        out.put_u16(2, in.u16() | kTruncated);
-        out.put_u16(4, 1);
-        out.put_u32(6, 0);
-        out.put_u16(10, 0);
     }
     return out.take();
 }

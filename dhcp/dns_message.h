@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// DNS messages (RFC 1035, RFC 6891) as far as we must understand them: a query whole, a reply's head and question.
-// Nothing follows compression pointers: a query's question has no name before it to point at, and of an upstream's
-// reply only the question is compared, which is not compressed either.
+// DNS messages (RFC 1035, RFC 6891): queries of clients, and the answers that we make ourselves. What comes back from
+// an upstream is dns_reply.h's. Nothing here follows compression pointers: a query's question has no name before it to
+// point at.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,10 @@ enum class Rcode : std::uint8_t {
     refused = 5,
 };
 
-inline constexpr std::uint16_t kTypeA = 1, kTypePtr = 12, kTypeAaaa = 28, kTypeOpt = 41, kTypeAny = 255;
+inline constexpr std::uint16_t kTypeA = 1, kTypeNs = 2, kTypeCname = 5, kTypeSoa = 6, kTypePtr = 12, kTypeTxt = 16,
+                               kTypeAaaa = 28, kTypeSrv = 33, kTypeDname = 39, kTypeOpt = 41, kTypeDs = 43,
+                               kTypeRrsig = 46, kTypeNsec = 47, kTypeNsec3 = 50, kTypeTkey = 249, kTypeAxfr = 252,
+                               kTypeAny = 255;
 inline constexpr std::uint16_t kClassIn = 1;
 
 // RFC 9715 (and DNS flag day 2020): what travels without fragments.
@@ -34,7 +37,10 @@ inline constexpr std::uint16_t kUdpSize = 1232;
 // A name in wire form without the root's empty label, letters in lower case: labels may hold any byte, so text would
 // be ambiguous. Equal names are equal strings. "\3vm1\4test".
 using DnsName = std::string;
-DnsName dns_name(std::string_view text);  // of a name for which is_dns_name() holds; "" is the root
+DnsName dns_name(std::string_view text);  // of a name for which is_record_name() holds; "" and "." are the root
+// What a record may be called: labels of 1 to 63 printable characters, which is more than host names have
+// ("_sip._tcp.example.com"), and at most 253 in all. A closing dot may be there.
+bool is_record_name(std::string_view text);
 std::size_t label_count(const DnsName& name);
 // The name without its first label; of the root, the root.
 DnsName parent(const DnsName& name);
@@ -51,6 +57,7 @@ struct DnsHeader {
     bool response = false;
     std::uint8_t opcode = 0;
     bool truncated = false, recursion_desired = false;
+    bool authentic = false, checking_disabled = false;  // AD, CD (RFC 4035)
     Rcode rcode = Rcode::no_error;
     std::uint16_t questions = 0, answers = 0, authorities = 0, additionals = 0;
 };
@@ -60,7 +67,6 @@ struct Edns {
     std::uint16_t size = 512;
     std::uint8_t version = 0;
     bool dnssec_ok = false;
-    std::size_t size_at = 0;  // where the size stands in the datagram
     bool operator==(const Edns&) const = default;
 };
 
@@ -70,8 +76,9 @@ struct Query {
     std::uint16_t type = 0, klass = 0;
     Bytes question;  // as it was asked: spelling kept
     std::optional<Edns> edns;
+    bool stream = false;  // came by TCP
 
-    // What the client takes in one datagram.
+    // What the client takes in one message.
     std::size_t size_limit() const;
 };
 
@@ -79,22 +86,29 @@ struct Query {
 // a few additional records.
 Result<Query> decode_query(ByteView datagram);
 
-// Is this the question of that reply? Letters in either case.
-bool answers_question(ByteView reply, ByteView question);
+struct Record {
+    DnsName owner;  // "": the name that was asked for, as it was spelt
+    std::uint16_t type = 0;
+    Bytes data;
+    bool operator==(const Record&) const = default;
+};
+Record address_record(const Ip& address, DnsName owner = {});
+Record name_record(std::uint16_t type, const DnsName& target, DnsName owner = {});
 
-// One datum of an answer to the question itself: an address (A or AAAA), or a name (PTR).
 struct Answer {
     Rcode rcode = Rcode::no_error;
-    std::vector<Ip> addresses;
-    std::optional<DnsName> target;
+    std::vector<Record> records{};
+    // Of an answer without records, the zone that says so: its SOA goes with it (RFC 2308).
+    std::optional<DnsName> zone{};
     bool operator==(const Answer&) const = default;
 };
 
 // An authoritative reply; `recursion` says whether we would have asked others. Truncated when it does not fit.
 Bytes encode_answer(const Query& query, const Answer& answer, bool recursion);
+// Our own OPT record (RFC 6891), as it closes each reply to a client that sent one.
+void write_opt(ByteWriter& out, const Edns& edns);
+inline constexpr std::size_t kOptSize = 11;
 // A reply without data to anything with a header; empty for less than that.
 Bytes encode_error(ByteView query, Rcode rcode);
-// The reply cut down to its question with TC set, for a client that takes no more.
-Bytes truncated(ByteView reply, std::size_t question_size);
 
 }  // namespace bascule::dhcp

@@ -7,33 +7,96 @@ namespace bascule::dhcp {
 
 namespace {
 
-void put_u16(Bytes& bytes, std::size_t at, std::uint16_t value) {
-    bytes[at] = static_cast<std::byte>(value >> 8);
-    bytes[at + 1] = static_cast<std::byte>(value);
-}
-
-Bytes with_id(ByteView datagram, std::uint16_t id) {
-    Bytes out(datagram.begin(), datagram.end());
-    put_u16(out, 0, id);
-    return out;
-}
+constexpr std::uint16_t kRecursionDesired = 0x0100, kAuthentic = 0x0020, kCheckingDisabled = 0x0010;
 
 // These say something about the server, not about the name.
-bool is_servers_fault(Rcode rcode) {
-    return rcode == Rcode::serv_fail || rcode == Rcode::refused || rcode == Rcode::not_imp;
+bool is_servers_fault(const Reply& reply) {
+    return reply.bad_version || reply.rcode == Rcode::serv_fail || reply.rcode == Rcode::refused ||
+           reply.rcode == Rcode::not_imp || reply.rcode == Rcode::form_err;
+}
+
+bool dnssec_ok(const Query& query) { return query.edns && query.edns->dnssec_ok; }
+
+// The question in lower case: what comes before the type.
+Bytes plain_question(const Query& query) {
+    ByteWriter out;
+    out.text(query.name);
+    out.u8(0);
+    out.u16(query.type);
+    out.u16(query.klass);
+    return out.take();
+}
+
+std::string identity_of(const std::vector<wire::Resolver>& servers, const Query& query) {
+    ByteWriter out;
+    for (const wire::Resolver& server : servers) {
+        out.u8(server.address.is_v4() ? 4 : 6);
+        out.bytes(std::as_bytes(std::span(server.address.octets()).first(server.address.bits() / 8)));
+        out.u16(server.port);
+    }
+    out.u8(static_cast<std::uint8_t>((dnssec_ok(query) ? 1 : 0) | (query.header.checking_disabled ? 2 : 0)));
+    out.bytes(plain_question(query));
+    return std::string(as_text(out.view()));
 }
 
 }  // namespace
 
-void Forwarder::configure(std::vector<wire::Resolver> servers, std::size_t v4_sockets, std::size_t v6_sockets) {
-    servers_ = std::move(servers);
+// ---- who is asked
+
+bool Forwarder::usable(const wire::Resolver& server) const {
+    return (server.address.is_v4() ? v4_sockets_ : v6_sockets_) > 0;
+}
+
+void Forwarder::configure(std::vector<wire::Resolver> servers, std::size_t v4_sockets, std::size_t v6_sockets,
+                          const std::vector<std::string>& search) {
     v4_sockets_ = v4_sockets;
     v6_sockets_ = v6_sockets;
-    preferred_ = 0;
     // A server of a family that there is no socket for can never be asked.
-    std::erase_if(servers_,
-                  [&](const wire::Resolver& s) { return (s.address.is_v4() ? v4_sockets_ : v6_sockets_) == 0; });
+    std::erase_if(servers, [this](const wire::Resolver& server) { return !usable(server); });
+    if (servers != servers_) {
+        preferred_.clear();
+        manners_.clear();
+        cache_.clear();  // other servers may know other things
+    }
+    servers_ = std::move(servers);
+    search_.clear();
+    for (const std::string& domain : search) {
+        if (const DnsName name = dns_name(domain); !name.empty()) {
+            search_.push_back(name);
+        }
+    }
 }
+
+void Forwarder::configure(const Uuid& network, const DnsSettings& settings) {
+    Policy policy{.domains = {}, .everything = {}, .private_answers = settings.private_answers};
+    std::map<DnsName, Servers> domains;
+    for (const DnsForwarder& forwarder : settings.forwarders) {
+        Servers& servers = forwarder.domain.empty() ? policy.everything : domains[dns_name(forwarder.domain)];
+        if (forwarder.address) {
+            servers.push_back({*forwarder.address, forwarder.port});
+        }
+    }
+    policy.domains.assign(domains.begin(), domains.end());
+    std::ranges::stable_sort(policy.domains, std::greater{}, [](const auto& one) { return label_count(one.first); });
+    policies_.insert_or_assign(network, std::move(policy));
+}
+
+Forwarder::Route Forwarder::route_for(const Uuid& network, const DnsName& name) const {
+    const auto found = policies_.find(network);
+    const bool searched = std::ranges::any_of(search_, [&](const DnsName& domain) { return is_below(name, domain); });
+    if (found == policies_.end()) {
+        return {&servers_, false, searched};
+    }
+    const Policy& policy = found->second;
+    for (const auto& [domain, servers] : policy.domains) {
+        if (is_below(name, domain)) {
+            return {servers.empty() ? &servers_ : &servers, true, true};
+        }
+    }
+    return {policy.everything.empty() ? &servers_ : &policy.everything, false, policy.private_answers || searched};
+}
+
+// ---- how much
 
 bool Forwarder::room_for(const Client& client) const {
     const auto mine = per_client_.find({client.network, client.address});
@@ -55,9 +118,81 @@ void Forwarder::count(const Client& client, int by) {
     waiters_ += static_cast<std::size_t>(by);
 }
 
-std::optional<Forwarder::Key> Forwarder::draw_key(const wire::Resolver& to) {
-    const std::size_t first = to.address.is_v4() ? 0 : v4_sockets_;
-    const std::size_t count = to.address.is_v4() ? v4_sockets_ : v6_sockets_;
+// ---- asking
+
+Bytes Forwarder::refusal(const Query& query, Rcode rcode) {
+    Reply none;
+    none.rcode = rcode;
+    none.question_size = query.question.size();
+    none.message.resize(12 + none.question_size);
+    return render(none, query, 0);
+}
+
+Forwarder::Step Forwarder::ask(const Client& client, const Query& query, Time now) {
+    Step step;
+    const Route route = route_for(client.network, query.name);
+    std::string identity = identity_of(*route.servers, query);
+    const Waiter waiter{client, query, route.private_answers};
+    if (const auto hit = cache_.find(identity, now)) {
+        ++counters_.cached;
+        deliver(waiter, *hit->reply, hit->age, step);
+        return step;
+    }
+    if (const auto same = identities_.find(identity); same != identities_.end()) {
+        if (join(queries_.at(same->second), waiter, step)) {
+            return step;
+        }
+    }
+    if (std::ranges::none_of(*route.servers, [this](const auto& server) { return usable(server); }) ||
+        !room_for(client)) {
+        ++counters_.refused;
+        step.deliver.push_back({client, refusal(query, Rcode::refused)});
+        return step;
+    }
+    Outstanding out;
+    out.identity = std::move(identity);
+    out.name = query.name;
+    out.question = plain_question(query);
+    out.flags = static_cast<std::uint16_t>(kRecursionDesired | kAuthentic |
+                                           (query.header.checking_disabled ? kCheckingDisabled : 0U));
+    out.dnssec_ok = dnssec_ok(query);
+    out.servers = *route.servers;
+    out.waiters.push_back(waiter);
+    out.server = preferred_.contains(out.servers) ? preferred_.at(out.servers) : 0;
+    count(client, 1);
+    ++counters_.forwarded;
+    transmit(std::move(out), step, now);
+    return step;
+}
+
+// True when that settles it.
+bool Forwarder::join(Outstanding& query, const Waiter& waiter, Step& step) {
+    const Client& client = waiter.client;
+    if (client.ours || client.address == query.to.address) {
+        ++counters_.loops;
+        loop_ = query.to;
+        step.deliver.push_back({client, refusal(waiter.query, Rcode::refused)});
+        return true;
+    }
+    const auto again = [&](const Waiter& w) {
+        return w.client == client && w.query.header.id == waiter.query.header.id;
+    };
+    if (std::ranges::any_of(query.waiters, again)) {
+        return true;  // asked again while we are still at it
+    }
+    if (room_for(client)) {
+        query.waiters.push_back(waiter);
+        count(client, 1);
+        ++counters_.merged;
+        return true;
+    }
+    return false;
+}
+
+std::optional<Forwarder::Key> Forwarder::draw_key(const Outstanding& query) {
+    const bool v4 = query.to.address.is_v4();
+    const std::size_t first = query.stream ? kStream : v4 ? 0 : v4_sockets_;
+    const std::size_t count = query.stream ? 1 : v4 ? v4_sockets_ : v6_sockets_;
     // With at most kMost of them in use, a handful of draws finds a free one.
     for (int draws = 0; count > 0 && draws < 64; ++draws) {
         const std::uint32_t random = random_();
@@ -69,56 +204,49 @@ std::optional<Forwarder::Key> Forwarder::draw_key(const wire::Resolver& to) {
     return std::nullopt;
 }
 
-Forwarder::Step Forwarder::ask(const Client& client, const Query& query, ByteView datagram, Time now) {
-    Step step;
-    const bool bad_size = datagram.size() < 12 || (query.edns && query.edns->size_at + 2 > datagram.size());
-    std::string identity(as_text(datagram.subspan(std::min<std::size_t>(2, datagram.size()))));
-    const Waiter waiter{client, query.header.id};
-    const auto same = identities_.find(identity);
-    if (same != identities_.end()) {
-        auto& waiters = queries_.at(same->second).waiters;
-        const auto again = [&](const Waiter& w) { return w.client == client && w.id == waiter.id; };
-        if (std::ranges::any_of(waiters, again)) {
-            return step;  // asked again while we are still at it
+Bytes Forwarder::compose(Outstanding& query, std::uint16_t id) {
+    const auto found = manners_.find(query.to);
+    const Manners manners = found == manners_.end() ? Manners() : found->second;
+    std::uint32_t bits = 0;
+    std::size_t letters = 0;
+    for (std::size_t i = 0; i + 4 < query.question.size(); ++i) {
+        auto c = static_cast<std::uint8_t>(query.question[i] | std::byte{0x20});
+        if (c < 'a' || c > 'z' || std::to_integer<unsigned>(query.question[i]) < 'A') {
+            continue;
         }
-        if (room_for(client)) {
-            waiters.push_back(waiter);
-            count(client, 1);
-            ++counters_.merged;
-            return step;
-        }
+        bits = letters++ % 32 == 0 ? random_() : bits >> 1;
+        query.question[i] = static_cast<std::byte>(manners.keeps_case && (bits & 1) != 0 ? c & 0xdfU : c);
     }
-    if (bad_size || servers_.empty() || !room_for(client)) {
-        ++counters_.refused;
-        step.deliver.push_back({client, encode_error(datagram, Rcode::refused)});
-        return step;
+    ByteWriter out;
+    out.u16(id);
+    out.u16(query.flags);
+    out.u16(1);
+    out.u32(0);
+    out.u16(manners.knows_edns ? 1 : 0);
+    out.bytes(query.question);
+    if (manners.knows_edns) {
+        write_opt(out, {.size = kUdpSize, .version = 0, .dnssec_ok = query.dnssec_ok});
     }
-    Outstanding out;
-    out.identity = std::move(identity);
-    out.datagram.assign(datagram.begin(), datagram.end());
-    if (query.edns) {
-        put_u16(out.datagram, query.edns->size_at, std::min(query.edns->size, kUdpSize));
-    }
-    out.question = query.question;
-    out.size_limit = query.size_limit();
-    out.waiters.push_back(waiter);
-    out.server = preferred_ % servers_.size();
-    count(client, 1);
-    ++counters_.forwarded;
-    transmit(std::move(out), step, now);
-    return step;
+    return out.take();
 }
 
 void Forwarder::transmit(Outstanding query, Step& step, Time now) {
-    query.to = servers_[query.server];
-    const auto key = draw_key(query.to);
+    for (std::size_t i = 0; i < query.servers.size(); ++i) {
+        query.server = query.server % query.servers.size();
+        if (usable(query.servers[query.server])) {
+            break;
+        }
+        ++query.server;
+    }
+    query.to = query.servers[query.server % query.servers.size()];
+    const auto key = draw_key(query);
     if (!key) {
         return fail(query, step);
     }
     ++query.tries;
-    query.deadline = now + kTimeout;
-    step.send.push_back({static_cast<std::size_t>(*key >> 16), query.to,
-                         with_id(query.datagram, static_cast<std::uint16_t>(*key & 0xffff))});
+    query.deadline = now + (query.stream ? kStreamTimeout : kTimeout);
+    step.send.push_back(
+        {static_cast<std::size_t>(*key >> 16), query.to, compose(query, static_cast<std::uint16_t>(*key & 0xffff))});
     deadlines_.insert({query.deadline, *key});
     identities_[query.identity] = *key;
     queries_.emplace(*key, std::move(query));
@@ -133,43 +261,101 @@ Forwarder::Outstanding Forwarder::take(Queries::iterator found) {
 }
 
 void Forwarder::try_next(Outstanding query, Step& step, Time now) {
-    if (query.tries >= kTries || servers_.empty()) {
+    if (query.tries >= kTries) {
         return fail(query, step);
     }
-    query.server = (query.server + 1) % servers_.size();
+    query.stream = false;
+    ++query.server;
     transmit(std::move(query), step, now);
 }
 
-void Forwarder::finish(const Outstanding& query, ByteView reply, Step& step) {
-    const Bytes fitting =
-        reply.size() > query.size_limit ? truncated(reply, query.question.size()) : Bytes(reply.begin(), reply.end());
+void Forwarder::try_stream(Outstanding query, Step& step, Time now) {
+    if (query.tries > kTries) {
+        return fail(query, step);
+    }
+    query.stream = true;
+    ++counters_.by_stream;
+    transmit(std::move(query), step, now);
+}
+
+// ---- answering
+
+void Forwarder::deliver(const Waiter& waiter, const Reply& reply, std::uint32_t age, Step& step) {
+    const bool rebinding = !waiter.private_answers && reply.is_private();
+    counters_.rebinding += rebinding ? 1 : 0;
+    step.deliver.push_back(
+        {waiter.client, rebinding ? refusal(waiter.query, Rcode::refused) : render(reply, waiter.query, age)});
+}
+
+void Forwarder::finish(const Outstanding& query, const Reply& reply, Step& step) {
     for (const Waiter& waiter : query.waiters) {
-        step.deliver.push_back({waiter.client, with_id(fitting, waiter.id)});
+        deliver(waiter, reply, 0, step);
         count(waiter.client, -1);
     }
 }
 
 void Forwarder::fail(const Outstanding& query, Step& step) {
-    finish(query, encode_error(query.datagram, Rcode::serv_fail), step);
+    for (const Waiter& waiter : query.waiters) {
+        step.deliver.push_back({waiter.client, refusal(waiter.query, Rcode::serv_fail)});
+        count(waiter.client, -1);
+    }
 }
 
 Forwarder::Step Forwarder::reply(std::size_t socket, const wire::Resolver& from, ByteView datagram, Time now) {
     Step step;
     const auto header = decode_header(datagram);
     const auto found = header ? queries_.find(Key{socket} << 16 | header->id) : queries_.end();
-    if (found == queries_.end() || !header->response || !(found->second.to == from) ||
-        !answers_question(datagram, found->second.question)) {
+    if (found == queries_.end() || found->second.to != from) {
+        ++counters_.unasked;
+        return step;
+    }
+    Bytes message(datagram.begin(), datagram.end());
+    const bool respelt = other_spelling(datagram, found->second.question);
+    if (respelt) {
+        ++counters_.respelt;
+        if (socket != kStream) {
+            try_stream(take(found), step, now);
+            return step;
+        }
+        manners_[from].keeps_case = false;
+        std::ranges::copy(found->second.question, message.begin() + 12);
+    }
+    auto decoded = decode_reply(message, found->second.question);
+    if (!decoded) {
         ++counters_.unasked;
         return step;
     }
     Outstanding query = take(found);
-    if (is_servers_fault(header->rcode) && query.tries < std::min<std::size_t>(kTries, servers_.size())) {
+    if (decoded->truncated && !query.stream) {
+        try_stream(std::move(query), step, now);
+        return step;
+    }
+    if ((decoded->rcode == Rcode::form_err || decoded->bad_version) && manners_[from].knows_edns) {
+        manners_[from].knows_edns = false;
+        transmit(std::move(query), step, now);
+        return step;
+    }
+    const bool improper = !tidy(*decoded, query.name);
+    if ((improper || is_servers_fault(*decoded)) && query.tries < std::min<std::size_t>(kTries, query.servers.size())) {
         try_next(std::move(query), step, now);
         return step;
     }
-    preferred_ = query.server;
+    if (improper) {
+        fail(query, step);
+        return step;
+    }
+    preferred_[query.servers] = query.server;
     ++counters_.answered;
-    finish(query, datagram, step);
+    finish(query, *decoded, step);
+    cache_.put(query.identity, *std::move(decoded), now);
+    return step;
+}
+
+Forwarder::Step Forwarder::stream_failed(std::uint16_t id, Time now) {
+    Step step;
+    if (const auto found = queries_.find(Key{kStream} << 16 | id); found != queries_.end()) {
+        try_next(take(found), step, now);
+    }
     return step;
 }
 
@@ -178,8 +364,8 @@ Forwarder::Step Forwarder::tick(Time now) {
     while (!deadlines_.empty() && next_tick() <= now) {
         Outstanding query = take(queries_.find(deadlines_.begin()->second));
         ++counters_.timed_out;
-        if (query.server == preferred_ && !servers_.empty()) {
-            preferred_ = (preferred_ + 1) % servers_.size();
+        if (std::size_t& preferred = preferred_[query.servers]; query.server == preferred) {
+            preferred = (preferred + 1) % query.servers.size();
         }
         try_next(std::move(query), step, now);
     }
@@ -187,6 +373,7 @@ Forwarder::Step Forwarder::tick(Time now) {
 }
 
 void Forwarder::forget(const Uuid& network) {
+    policies_.erase(network);
     for (auto& [key, query] : queries_) {
         const auto gone = [&](const Waiter& w) { return w.client.network == network; };
         for (const Waiter& waiter : query.waiters) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dhcp/wire.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "dhcp/wire_values.h"
@@ -31,6 +33,7 @@ enum Type : std::uint16_t {
     kUpstreams = 19,
     kCommit = 20,
     kRevokeLease = 21,
+    kGuests = 22,
 };
 
 // Tags are counted per message and per nested value; each pair of functions below, and of wire_values, owns its own.
@@ -62,9 +65,16 @@ DnsHost dns_host_from(FieldReader& in) {
 void put(Fields& out, std::uint16_t tag, const SocketLayout& sockets) {
     Fields layout;
     layout.flag(1, sockets.dhcp).flag(2, sockets.raw);
-    for (const std::uint16_t subnet : sockets.dns) {
-        layout.nested(3, std::move(Fields().u16(1, subnet)));
-    }
+    const auto put_each = [&](std::uint16_t list, const std::vector<std::uint16_t>& subnets) {
+        for (const std::uint16_t subnet : subnets) {
+            layout.nested(list, std::move(Fields().u16(1, subnet)));
+        }
+    };
+    put_each(3, sockets.dns);
+    put_each(10, sockets.dns_tcp);
+    put_each(11, sockets.tftp);
+    put_each(12, sockets.http);
+    layout.flag(13, sockets.root);
     out.nested(tag, layout);
 }
 
@@ -78,6 +88,10 @@ SocketLayout layout_from(FieldReader& in, std::uint16_t tag) {
     }
     FieldReader inner(layouts.front());
     SocketLayout sockets{inner.flag(1), inner.flag(2), list_from(inner, 3, index_from)};
+    sockets.dns_tcp = list_from(inner, 10, index_from);
+    sockets.tftp = list_from(inner, 11, index_from);
+    sockets.http = list_from(inner, 12, index_from);
+    sockets.root = inner.flag_or(13, false);
     if (auto done = inner.finish("sockets"); !done) {
         in.refuse(tag, done.error().message);
     } else if (sockets.count() > kMaxDescriptors) {
@@ -123,6 +137,25 @@ Resolver resolver_from(FieldReader& in) {
     return resolver;
 }
 
+void put(Fields& out, std::uint16_t tag, const UpstreamSockets& sockets) {
+    Fields counts;
+    counts.u16(1, sockets.v4_sockets).u16(2, sockets.v6_sockets);
+    counts.u16(3, sockets.v4_streams).u16(4, sockets.v6_streams);
+    out.nested(tag, counts);
+}
+
+UpstreamSockets upstream_sockets_from(FieldReader& in) { return {in.u16(1), in.u16(2), in.u16(3), in.u16(4)}; }
+
+UpstreamSockets upstream_sockets_from(FieldReader& in, std::uint16_t tag) {
+    UpstreamSockets (*const one)(FieldReader&) = upstream_sockets_from;
+    const auto all = list_from(in, tag, one);
+    if (all.size() != 1 || all.front().count() > kMaxDescriptors) {
+        in.refuse(tag, "must be there once, with no more descriptors than one message can carry");
+        return {};
+    }
+    return all.front();
+}
+
 Fields fields_of(const Trouble& trouble) { return std::move(Fields().uuid(1, trouble.network).text(2, trouble.what)); }
 
 Trouble trouble_from(FieldReader& in) { return {in.uuid(1), in.text(2)}; }
@@ -149,8 +182,12 @@ Message message_of(const Network& network, bool with_hosts) {
             out.nested(11, fields_of(host));
         }
     }
-    put(out, 12, network.sockets);
+    out.nested(13, fields_of(spec.dns, with_hosts));
+    if (!spec.file_root.empty()) {
+        out.text(14, spec.file_root);
+    }
     put_told(out, spec);
+    put(out, 12, network.sockets);
     return {.type = kNetwork, .fields = std::move(out)};
 }
 
@@ -186,11 +223,16 @@ Message message_of(const NetworkPart& part) {
     for (const DnsHost& host : part.dns_hosts) {
         out.nested(4, fields_of(host));
     }
+    out.nested(5, fields_of(part.dns, true));
     return {.type = kNetworkPart, .fields = std::move(out)};
 }
 
 NetworkPart part_from(FieldReader& in) {
-    return {in.uuid(1), in.u16(2), list_from(in, 3, reservation_from), list_from(in, 4, dns_host_from)};
+    NetworkPart part{in.uuid(1), in.u16(2), list_from(in, 3, reservation_from), list_from(in, 4, dns_host_from)};
+    if (auto dns = list_from(in, 5, dns_settings_from); !dns.empty()) {
+        part.dns = std::move(dns.front());
+    }
+    return part;
 }
 
 Message message_of(const Upstreams& upstreams) {
@@ -198,16 +240,24 @@ Message message_of(const Upstreams& upstreams) {
     for (const Resolver& server : upstreams.servers) {
         out.nested(1, fields_of(server));
     }
-    out.u16(2, upstreams.v4_sockets).u16(3, upstreams.v6_sockets);
+    put(out, 2, upstreams.sockets);
+    for (const std::string& domain : upstreams.search) {
+        out.text(3, domain);
+    }
     return {.type = kUpstreams, .fields = std::move(out)};
 }
 
 Upstreams upstreams_from(FieldReader& in) {
-    Upstreams out{list_from(in, 1, resolver_from), in.u16(2), in.u16(3)};
-    if (std::size_t{out.v4_sockets} + out.v6_sockets > kMaxDescriptors) {
-        in.refuse(2, "says more descriptors than one message can carry");
+    return {list_from(in, 1, resolver_from), upstream_sockets_from(in, 2), in.texts(3)};
+}
+
+Message message_of(const Guests& guests) {
+    Fields out;
+    out.uuid(1, guests.network);
+    for (const DnsGuest& guest : guests.guests) {
+        out.nested(2, fields_of(guest));
     }
-    return out;
+    return {.type = kGuests, .fields = std::move(out)};
 }
 
 Message message_of(const Hello& hello) {
@@ -222,15 +272,9 @@ Message message_of(const Held& held) {
 }
 
 Message message_of(const HeldUpstreams& held) {
-    return {.type = kHeldUpstreams, .fields = std::move(Fields().u16(1, held.v4_sockets).u16(2, held.v6_sockets))};
-}
-
-HeldUpstreams held_upstreams_from(FieldReader& in) {
-    const HeldUpstreams out{in.u16(1), in.u16(2)};
-    if (std::size_t{out.v4_sockets} + out.v6_sockets > kMaxDescriptors) {
-        in.refuse(1, "says more descriptors than one message can carry");
-    }
-    return out;
+    Fields out;
+    put(out, 1, held.sockets);
+    return {.type = kHeldUpstreams, .fields = std::move(out)};
 }
 
 Message message_of(const Leases& leases) {
@@ -257,18 +301,18 @@ Result<Out> finished(FieldReader& in, std::string_view what, T value) {
     return Out(std::move(value));
 }
 
-// Cuts a list of hosts into NetworkParts that each fit a message.
-template <class Host>
-void append_parts(std::vector<NetworkPart>& parts, const NetworkPart& head, const std::vector<Host>& hosts,
-                  std::vector<Host> NetworkPart::* list) {
+// Cuts a list into NetworkParts that each fit a message.
+template <class T>
+void append_parts(std::vector<NetworkPart>& parts, const NetworkPart& head, const std::vector<T>& all,
+                  const auto& list_of) {
     std::size_t bytes = kPartBytes;
-    for (const Host& host : hosts) {
-        bytes += fields_of(host).encoded_size() + 6;
+    for (const T& one : all) {
+        bytes += fields_of(one).encoded_size() + 6;
         if (bytes > kPartBytes) {
             parts.push_back(head);
             bytes = 0;
         }
-        (parts.back().*list).push_back(host);
+        list_of(parts.back()).push_back(one);
     }
 }
 
@@ -279,7 +323,7 @@ Result<Bytes> encode(const ToService& message) {
         Overloaded{
             [](const Begin& m) { return Message{.type = kBegin, .fields = std::move(Fields().u64(1, m.generation))}; },
             [](const Network& m) { return message_of(m, true); }, [](const NetworkPart& m) { return message_of(m); },
-            [](const Upstreams& m) { return message_of(m); },
+            [](const Upstreams& m) { return message_of(m); }, [](const Guests& m) { return message_of(m); },
             [](const Commit& m) {
                 return Message{.type = kCommit, .fields = std::move(Fields().u64(1, m.generation))};
             },
@@ -296,10 +340,16 @@ Result<Bytes> encode(const ToDaemon& message) {
 Result<std::vector<Bytes>> encode_network(const Network& network) {
     std::vector<NetworkPart> parts;
     for (std::size_t i = 0; i < network.spec.subnets.size(); ++i) {
-        const NetworkPart head{network.spec.uuid, static_cast<std::uint16_t>(i), {}, {}};
-        append_parts(parts, head, network.spec.subnets[i].hosts, &NetworkPart::hosts);
+        const NetworkPart head{network.spec.uuid, static_cast<std::uint16_t>(i), {}, {}, {}};
+        append_parts(parts, head, network.spec.subnets[i].hosts, [](NetworkPart& p) -> auto& { return p.hosts; });
     }
-    append_parts(parts, NetworkPart{network.spec.uuid, 0, {}, {}}, network.spec.dns_hosts, &NetworkPart::dns_hosts);
+    const NetworkPart head{network.spec.uuid, 0, {}, {}, {}};
+    const DnsSettings& dns = network.spec.dns;
+    append_parts(parts, head, network.spec.dns_hosts, [](NetworkPart& p) -> auto& { return p.dns_hosts; });
+    append_parts(parts, head, dns.texts, [](NetworkPart& p) -> auto& { return p.dns.texts; });
+    append_parts(parts, head, dns.services, [](NetworkPart& p) -> auto& { return p.dns.services; });
+    append_parts(parts, head, dns.aliases, [](NetworkPart& p) -> auto& { return p.dns.aliases; });
+    append_parts(parts, head, dns.guests, [](NetworkPart& p) -> auto& { return p.dns.guests; });
     std::vector<Bytes> out;
     TRY(out.emplace_back(), kernel::channel::encode(message_of(network, false)));
     for (const NetworkPart& part : parts) {
@@ -318,6 +368,7 @@ Result<ToService> decode_to_service(ByteView datagram) {
         case kUpstreams: return finished<ToService>(in, "Upstreams", upstreams_from(in));
         case kCommit: return finished<ToService>(in, "Commit", Commit{in.u64(1)});
         case kRevokeLease: return finished<ToService>(in, "RevokeLease", RevokeLease{in.uuid(1), in.mac(2)});
+        case kGuests: return finished<ToService>(in, "Guests", Guests{in.uuid(1), list_from(in, 2, dns_guest_from)});
         default: return fail(Code::malformed, fmt::format("message type {} is not for the service", message.type));
     }
 }
@@ -328,7 +379,8 @@ Result<ToDaemon> decode_to_daemon(ByteView datagram) {
     switch (message.type) {
         case kHello: return finished<ToDaemon>(in, "Hello", Hello{in.u32(1), in.u64(2)});
         case kHeld: return finished<ToDaemon>(in, "Held", Held{in.uuid(1), bridge_from(in, 2), layout_from(in, 3)});
-        case kHeldUpstreams: return finished<ToDaemon>(in, "HeldUpstreams", held_upstreams_from(in));
+        case kHeldUpstreams:
+            return finished<ToDaemon>(in, "HeldUpstreams", HeldUpstreams{upstream_sockets_from(in, 1)});
         case kLeases: return finished<ToDaemon>(in, "Leases", Leases{in.flag(1), list_from(in, 2, event_from)});
         case kSynced: return finished<ToDaemon>(in, "Synced", Synced{in.u64(1), list_from(in, 2, trouble_from)});
         default: return fail(Code::malformed, fmt::format("message type {} is not for the daemon", message.type));
@@ -340,7 +392,7 @@ std::size_t descriptors(const ToService& message) {
         return network->sockets.count();
     }
     if (const auto* upstreams = std::get_if<Upstreams>(&message)) {
-        return std::size_t{upstreams->v4_sockets} + upstreams->v6_sockets;
+        return upstreams->sockets.count();
     }
     return 0;
 }
@@ -350,7 +402,7 @@ std::size_t descriptors(const ToDaemon& message) {
         return held->sockets.count();
     }
     if (const auto* upstreams = std::get_if<HeldUpstreams>(&message)) {
-        return std::size_t{upstreams->v4_sockets} + upstreams->v6_sockets;
+        return upstreams->sockets.count();
     }
     return 0;
 }

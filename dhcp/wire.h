@@ -25,7 +25,13 @@
 //   raw        AF_PACKET, SOCK_RAW, protocol 0 (so that it never receives), bound to the bridge's ifindex
 //   dns        UDP, bound to one server address, port 53, and to the bridge; IPv6 ones with IP(V6)_FREEBIND, since
 //              a fresh IPv6 address is tentative
-//   upstreams  UDP, not bound to anything: the kernel picks each one's random port at its first query
+//   dns_tcp    TCP, listening, at the same address and bridge
+//   tftp       two of UDP for each entry: requests come to port 69 of a server address, transfers leave by any port
+//              of it
+//   http       TCP, listening at port 80 of a server address and on the bridge
+//   root       no socket but a folder, opened with O_PATH: what TFTP and HTTP serve
+//   upstreams  UDP, bound to random ports; then TCP, not bound to anything, which the service connects, uses for one
+//              query and disconnects again
 // All are close-on-exec and non-blocking.
 #pragma once
 
@@ -40,12 +46,18 @@
 
 namespace bascule::dhcp::wire {
 
-// Which descriptors come with a message, in this order: dhcp, raw, then one for each entry of dns.
+// Which descriptors come with a message, in this order: dhcp, raw, then one for each entry of dns and of dns_tcp, two
+// for each of tftp, one for each of http, and root.
 struct SocketLayout {
     bool dhcp = false, raw = false;
-    std::vector<std::uint16_t> dns;  // index into Spec::subnets of each DNS socket
+    std::vector<std::uint16_t> dns{};  // index into Spec::subnets of each DNS socket
+    std::vector<std::uint16_t> dns_tcp{}, tftp{}, http{};
+    bool root = false;
 
-    std::size_t count() const { return (dhcp ? 1U : 0U) + (raw ? 1U : 0U) + dns.size(); }
+    std::size_t count() const {
+        return (dhcp ? 1U : 0U) + (raw ? 1U : 0U) + dns.size() + dns_tcp.size() + 2 * tftp.size() + http.size() +
+               (root ? 1U : 0U);
+    }
     bool operator==(const SocketLayout&) const = default;
 };
 // SCM_RIGHTS carries 253 at most (SCM_MAX_FD); a message of ours never has more.
@@ -70,20 +82,27 @@ struct NetworkPart {
     std::uint16_t subnet = 0;  // index: where hosts belong
     std::vector<Reservation> hosts;
     std::vector<DnsHost> dns_hosts;
+    DnsSettings dns{};  // lists only
     bool operator==(const NetworkPart&) const = default;
 };
 
 struct Resolver {
     Ip address;
     std::uint16_t port = 53;
-    bool operator==(const Resolver&) const = default;
+    auto operator<=>(const Resolver&) const = default;
 };
 
-// Where queries for names that are not ours go; asked in order. Descriptors: v4_sockets for IPv4, then
-// v6_sockets for IPv6; both 0 keep those held.
+// Where queries for names that are not ours go; asked in order. Descriptors: v4_sockets for IPv4, v6_sockets for IPv6,
+// v4_streams and v6_streams of TCP; all 0 keep those held.
+struct UpstreamSockets {
+    std::uint16_t v4_sockets = 0, v6_sockets = 0, v4_streams = 0, v6_streams = 0;
+    std::size_t count() const { return std::size_t{v4_sockets} + v6_sockets + v4_streams + v6_streams; }
+    bool operator==(const UpstreamSockets&) const = default;
+};
 struct Upstreams {
     std::vector<Resolver> servers;
-    std::uint16_t v4_sockets = 0, v6_sockets = 0;
+    UpstreamSockets sockets{};
+    std::vector<std::string> search{};  // the host's search domains
     bool operator==(const Upstreams&) const = default;
 };
 
@@ -99,7 +118,15 @@ struct RevokeLease {
     bool operator==(const RevokeLease&) const = default;
 };
 
-using ToService = std::variant<Begin, Network, NetworkPart, Upstreams, Commit, RevokeLease>;
+// The inventory changed: these NICs belong to guests of that name from now on; without a name to none. Holds at once,
+// and is part of the Network of later pushes.
+struct Guests {
+    Uuid network;
+    std::vector<DnsGuest> guests;
+    bool operator==(const Guests&) const = default;
+};
+
+using ToService = std::variant<Begin, Network, NetworkPart, Upstreams, Commit, RevokeLease, Guests>;
 
 // ---- service to daemon
 
@@ -117,7 +144,7 @@ struct Held {
 };
 
 struct HeldUpstreams {
-    std::uint16_t v4_sockets = 0, v6_sockets = 0;
+    UpstreamSockets sockets{};
     bool operator==(const HeldUpstreams&) const = default;
 };
 

@@ -41,6 +41,14 @@ Subnet subnet_from(FieldReader& in);
 Fields fields_of(const Lease& lease);
 Lease lease_from(FieldReader& in);
 
+Fields fields_of(const DnsSettings& dns, bool with_lists);
+DnsSettings dns_settings_from(FieldReader& in);
+Fields fields_of(const DnsText& text);
+Fields fields_of(const DnsService& service);
+Fields fields_of(const DnsAlias& alias);
+Fields fields_of(const DnsGuest& guest);
+DnsGuest dns_guest_from(FieldReader& in);
+
 // What a Network message says beyond its first fields: everything that clients are told (tags 32 to 63).
 void put_told(Fields& out, const Spec& spec);
 void told_from(FieldReader& in, Spec& spec);

@@ -199,11 +199,10 @@ Result<bool> DaemonLink::step(const State& state, const dhcp::Now& now) {
         case Phase::held: return send_held(state);
         case Phase::upstreams: {
             std::vector<int> fds;
-            for (const UniqueFd& fd : state.upstreams) {
-                fds.push_back(fd.get());
+            for (const auto* const pool : {&state.upstreams, &state.streams}) {
+                std::ranges::transform(*pool, std::back_inserter(fds), &UniqueFd::get);
             }
-            const auto v6 = static_cast<std::uint16_t>(fds.size() - state.v4_upstreams);
-            TRY(const bool sent, send(wire::HeldUpstreams{state.v4_upstreams, v6}, fds));
+            TRY(const bool sent, send(wire::HeldUpstreams{state.upstream_sockets()}, fds));
             phase_ = sent ? Phase::first_leases : phase_;
             return sent;
         }

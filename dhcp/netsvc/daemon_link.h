@@ -22,8 +22,13 @@ namespace bascule::netsvc {
 struct State {
     std::uint64_t generation = 0;
     std::map<Uuid, Served> networks;
-    std::vector<UniqueFd> upstreams;  // IPv4 ones first
-    std::uint16_t v4_upstreams = 0;
+    std::vector<UniqueFd> upstreams, streams;  // IPv4 ones first
+    std::uint16_t v4_upstreams = 0, v4_streams = 0;
+
+    dhcp::wire::UpstreamSockets upstream_sockets() const {
+        return {v4_upstreams, static_cast<std::uint16_t>(upstreams.size() - v4_upstreams), v4_streams,
+                static_cast<std::uint16_t>(streams.size() - v4_streams)};
+    }
 };
 
 class DaemonLink {

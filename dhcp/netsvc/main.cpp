@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/version.h"
+#include "dhcp/netsvc/files.h"
 #include "dhcp/netsvc/sandbox.h"
 #include "dhcp/netsvc/service.h"
 
@@ -64,10 +65,12 @@ Result<void> serve() {
     TRY(const UniqueFd lock, netsvc::lock_folder(folder.get()));
     const bool connected =
         socket_option(kDaemon, SO_TYPE) == SOCK_SEQPACKET && socket_option(kDaemon, SO_ACCEPTCONN) == 0;
-    TRY(auto service, netsvc::Service::make(UniqueFd(kListener), folder.get(), UniqueFd(connected ? kDaemon : -1)));
+    TRY(UniqueFd opener, netsvc::start_opener());
+    TRY(const auto service, netsvc::Service::make(UniqueFd(kListener), folder.get(), UniqueFd(connected ? kDaemon : -1),
+                                                  std::move(opener)));
     log::info("bascule-netsvc {} is ready", kVersion);
     TRY_OK(netsvc::enter_sandbox(folder.get()));
-    return service.run();
+    return service->run();
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -37,11 +39,14 @@ constexpr int kAllowed[] = {
     SCMP_SYS(sendmmsg),         // answers
     SCMP_SYS(recvmsg),          // the daemon's messages, with descriptors
     SCMP_SYS(sendmsg),          // reports to the daemon
-    SCMP_SYS(accept4),          // a new daemon connects
-    SCMP_SYS(getsockopt),       // who it is (SO_PEERCRED)
+    SCMP_SYS(accept4),          // a new daemon connects; DNS by TCP, HTTP
+    SCMP_SYS(connect),          // an upstream by TCP, on sockets that we were handed; AF_UNSPEC ends it
+    SCMP_SYS(shutdown),         // the end of a reply by HTTP
+    SCMP_SYS(getsockopt),       // who it is (SO_PEERCRED); whether a connection came about (SO_ERROR)
     SCMP_SYS(getsockname),      // interface and MAC of the bridge, from the packet socket
-    SCMP_SYS(read),             // a lease file
-    SCMP_SYS(write),            // a lease file; the log on standard error
+    SCMP_SYS(read),             // a lease file; connections
+    SCMP_SYS(pread64),          // a file that TFTP or HTTP serves
+    SCMP_SYS(write),            // a lease file; connections; the log on standard error
     SCMP_SYS(ftruncate),        // cuts a torn end off
     SCMP_SYS(fdatasync),        // before the ACK leaves
     SCMP_SYS(fsync),            // a fresh lease file and its folder
@@ -65,6 +70,20 @@ constexpr int kAllowed[] = {
     SCMP_SYS(tgkill),           // abort()
     SCMP_SYS(exit_group),       //
     SCMP_SYS(exit),             //
+};
+
+// Of the process that opens files for it. Descriptors are made by openat2 and recvmsg only.
+constexpr int kAllowedToOpener[] = {
+    SCMP_SYS(recvmsg),          // a root and a path
+    SCMP_SYS(sendmsg),          // the file
+    SCMP_SYS(openat2),          // below the root
+    SCMP_SYS(fstat),            // whether it is a regular file, and its size
+    SCMP_SYS(newfstatat),       // the same, as newer C libraries make it
+    SCMP_SYS(fcntl),            // UniqueFd sees to close-on-exec
+    SCMP_SYS(close),            //
+    SCMP_SYS(rt_sigreturn),     // SIGCONT restarts calls
+    SCMP_SYS(restart_syscall),  // after SIGSTOP and SIGCONT
+    SCMP_SYS(exit_group),       //
 };
 
 // What the sanitizers' own reports need; not part of a release.
@@ -130,7 +149,8 @@ Result<void> restrict_files(int folder) {
     return done ? Result<void>() : fail_errno("cannot restrict files with Landlock", error);
 }
 
-Result<void> restrict_calls(int folder, bool room_for_sanitizers) {
+// `folder`: below which files may be opened, if any.
+Result<void> restrict_calls(std::span<const int> allowed, std::optional<int> folder, bool room_for_sanitizers) {
     const std::unique_ptr<void, decltype(&::seccomp_release)> filter(::seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                                      ::seccomp_release);
     if (!filter) {
@@ -139,7 +159,7 @@ Result<void> restrict_calls(int folder, bool room_for_sanitizers) {
     const auto check = [](int error, const char* what) {
         return error == 0 ? Result<void>() : fail_errno(fmt::format("seccomp: {}", what), -error);
     };
-    for (const int call : kAllowed) {
+    for (const int call : allowed) {
         if (call == SCMP_SYS(mmap)) {
             // argument 2: protection. Nothing we map may be executed.
             TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, 0x4, 0)),
@@ -149,9 +169,11 @@ Result<void> restrict_calls(int folder, bool room_for_sanitizers) {
         }
     }
     // Lease files: below the folder, and nowhere else.
-    TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-                                    SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(folder))),
-                 "openat"));
+    if (folder) {
+        TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+                                        SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(*folder))),
+                     "openat"));
+    }
     if (room_for_sanitizers) {
         for (const int call : kForSanitizers) {
             TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0), "cannot allow a sanitizer's call"));
@@ -171,7 +193,16 @@ Result<void> enter_sandbox(int folder, bool room_for_sanitizers) {
     if (!room_for_sanitizers) {
         TRY_OK(restrict_files(folder));
     }
-    return restrict_calls(folder, room_for_sanitizers);
+    return restrict_calls(kAllowed, folder, room_for_sanitizers);
+}
+
+Result<void> enter_opener_sandbox(bool room_for_sanitizers) {
+    TRY_OK(set_limits());
+    TRY_OK(drop_capabilities());
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        return fail_errno("cannot set no_new_privs");
+    }
+    return restrict_calls(kAllowedToOpener, std::nullopt, room_for_sanitizers);
 }
 
 }  // namespace bascule::netsvc

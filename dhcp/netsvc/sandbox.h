@@ -23,5 +23,8 @@ inline constexpr bool kSanitized = false;
 
 // `folder`: the descriptor of the lease folder, the only one that files are opened below.
 Result<void> enter_sandbox(int folder, bool room_for_sanitizers = kSanitized);
+// Of the process that opens files (files.h): the same, but that it may open what its user may read, and speak to
+// nobody but us.
+Result<void> enter_opener_sandbox(bool room_for_sanitizers = kSanitized);
 
 }  // namespace bascule::netsvc

@@ -34,14 +34,36 @@ Sockets Sockets::take(const dhcp::wire::SocketLayout& layout, std::vector<Unique
     for (const std::uint16_t subnet : layout.dns) {
         out.dns.emplace_back(subnet, std::move(fds.at(next++)));
     }
+    for (const std::uint16_t subnet : layout.dns_tcp) {
+        out.dns_tcp.emplace_back(subnet, std::move(fds.at(next++)));
+    }
+    for (const std::uint16_t subnet : layout.tftp) {
+        out.tftp.push_back({subnet, std::move(fds.at(next)), std::move(fds.at(next + 1))});
+        next += 2;
+    }
+    for (const std::uint16_t subnet : layout.http) {
+        out.http.emplace_back(subnet, std::move(fds.at(next++)));
+    }
+    if (layout.root) {
+        out.root = std::move(fds.at(next++));
+    }
     return out;
 }
 
 dhcp::wire::SocketLayout Sockets::layout() const {
-    dhcp::wire::SocketLayout out{static_cast<bool>(dhcp), static_cast<bool>(raw), {}};
-    for (const auto& [subnet, fd] : dns) {
-        out.dns.push_back(subnet);
+    dhcp::wire::SocketLayout out{.dhcp = static_cast<bool>(dhcp), .raw = static_cast<bool>(raw)};
+    const auto subnets = [](const auto& sockets, std::vector<std::uint16_t>& to) {
+        for (const auto& [subnet, fd] : sockets) {
+            to.push_back(subnet);
+        }
+    };
+    subnets(dns, out.dns);
+    subnets(dns_tcp, out.dns_tcp);
+    subnets(http, out.http);
+    for (const Tftp& one : tftp) {
+        out.tftp.push_back(one.subnet);
     }
+    out.root = static_cast<bool>(root);
     return out;
 }
 
@@ -52,8 +74,20 @@ std::vector<int> Sockets::fds() const {
             out.push_back(fd->get());
         }
     }
-    for (const auto& [subnet, fd] : dns) {
+    for (const auto* const list : {&dns, &dns_tcp}) {
+        for (const auto& [subnet, fd] : *list) {
+            out.push_back(fd.get());
+        }
+    }
+    for (const Tftp& one : tftp) {
+        out.push_back(one.requests.get());
+        out.push_back(one.transfers.get());
+    }
+    for (const auto& [subnet, fd] : http) {
         out.push_back(fd.get());
+    }
+    if (root) {
+        out.push_back(root.get());
     }
     return out;
 }
@@ -84,7 +118,9 @@ void Served::open_leases(const dhcp::Now& now) {
 
 void Served::configure(dhcp::Spec spec) {
     server_.configure(std::move(spec));
-    zone_ = dhcp::Zone(server_.spec());
+    dhcp::Zone zone(server_.spec());
+    zone.inherit(zone_);
+    zone_ = std::move(zone);
 }
 
 void Served::replace_sockets(Sockets sockets) {
@@ -176,6 +212,15 @@ void Served::revoke(const MacAddr& port) {
     if (auto event = server_.revoke(port)) {
         gather(std::vector{*std::move(event)});
     }
+}
+
+bool Served::takes_query(const Ip& client, dhcp::Time now) {
+    constexpr std::chrono::seconds kRecent{2};
+    if (client != last_client_) {
+        two_clients_ = now;
+        last_client_ = client;
+    }
+    return dns_rate_.take(client, now) || two_clients_ + kRecent < now;
 }
 
 Served::Committed Served::commit(const dhcp::Now& now) {

@@ -20,7 +20,13 @@ namespace bascule::netsvc {
 
 struct Sockets {
     UniqueFd dhcp, raw;
-    std::vector<std::pair<std::uint16_t, UniqueFd>> dns;  // with the index of the subnet
+    std::vector<std::pair<std::uint16_t, UniqueFd>> dns, dns_tcp, http;  // with the index of the subnet
+    struct Tftp {
+        std::uint16_t subnet;
+        UniqueFd requests, transfers;
+    };
+    std::vector<Tftp> tftp;
+    UniqueFd root;  // the folder of files, if any
 
     // `fds` in the order of the layout; as many as it counts.
     static Sockets take(const dhcp::wire::SocketLayout& layout, std::vector<UniqueFd>& fds);
@@ -42,6 +48,11 @@ public:
     // Ends what is due; the same.
     void tick(const dhcp::Now& now);
     void revoke(const MacAddr& port);
+    // Part of the inventory changed.
+    void set_guest(const dhcp::DnsGuest& guest) { zone_.set_guest(guest.mac, guest.name); }
+    // Whether a query is to be answered though more come in than are taken at once: a client that asks for more than
+    // its share is passed over then, while others ask, too.
+    bool takes_query(const Ip& client, dhcp::Time now);
 
     struct Committed {
         std::vector<dhcp::LeaseEvent> events;  // durable now: to be told before the replies leave
@@ -88,6 +99,9 @@ private:
     bool lost_events_ = false;
     dhcp::Time next_repair_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
+    Buckets<Ip> dns_rate_{5000, 10000, 4096};
+    Ip last_client_{};
+    dhcp::Time two_clients_{};  // when the client was last another than before
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;
 };

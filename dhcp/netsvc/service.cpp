@@ -2,7 +2,6 @@
 #include "dhcp/netsvc/service.h"
 
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,35 +32,19 @@ std::chrono::nanoseconds read_clock(clockid_t clock) {
     return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
-// 32 bits that nobody can guess; the kernel's generator, fetched in bulk.
-std::uint32_t random_bits() {
-    static std::array<std::uint32_t, 64> pool;
-    static std::size_t left = 0;
-    if (left == 0) {
-        if (::getrandom(pool.data(), sizeof pool, 0) != static_cast<ssize_t>(sizeof pool)) {
-            std::abort();  // guessable ids would be worse than no service
-        }
-        left = pool.size();
-    }
-    return pool[--left];
-}
-
 }  // namespace
 
-Service::Service(UniqueFd listener, int folder)
-    : epoll_(::epoll_create1(EPOLL_CLOEXEC)),
-      listener_(std::move(listener)),
-      folder_(folder),
-      forwarder_(random_bits) {}
+Service::Service(UniqueFd listener, int folder, UniqueFd opener)
+    : listener_(std::move(listener)), folder_(folder), names_(poller_, state_, inbox_, outbox_, std::move(opener)) {}
 
-Result<Service> Service::make(UniqueFd listener, int folder, UniqueFd daemon) {
-    Service service(std::move(listener), folder);
-    if (!service.epoll_) {
+Result<std::unique_ptr<Service>> Service::make(UniqueFd listener, int folder, UniqueFd daemon, UniqueFd opener) {
+    std::unique_ptr<Service> service(new Service(std::move(listener), folder, std::move(opener)));
+    if (!service->poller_.works()) {
         return fail_errno("cannot make an epoll descriptor");
     }
-    TRY_OK(service.watch(service.listener_.get(), {Source::Kind::listener, {}, 0}));
+    TRY_OK(service->poller_.watch(service->listener_.get(), {Source::Kind::listener}));
     if (daemon) {
-        service.adopt_daemon(std::move(daemon));
+        service->adopt_daemon(std::move(daemon));
     }
     return service;
 }
@@ -86,23 +69,6 @@ dhcp::Now Service::now() {
     return now;
 }
 
-Result<void> Service::watch(int fd, const Source& source) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-        return fail_errno("cannot watch a descriptor");
-    }
-    sources_.insert_or_assign(fd, source);
-    return {};
-}
-
-// Must come before the descriptor is closed: the daemon may hold copies, which would keep it in the epoll set.
-void Service::unwatch(int fd) {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-    sources_.erase(fd);
-}
-
 Result<void> Service::run() {
     finish_turn(now());  // the daemon that started us is waiting to be greeted
     for (;;) {
@@ -111,7 +77,7 @@ Result<void> Service::run() {
 }
 
 int Service::wait_for(int most_milliseconds) const {
-    dhcp::Time next = forwarder_.next_tick();
+    dhcp::Time next = names_.next_tick();
     for (const auto& [uuid, served] : state_.networks) {
         next = std::min(next, served.server().next_tick());
     }
@@ -125,52 +91,44 @@ int Service::wait_for(int most_milliseconds) const {
 
 Result<void> Service::turn(int most_milliseconds) {
     std::array<epoll_event, kEvents> events{};
-    const int count = ::epoll_wait(epoll_.get(), events.data(), kEvents, wait_for(most_milliseconds));
+    const int count = ::epoll_wait(poller_.fd(), events.data(), kEvents, wait_for(most_milliseconds));
     if (count < 0 && errno != EINTR) {
         return fail_errno("cannot wait for events");
     }
     const dhcp::Now now = this->now();
     bool talk = false;
     for (int i = 0; i < count; ++i) {
-        const auto found = sources_.find(events[static_cast<std::size_t>(i)].data.fd);
-        if (found == sources_.end()) {
+        const epoll_event& event = events[static_cast<std::size_t>(i)];
+        const auto source = poller_.find(event.data.fd);
+        if (!source) {
             continue;
         }
-        const Source source = found->second;
         // The daemon's messages may close descriptors that this turn has events of: they come last.
-        if (source.kind == Source::Kind::daemon || source.kind == Source::Kind::listener) {
+        if (source->kind == Source::Kind::daemon || source->kind == Source::Kind::listener) {
             talk = true;
+        } else if (source->kind == Source::Kind::dhcp) {
+            if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
+                served->second.receive_dhcp(inbox_, now);
+            }
         } else {
-            dispatch(source, now);
+            const bool broken = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+            names_.hear(*source, event.data.fd, broken || (event.events & EPOLLIN) != 0, (event.events & EPOLLOUT) != 0,
+                        now);
         }
     }
     finish_turn(now);
     if (talk) {
         for (int i = 0; i < count; ++i) {
-            const auto found = sources_.find(events[static_cast<std::size_t>(i)].data.fd);
-            if (found != sources_.end() && found->second.kind == Source::Kind::daemon) {
+            const auto source = poller_.find(events[static_cast<std::size_t>(i)].data.fd);
+            if (source && source->kind == Source::Kind::daemon) {
                 hear_daemon(now);
-            } else if (found != sources_.end() && found->second.kind == Source::Kind::listener) {
+            } else if (source && source->kind == Source::Kind::listener) {
                 accept_daemon();
             }
         }
         finish_turn(now);
     }
     return {};
-}
-
-void Service::dispatch(const Source& source, const dhcp::Now& now) {
-    switch (source.kind) {
-        case Source::Kind::dhcp:
-            if (const auto served = state_.networks.find(source.network); served != state_.networks.end()) {
-                served->second.receive_dhcp(inbox_, now);
-            }
-            break;
-        case Source::Kind::dns: answer_dns(source, now); break;
-        case Source::Kind::upstream: hear_upstream(source, now); break;
-        case Source::Kind::listener:
-        case Source::Kind::daemon: break;
-    }
 }
 
 // Disk, daemon, clients: in this order.
@@ -186,7 +144,7 @@ void Service::finish_turn(const dhcp::Now& now) {
         }
         served.send_replies(outbox_);
     }
-    carry_out(forwarder_.tick(now.time));
+    names_.tick(now);
     outbox_.flush();
     for (auto& [uuid, served] : state_.networks) {
         served.tidy(now);
@@ -217,19 +175,19 @@ void Service::accept_daemon() {
 
 void Service::adopt_daemon(UniqueFd socket) {
     if (daemon_) {
-        unwatch(daemon_->fd());
+        poller_.unwatch(daemon_->fd());
     }
     staged_.reset();
     daemon_wants_write_ = false;
     daemon_ = std::make_unique<DaemonLink>(std::move(socket));
-    if (auto watched = watch(daemon_->fd(), {Source::Kind::daemon, {}, 0}); !watched) {
+    if (auto watched = poller_.watch(daemon_->fd(), {Source::Kind::daemon}); !watched) {
         lose_daemon(watched.error());
     }
 }
 
 void Service::lose_daemon(const Error& why) {
     log::info("no daemon: {}; serving on", why.message);
-    unwatch(daemon_->fd());
+    poller_.unwatch(daemon_->fd());
     daemon_.reset();
     staged_.reset();
 }
@@ -242,10 +200,7 @@ void Service::talk_to_daemon(const Result<bool>& sent) {
         return;
     }
     daemon_wants_write_ = !*sent;
-    epoll_event event{};
-    event.events = daemon_wants_write_ ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    event.data.fd = daemon_->fd();
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, daemon_->fd(), &event);
+    poller_.change(daemon_->fd(), true, daemon_wants_write_);
 }
 
 void Service::hear_daemon(const dhcp::Now& now) {
@@ -272,6 +227,14 @@ Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) 
     if (const auto* revoke = std::get_if<wire::RevokeLease>(&received.message)) {
         if (const auto served = state_.networks.find(revoke->network); served != state_.networks.end()) {
             served->second.revoke(revoke->port);
+        }
+        return {};
+    }
+    if (const auto* guests = std::get_if<wire::Guests>(&received.message)) {
+        if (const auto served = state_.networks.find(guests->network); served != state_.networks.end()) {
+            for (const dhcp::DnsGuest& guest : guests->guests) {
+                served->second.set_guest(guest);
+            }
         }
         return {};
     }
@@ -307,7 +270,12 @@ Result<void> Service::take_part(wire::NetworkPart part) {
         auto& hosts = spec.subnets[part.subnet].hosts;
         hosts.insert(hosts.end(), part.hosts.begin(), part.hosts.end());
     }
-    spec.dns_hosts.insert(spec.dns_hosts.end(), part.dns_hosts.begin(), part.dns_hosts.end());
+    const auto append = [](auto& to, const auto& more) { to.insert(to.end(), more.begin(), more.end()); };
+    append(spec.dns_hosts, part.dns_hosts);
+    append(spec.dns.texts, part.dns.texts);
+    append(spec.dns.services, part.dns.services);
+    append(spec.dns.aliases, part.dns.aliases);
+    append(spec.dns.guests, part.dns.guests);
     return {};
 }
 
@@ -335,7 +303,7 @@ void Service::commit_push(const dhcp::Now& now) {
         daemon_->start_dump();
     }
     if (push.upstreams) {
-        replace_upstreams(push.upstreams->first, std::move(push.upstreams->second));
+        names_.replace_upstreams(push.upstreams->first, std::move(push.upstreams->second));
     }
     state_.generation = push.generation;
     daemon_->owe_synced();
@@ -351,6 +319,7 @@ void Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp
     } else if (!(found->second.server().spec() == network.spec)) {
         found->second.configure(std::move(network.spec));
     }
+    names_.configure(uuid);
     found->second.open_leases(now);
     if (!fds.empty()) {
         replace_sockets(found->second, Sockets::take(network.sockets, fds));
@@ -369,90 +338,23 @@ void Service::stop_serving(const Uuid& network, const dhcp::Now& now) {
     found->second.commit(now);  // the daemon asked for the end: it needs no word of these events
     log::info("{}: no longer served", found->second.server().spec().network);
     replace_sockets(found->second, {});
-    forwarder_.forget(network);
+    names_.forget(network, true);
     state_.networks.erase(found);
 }
 
 void Service::replace_sockets(Served& served, Sockets sockets) {
     const Uuid& uuid = served.server().spec().uuid;
     for (const int fd : served.sockets().fds()) {
-        unwatch(fd);
+        poller_.unwatch(fd);
     }
+    names_.forget(uuid, false);
     served.replace_sockets(std::move(sockets));
-    const auto watch_or_say = [&](const UniqueFd& fd, Source::Kind kind, std::size_t index) {
-        if (auto watched = fd ? watch(fd.get(), {kind, uuid, index}) : Result<void>(); !watched) {
+    if (const UniqueFd& dhcp = served.sockets().dhcp) {
+        if (auto watched = poller_.watch(dhcp.get(), {Source::Kind::dhcp, uuid}); !watched) {
             log::error("{}: {}", served.server().spec().network, watched.error().message);
         }
-    };
-    watch_or_say(served.sockets().dhcp, Source::Kind::dhcp, 0);
-    for (std::size_t i = 0; i < served.sockets().dns.size(); ++i) {
-        watch_or_say(served.sockets().dns[i].second, Source::Kind::dns, i);
     }
-}
-
-void Service::replace_upstreams(const wire::Upstreams& upstreams, std::vector<UniqueFd> fds) {
-    if (!fds.empty()) {
-        for (const UniqueFd& fd : state_.upstreams) {
-            unwatch(fd.get());
-        }
-        state_.upstreams = std::move(fds);
-        state_.v4_upstreams = upstreams.v4_sockets;
-        for (std::size_t i = 0; i < state_.upstreams.size(); ++i) {
-            if (auto watched = watch(state_.upstreams[i].get(), {Source::Kind::upstream, {}, i}); !watched) {
-                log::error("upstream socket: {}", watched.error().message);
-            }
-        }
-    }
-    forwarder_.configure(upstreams.servers, state_.v4_upstreams, state_.upstreams.size() - state_.v4_upstreams);
-}
-
-// ---- DNS
-
-void Service::answer_dns(const Source& source, const dhcp::Now& now) {
-    const auto found = state_.networks.find(source.network);
-    if (found == state_.networks.end() || source.index >= found->second.sockets().dns.size()) {
-        return;
-    }
-    Served& served = found->second;
-    const int socket = served.sockets().dns[source.index].second.get();
-    for (const Incoming& in : inbox_.receive(socket)) {
-        if (!served.is_on_link(in.from.address)) {
-            continue;
-        }
-        auto reaction =
-            dhcp::react(in.bytes, served.zone(), served.server().leases(), served.is_own_address(in.from.address));
-        if (auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
-            outbox_.add(socket, in.from, std::move(*reply));
-        } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
-            const dhcp::Forwarder::Client client{source.network, static_cast<std::uint16_t>(source.index),
-                                                 in.from.address, in.from.port};
-            carry_out(forwarder_.ask(client, forward->query, in.bytes, now.time));
-        }
-    }
-}
-
-void Service::hear_upstream(const Source& source, const dhcp::Now& now) {
-    if (source.index >= state_.upstreams.size()) {
-        return;
-    }
-    for (const Incoming& in : inbox_.receive(state_.upstreams[source.index].get())) {
-        carry_out(forwarder_.reply(source.index, {in.from.address, in.from.port}, in.bytes, now.time));
-    }
-}
-
-void Service::carry_out(dhcp::Forwarder::Step step) {
-    for (auto& send : step.send) {
-        if (send.socket < state_.upstreams.size()) {
-            outbox_.add(state_.upstreams[send.socket].get(), {send.to.address, send.to.port}, std::move(send.datagram));
-        }
-    }
-    for (auto& deliver : step.deliver) {
-        const auto served = state_.networks.find(deliver.to.network);
-        if (served != state_.networks.end() && deliver.to.socket < served->second.sockets().dns.size()) {
-            outbox_.add(served->second.sockets().dns[deliver.to.socket].second.get(),
-                        {deliver.to.address, deliver.to.port}, std::move(deliver.datagram));
-        }
-    }
+    names_.watch_sockets(uuid);
 }
 
 }  // namespace bascule::netsvc

@@ -2,10 +2,10 @@
 // Theory of operation
 // ===================
 //
-// bascule-netsvc is the only program that reads what guests send to the host itself: DHCP and DNS. It runs as a user
-// of its own without any privilege (sandbox.h), on sockets that the daemon opened and handed over (dhcp/wire.h), and
-// works on when the daemon is gone. A new daemon connects, hears what is served, and pushes what shall be served from
-// then on; what stays the same is not touched, so no client notices. The newest connection wins.
+// bascule-netsvc is the only program that reads what guests send to the host itself: DHCP, DNS, TFTP and HTTP. It runs
+// as a user of its own without any privilege (sandbox.h), on sockets that the daemon opened and handed over
+// (dhcp/wire.h), and works on when the daemon is gone. A new daemon connects, hears what is served, and pushes what
+// shall be served from then on; what stays the same is not touched, so no client notices. The newest connection wins.
 //
 // One thread, one epoll. Each turn of the loop: read what is there in batches, decide (dhcp/, pure), then in this
 // order, which is the promise of the whole thing:
@@ -17,30 +17,34 @@
 // When 1 fails, nobody is acknowledged anything that is not on the disk, and the file is written afresh as soon as
 // the disk takes it again.
 //
-//   service      the loop; the daemon's messages; DNS
+//   service      the loop; the daemon's messages
+//   names        DNS, and TFTP and HTTP for guests that boot from the network
+//   streams, upstream_streams, tftp_server, files   what names works with
 //   served       one network: DHCP batches, lease file, replies
 //   daemon_link  the connection: reports, dumps
 //   lease_file   append, sync, rewrite
 //   batch_io     recvmmsg, sendmmsg
+//   poller       epoll
 //   rate         token buckets
 //   sandbox      what this process gives up
 //
 // What a guest's flood can cost: the receive buffers of its network's sockets (the kernel drops beyond), 1024 offers,
-// as many leases as there are addresses, 256 outstanding DNS queries, a bounded number of log lines.
+// as many leases as there are addresses, 256 outstanding DNS queries, 64 connections, 16 transfers, a bounded number of
+// log lines.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "dhcp/forwarder.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/daemon_link.h"
+#include "dhcp/netsvc/names.h"
+#include "dhcp/netsvc/poller.h"
 #include "dhcp/netsvc/served.h"
 
 namespace bascule::netsvc {
@@ -48,8 +52,8 @@ namespace bascule::netsvc {
 class Service {
 public:
     // `listener`: a listening seqpacket socket; `folder`: of the lease files, held open by the process for its whole
-    // life; `daemon`: a connection that is there already, or none.
-    static Result<Service> make(UniqueFd listener, int folder, UniqueFd daemon);
+    // life; `daemon`: a connection that is there already, or none; `opener`: the connection to who opens files.
+    static Result<std::unique_ptr<Service>> make(UniqueFd listener, int folder, UniqueFd daemon, UniqueFd opener);
 
     // Serves until the descriptor table or memory is broken; never returns otherwise.
     Result<void> run();
@@ -57,22 +61,14 @@ public:
     Result<void> turn(int most_milliseconds);
 
 private:
-    struct Source {
-        enum class Kind : std::uint8_t { listener, daemon, dhcp, dns, upstream } kind;
-        Uuid network;
-        std::size_t index = 0;  // of the DNS socket, or in the pool of upstream sockets
-    };
     struct Staged {
         std::uint64_t generation = 0;
         std::vector<std::pair<dhcp::wire::Network, std::vector<UniqueFd>>> networks;
         std::optional<std::pair<dhcp::wire::Upstreams, std::vector<UniqueFd>>> upstreams;
     };
 
-    Service(UniqueFd listener, int folder);
+    Service(UniqueFd listener, int folder, UniqueFd opener);
 
-    Result<void> watch(int fd, const Source& source);
-    void unwatch(int fd);
-    void dispatch(const Source& source, const dhcp::Now& now);
     void accept_daemon();
     void adopt_daemon(UniqueFd socket);
     void hear_daemon(const dhcp::Now& now);
@@ -84,25 +80,20 @@ private:
     void serve(dhcp::wire::Network network, std::vector<UniqueFd> fds, const dhcp::Now& now);
     void stop_serving(const Uuid& network, const dhcp::Now& now);
     void replace_sockets(Served& served, Sockets sockets);
-    void replace_upstreams(const dhcp::wire::Upstreams& upstreams, std::vector<UniqueFd> fds);
-    void answer_dns(const Source& source, const dhcp::Now& now);
-    void hear_upstream(const Source& source, const dhcp::Now& now);
-    void carry_out(dhcp::Forwarder::Step step);
     void finish_turn(const dhcp::Now& now);
     int wait_for(int most_milliseconds) const;
     dhcp::Now now();
 
-    UniqueFd epoll_;
+    Poller poller_;
     UniqueFd listener_;
     int folder_;
     State state_;
-    dhcp::Forwarder forwarder_;
     std::unique_ptr<DaemonLink> daemon_;
     bool daemon_wants_write_ = false;
     std::optional<Staged> staged_;
-    std::unordered_map<int, Source> sources_;
     Inbox inbox_;
     Outbox outbox_;
+    Names names_;
     std::optional<std::chrono::nanoseconds> clock_offset_;  // wall clock minus the clock that does not jump
 };
 

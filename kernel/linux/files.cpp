@@ -4,14 +4,18 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
+#include <memory>
 #include <ranges>
 #include <utility>
 #include <vector>
@@ -292,6 +296,28 @@ Result<UniqueFd> open_folder(const std::string& path) {
         return fail_errno(path);
     }
     return fd;
+}
+
+std::string real_path(const std::string& path) {
+    const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), ::free);
+    return real ? std::string(real.get()) : std::string();
+}
+
+Result<UniqueFd> watch_files(const std::vector<std::string>& paths) {
+    UniqueFd fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!fd) {
+        return fail_errno("watching for changed files");
+    }
+    for (const std::string& path : paths) {
+        ::inotify_add_watch(fd.get(), path.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE);
+    }
+    return fd;
+}
+
+void drain(int watch) {
+    std::array<char, 4096> events;
+    while (::read(watch, events.data(), events.size()) > 0) {
+    }
 }
 
 }  // namespace bascule::kernel::os

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -20,5 +21,12 @@ Result<std::unique_ptr<FileTree>> make_file_tree(const std::string& root);
 Result<void> make_folder(const std::string& path, unsigned mode, std::uint32_t uid, std::uint32_t gid);
 // A folder to be handed to a process that works below it (openat).
 Result<UniqueFd> open_folder(const std::string& path);
+
+// Where a path leads when every symbolic link is followed; empty when it leads nowhere.
+std::string real_path(const std::string& path);
+// A descriptor that is readable when something happens to these files, or to files in these folders. One that is not
+// there has nothing to tell. What happened is not told: drain() and look.
+Result<UniqueFd> watch_files(const std::vector<std::string>& paths);
+void drain(int watch);
 
 }  // namespace bascule::kernel::os

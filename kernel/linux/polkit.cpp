@@ -2,13 +2,12 @@
 // org.freedesktop.PolicyKit1.Authority.CheckAuthorization (polkit's D-Bus reference), over sd-bus on our loop.
 #include "kernel/linux/polkit.h"
 
-#include <poll.h>
-#include <systemd/sd-bus.h>
-
 #include <map>
 #include <optional>
 
 #include <fmt/format.h>
+
+#include "kernel/linux/bus.h"
 
 namespace bascule::kernel::os {
 
@@ -20,11 +19,7 @@ constexpr const char* kInterface = "org.freedesktop.PolicyKit1.Authority";
 // A rule is evaluated in milliseconds; a person types a password.
 constexpr std::uint64_t kRuleUsec = 20'000'000, kPersonUsec = 120'000'000;
 
-struct Unref {
-    void operator()(sd_bus* bus) const { sd_bus_close_unref(bus); }
-    void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
-};
-using Message = std::unique_ptr<sd_bus_message, Unref>;
+using Message = BusMessage;
 
 Error unavailable(std::string_view why) {
     return {Code::unreachable, fmt::format("polkit cannot be asked: {}; is polkit.service running?", why), 0};
@@ -72,7 +67,8 @@ Result<void> read_answer(sd_bus_message* reply, const std::string& action) {
 
 class Polkit : public Authority {
 public:
-    explicit Polkit(Loop& loop) : loop_(loop), alive_(std::make_shared<bool>(true)) {}
+    explicit Polkit(Loop& loop)
+        : loop_(loop), alive_(std::make_shared<bool>(true)), bus_(loop, [this](std::string_view why) { lost(why); }) {}
     ~Polkit() override { *alive_ = false; }
     void ask(const Question& question, Done done) override;
 
@@ -83,29 +79,24 @@ private:
         std::string action;
         Done done;
     };
-    Result<void> connect();
     Result<void> send(const Question& question, Asked& asked);
-    void disconnect(std::string_view why);
-    void process();
-    void arm();
+    void lost(std::string_view why);
     void answer(std::uint64_t number, Result<void> result);
     static int on_reply(sd_bus_message* reply, void* data, sd_bus_error*);
 
     Loop& loop_;
     std::shared_ptr<bool> alive_;
-    std::unique_ptr<sd_bus, Unref> bus_;
-    std::unique_ptr<Watch> watch_, timer_;
     std::map<std::uint64_t, Asked> asked_;
     std::uint64_t next_ = 0;
+    Bus bus_;
 };
 
 void Polkit::ask(const Question& question, Done done) {
-    auto sent = connect();
+    const bool connected = bus_.connect().has_value();  // first: losing the bus answers all who wait
     const std::uint64_t number = next_++;
     Asked& asked = asked_.try_emplace(number, Asked{this, number, question.action, std::move(done)}).first->second;
-    if (sent) {
-        sent = send(question, asked);
-    }
+    const Result<void> sent =
+        connected ? send(question, asked) : Result<void>(std::unexpected(unavailable("there is no system bus")));
     if (!sent) {  // later, as every answer
         loop_.defer([this, alive = alive_, number, error = sent.error()]() mutable {
             if (*alive) {
@@ -114,29 +105,20 @@ void Polkit::ask(const Question& question, Done done) {
         });
         return;
     }
-    arm();
-}
-
-Result<void> Polkit::connect() {
-    if (bus_ && sd_bus_is_open(bus_.get()) > 0) {
-        return {};
-    }
-    disconnect("the system bus is gone");
-    sd_bus* bus = nullptr;
-    if (const int r = sd_bus_open_system(&bus); r < 0) {
-        return std::unexpected(unavailable(fmt::format("the system bus: {}", errno_text(-r))));
-    }
-    bus_.reset(bus);
-    return {};
+    bus_.arm();
 }
 
 Result<void> Polkit::send(const Question& question, Asked& asked) {
+    const auto bus = bus_.connect();
+    if (!bus) {
+        return std::unexpected(unavailable(bus.error().message));
+    }
     sd_bus_message* made = nullptr;
-    int r = sd_bus_message_new_method_call(bus_.get(), &made, kName, kPath, kInterface, "CheckAuthorization");
+    int r = sd_bus_message_new_method_call(*bus, &made, kName, kPath, kInterface, "CheckAuthorization");
     const Message message(made);
     r = r < 0 ? r : append_question(message.get(), question);
     r = r < 0 ? r
-              : sd_bus_call_async(bus_.get(), nullptr, message.get(), on_reply, &asked,
+              : sd_bus_call_async(*bus, nullptr, message.get(), on_reply, &asked,
                                   question.may_ask_user ? kPersonUsec : kRuleUsec);
     return r < 0 ? Result<void>(std::unexpected(unavailable(errno_text(-r)))) : Result<void>();
 }
@@ -158,45 +140,11 @@ void Polkit::answer(std::uint64_t number, Result<void> result) {
     }
 }
 
-void Polkit::disconnect(std::string_view why) {
-    watch_.reset();
-    timer_.reset();
-    if (bus_) {
-        bus_.reset();
-        auto lost = std::exchange(asked_, {});  // whoever hears it may ask again
-        for (auto& [number, asked] : lost) {
-            asked.done(std::unexpected(unavailable(why)));
-        }
-    }
-}
-
-void Polkit::process() {
-    const auto alive = alive_;
-    for (int r = 1; r > 0 && *alive && bus_;) {
-        r = sd_bus_process(bus_.get(), nullptr);
-        if (r < 0 && *alive) {
-            disconnect(errno_text(-r));
-        }
-    }
-    if (*alive && bus_) {
-        arm();
-    }
-}
-
-// What sd-bus waits for now.
-void Polkit::arm() {
-    const int events = sd_bus_get_events(bus_.get());
-    std::uint64_t until = 0;
-    if (events < 0 || sd_bus_get_timeout(bus_.get(), &until) < 0) {
-        return;
-    }
-    watch_.reset();  // first, since epoll takes a descriptor once
-    watch_ = loop_.watch(sd_bus_get_fd(bus_.get()), (events & POLLIN) != 0, (events & POLLOUT) != 0,
-                         [this](Ready) { process(); });
-    timer_.reset();
-    if (until != UINT64_MAX) {  // of CLOCK_MONOTONIC, which stands still while the host sleeps; the loop's does not
-        const auto left = std::chrono::microseconds(until) - std::chrono::steady_clock::now().time_since_epoch();
-        timer_ = loop_.at(loop_.clock().now() + left, [this] { process(); });
+// Whoever hears it may ask again.
+void Polkit::lost(std::string_view why) {
+    auto all = std::exchange(asked_, {});
+    for (auto& [number, asked] : all) {
+        asked.done(std::unexpected(unavailable(why)));
     }
 }
 

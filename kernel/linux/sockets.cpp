@@ -26,7 +26,7 @@ namespace bascule::kernel::os {
 
 namespace {
 
-constexpr std::uint16_t kDhcpPort = 67, kDnsPort = 53;
+constexpr std::uint16_t kDhcpPort = 67;
 constexpr std::size_t kMostDescriptors = 253;  // SCM_MAX_FD
 
 std::unexpected<Error> would_wait(std::string_view what) { return fail_errno(what, EAGAIN); }
@@ -207,9 +207,9 @@ Address socket_address(const Ip& ip, std::uint16_t port) {
     return out;
 }
 
-Result<UniqueFd> udp_server(const Ip& address, std::uint16_t port, const IfName& bridge) {
-    const std::string what = fmt::format("UDP port {} at {} on {}", port, format(address), bridge.str());
-    TRY(UniqueFd fd, new_socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM, what));
+// At one address of a bridge and for what comes in by it, but not bound yet.
+Result<Address> prepare_server(const UniqueFd& fd, const Ip& address, std::uint16_t port, const IfName& bridge,
+                               std::string_view what) {
     // Other networks have servers on the same port, and one that ends may still hold its socket.
     TRY_OK(set(fd, SOL_SOCKET, SO_REUSEADDR, 1, what));
     if (::setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, bridge.str().c_str(),
@@ -217,26 +217,44 @@ Result<UniqueFd> udp_server(const Ip& address, std::uint16_t port, const IfName&
         return fail_errno(what);
     }
     Address bound = socket_address(address, port);
-    if (address.is_v4()) {
-        TRY_OK(set(fd, IPPROTO_IP, IP_PKTINFO, 1, what));
-    } else {
+    if (!address.is_v4()) {
         TRY_OK(set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, what));
-        TRY_OK(set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, what));
         if (address.is_link_local()) {
             reinterpret_cast<sockaddr_in6*>(&bound.storage)->sin6_scope_id = ::if_nametoindex(bridge.str().c_str());
         }
     }
+    return bound;
+}
+
+Result<void> bind_server(const UniqueFd& fd, const Address& bound, const IfName& bridge, std::string_view what,
+                         std::string_view tool) {
     if (::bind(fd.get(), bound.get(), bound.size) < 0) {
         const int error = errno;
         if (error == EADDRINUSE) {
             return std::unexpected(
                 Error{Code::conflict,
-                      fmt::format("{}: another program serves there (see ss -lnup); stop it or let it leave out {}",
-                                  what, bridge.str()),
+                      fmt::format("{}: another program serves there (see {}); stop it or let it leave out {}", what,
+                                  tool, bridge.str()),
                       error});
         }
         return fail_errno(what, error);
     }
+    return {};
+}
+
+Result<UniqueFd> udp_server(const Ip& address, std::uint16_t port, const IfName& bridge) {
+    const std::string what = fmt::format("UDP port {} at {} on {}", port, format(address), bridge.str());
+    TRY(UniqueFd fd, new_socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM, what));
+    TRY(const Address bound, prepare_server(fd, address, port, bridge, what));
+    if (address.is_v4()) {
+        TRY_OK(set(fd, IPPROTO_IP, IP_PKTINFO, 1, what));
+    } else {
+        TRY_OK(set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, what));
+    }
+    // Room for a burst of a guest's, so that others' datagrams behind it are not lost before they are looked at.
+    constexpr int kReceiveBuffer = 1 << 20;
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof(kReceiveBuffer));
+    TRY_OK(bind_server(fd, bound, bridge, what, "ss -lnup"));
     return fd;
 }
 
@@ -379,6 +397,14 @@ Result<std::pair<UniqueFd, UniqueFd>> seqpacket_pair() {
     return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
 }
 
+Result<std::pair<UniqueFd, UniqueFd>> stream_pair() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) < 0) {
+        return fail_errno("making a pair of sockets");
+    }
+    return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
+}
+
 Result<void> send_packet(int socket, ByteView bytes, const std::vector<UniqueFd>& fds) {
     std::vector<int> numbers;
     std::ranges::transform(fds, std::back_inserter(numbers), &UniqueFd::get);
@@ -418,8 +444,48 @@ Result<UniqueFd> open_raw_socket(const IfName& bridge) {
     return fd;
 }
 
-Result<UniqueFd> open_dns_socket(const Ip& address, const IfName& bridge) {
-    return udp_server(address, kDnsPort, bridge);
+Result<UniqueFd> open_service_socket(const Ip& address, std::uint16_t port, const IfName& bridge) {
+    return udp_server(address, port, bridge);
+}
+
+Result<UniqueFd> open_service_listener(const Ip& address, std::uint16_t port, const IfName& bridge) {
+    constexpr int kQueue = 256;
+    const std::string what = fmt::format("TCP port {} at {} on {}", port, format(address), bridge.str());
+    TRY(UniqueFd fd, new_socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM, what));
+    TRY(const Address bound, prepare_server(fd, address, port, bridge, what));
+    TRY_OK(set(fd, SOL_SOCKET, SO_REUSEPORT, 1, what));
+    TRY_OK(set(fd, SOL_SOCKET, SO_KEEPALIVE, 1, what));
+    TRY_OK(set(fd, IPPROTO_TCP, TCP_NODELAY, 1, what));  // both are handed on to what is accepted
+    TRY_OK(bind_server(fd, bound, bridge, what, "ss -lntp"));
+    if (::listen(fd.get(), kQueue) < 0) {
+        return fail_errno(what);
+    }
+    return fd;
+}
+
+Result<std::vector<UniqueFd>> open_resolver_streams(std::size_t count, IpFamily family) {
+    constexpr std::string_view kWhat = "a socket for asking name servers by TCP";
+    std::vector<UniqueFd> out;
+    while (out.size() < count) {
+        auto fd = new_socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_STREAM, kWhat);
+        if (!fd && fd.error().sys_errno == EAFNOSUPPORT) {
+            break;
+        }
+        if (!fd) {
+            return std::unexpected(std::move(fd).error());
+        }
+        TRY_OK(set(*fd, IPPROTO_TCP, TCP_NODELAY, 1, kWhat));
+        out.push_back(std::move(*fd));
+    }
+    return out;
+}
+
+Result<UniqueFd> open_place(const std::string& path) {
+    UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) {
+        return fail_errno(path);
+    }
+    return fd;
 }
 
 Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily family) {

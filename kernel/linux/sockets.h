@@ -67,6 +67,7 @@ Result<UniqueFd> listen_seqpacket(const std::string& path, unsigned mode);
 // Code::unreachable when nobody listens there.
 Result<UniqueFd> connect_seqpacket(const std::string& path);
 Result<std::pair<UniqueFd, UniqueFd>> seqpacket_pair();
+Result<std::pair<UniqueFd, UniqueFd>> stream_pair();  // blocking: for two children
 
 // One whole packet with its descriptors, of which the kernel takes at most 253 (SCM_MAX_FD).
 Result<void> send_packet(int socket, ByteView bytes, const std::vector<UniqueFd>& fds = {});
@@ -79,11 +80,18 @@ Result<Received> receive_packet(int socket, std::size_t limit, std::size_t max_f
 Result<UniqueFd> open_dhcp_socket(const IfName& bridge);
 // For whole Ethernet frames out of one bridge; receives nothing.
 Result<UniqueFd> open_raw_socket(const IfName& bridge);
-// UDP 53 at one address of a bridge, for queries that come in by it.
-Result<UniqueFd> open_dns_socket(const Ip& address, const IfName& bridge);
+// UDP at one address of a bridge, for what comes in by it; port 0: any that is free.
+Result<UniqueFd> open_service_socket(const Ip& address, std::uint16_t port, const IfName& bridge);
+// The same of TCP, listening. Another program's listener at that port is Code::conflict; one of ours is joined, so that
+// a successor can take over.
+Result<UniqueFd> open_service_listener(const Ip& address, std::uint16_t port, const IfName& bridge);
 // UDP sockets with source ports drawn at random from all that need no privilege, so that answers are hard to
 // forge (RFC 5452 section 9.2). Fewer or none, without an error, where the host has not got the family.
 Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily family);
+// TCP sockets for asking them, not connected. None where the host has not got the family.
+Result<std::vector<UniqueFd>> open_resolver_streams(std::size_t count, IpFamily family);
+// A folder by its path, as a place that files are looked up below (O_PATH); symbolic links on the way are followed.
+Result<UniqueFd> open_place(const std::string& path);
 // False when the bridge was removed, or removed and made again, since the socket was bound to it.
 bool is_bound_to(int socket, const IfName& bridge);
 

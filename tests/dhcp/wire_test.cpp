@@ -19,7 +19,15 @@ Network full_network() {
     spec.gateway = false;
     spec.forward_dns = false;
     spec.serve_dns = false;
-    return {spec, {true, true, {0, 1}}};
+    spec.dns.texts = {{"_dmarc.example.test", "v=DMARC1"}};
+    spec.dns.services = {{.service = "ldap", .protocol = "tcp", .target = "db", .port = 389}};
+    spec.dns.aliases = {{"ftp", "db"}};
+    spec.dns.forwarders = {{"lan.test", "10.0.0.1"_ip, 5353}, {"out.lan.test", std::nullopt, 53}};
+    spec.dns.guests = {{kMac1, "vm 1"}};
+    spec.dns.forward_plain_names = false;
+    spec.dns.private_answers = true;
+    spec.file_root = "/srv/tftp";
+    return {spec, {.dhcp = true, .raw = true, .dns = {0, 1}, .dns_tcp = {0}, .tftp = {1}, .http = {0}, .root = true}};
 }
 
 Lease full_lease() {
@@ -36,9 +44,10 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
     const std::vector<ToService> messages{
         Begin{7},
         full_network(),
-        NetworkPart{kUuid, 1, {{kMac1, "", std::nullopt}}, {{kServer, {"a", "b.c"}}}},
-        Upstreams{{{"9.9.9.9"_ip, 53}, {"2620:fe::fe"_ip, 5353}}, 8, 4},
+        NetworkPart{kUuid, 1, {{kMac1, "", std::nullopt}}, {{kServer, {"a", "b.c"}}}, {}},
+        Upstreams{{{"9.9.9.9"_ip, 53}, {"2620:fe::fe"_ip, 5353}}, {8, 4, 2, 1}, {"corp.example"}},
         Upstreams{},
+        Guests{kUuid, {{kMac1, "vm1"}, {kMac2, ""}}},
         Commit{~0ULL},
         RevokeLease{kUuid, kMac2},
     };
@@ -50,8 +59,8 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
         EXPECT_TRUE(*again == message) << message.index();
         EXPECT_FALSE(decode_to_daemon(*bytes)) << "the wrong direction";
     }
-    EXPECT_EQ(descriptors(messages[1]), 4U);
-    EXPECT_EQ(descriptors(messages[3]), 12U);
+    EXPECT_EQ(descriptors(messages[1]), 9U);
+    EXPECT_EQ(descriptors(messages[3]), 15U);
 }
 
 TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
@@ -62,7 +71,7 @@ TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
     const std::vector<ToDaemon> messages{
         Hello{1234, 9},
         Held{kUuid, *IfName::parse("virbr0"), {true, false, {1}}},
-        HeldUpstreams{8, 0},
+        HeldUpstreams{{8, 0, 0, 0}},
         Leases{true, {{LeaseEventKind::added, full_lease()}, {LeaseEventKind::expired, endless}}},
         Leases{},
         Synced{3, {{kUuid, "no DHCP: disk full"}}},
@@ -105,6 +114,11 @@ TEST(HelperWire, ANetworkOfManyHostsIsSentInPartsAndPutTogetherInOrder) {
         auto& hosts = again.spec.subnets[part.subnet].hosts;
         hosts.insert(hosts.end(), part.hosts.begin(), part.hosts.end());
         again.spec.dns_hosts.insert(again.spec.dns_hosts.end(), part.dns_hosts.begin(), part.dns_hosts.end());
+        const auto add = [](auto& to, const auto& more) { to.insert(to.end(), more.begin(), more.end()); };
+        add(again.spec.dns.texts, part.dns.texts);
+        add(again.spec.dns.services, part.dns.services);
+        add(again.spec.dns.aliases, part.dns.aliases);
+        add(again.spec.dns.guests, part.dns.guests);
     }
     EXPECT_EQ(again, network);
 }
@@ -134,8 +148,8 @@ TEST(HelperWire, ValuesOutOfBoundsAreRefused) {
     for (const Lease& lease : {long_id, bad_host}) {
         EXPECT_FALSE(decode_to_daemon(*encode(ToDaemon(Leases{false, {{LeaseEventKind::added, lease}}}))));
     }
-    EXPECT_FALSE(decode_to_service(*encode(ToService(Upstreams{{{Ip(), 53}}, 1, 0}))));
-    EXPECT_FALSE(decode_to_service(*encode(ToService(Upstreams{{}, 200, 200}))));
+    EXPECT_FALSE(decode_to_service(*encode(ToService(Upstreams{{{Ip(), 53}}, {1, 0, 0, 0}, {}}))));
+    EXPECT_FALSE(decode_to_service(*encode(ToService(Upstreams{{}, {200, 200, 0, 0}, {}}))));
 }
 
 TEST(HelperWire, EveryTruncationIsRefused) {

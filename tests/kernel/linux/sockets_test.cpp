@@ -220,12 +220,12 @@ TEST_F(ServiceSockets, EachBridgeHasItsDhcpAndDns) {
         EXPECT_TRUE(is_bound_to(dhcp->get(), name(bridge)));
         EXPECT_FALSE(is_bound_to(dhcp->get(), name("lo")));
     }
-    const auto v4 = open_dns_socket("10.1.0.1"_ip, name("br0"));
-    const auto v6 = open_dns_socket("fd00:1::1"_ip, name("br0"));
+    const auto v4 = open_service_socket("10.1.0.1"_ip, 53, name("br0"));
+    const auto v6 = open_service_socket("fd00:1::1"_ip, 53, name("br0"));
     ASSERT_TRUE(v4) << v4.error().message;
     ASSERT_TRUE(v6) << v6.error().message;
     EXPECT_EQ(port_of(*v6), 53);
-    const auto elsewhere = open_dns_socket("10.9.0.1"_ip, name("br0"));
+    const auto elsewhere = open_service_socket("10.9.0.1"_ip, 53, name("br0"));
     ASSERT_FALSE(elsewhere);
     EXPECT_TRUE(elsewhere.error().message.contains("10.9.0.1 on br0")) << elsewhere.error().message;
 }
@@ -236,7 +236,7 @@ TEST_F(ServiceSockets, AForeignServerOnThePortIsNamed) {
     address.sin_family = AF_INET;
     address.sin_port = htons(53);
     ASSERT_EQ(::bind(other.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-    const auto refused = open_dns_socket("10.1.0.1"_ip, name("br0"));
+    const auto refused = open_service_socket("10.1.0.1"_ip, 53, name("br0"));
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Code::conflict);
     EXPECT_TRUE(refused.error().message.contains("port 53")) << refused.error().message;

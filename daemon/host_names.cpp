@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/host_names.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "kernel/linux/facts.h"
+#include "kernel/linux/files.h"
+
+namespace bascule::daemon {
+
+namespace os = kernel::os;
+
+namespace {
+
+constexpr std::string_view kResolvConf = "/etc/resolv.conf";
+constexpr std::string_view kResolvedConf = "/run/systemd/resolve/resolv.conf";
+// Where the peer's libnss-libvirt looks; the path is compiled in there.
+constexpr std::string_view kStatusFolder = "/var/lib/libvirt/dnsmasq";
+// How often a network's files are written at most: a thousand guests that boot are not a thousand writes.
+constexpr std::chrono::milliseconds kPause{500};
+
+bool is_stub(const Ip& address) {
+    return address == Ip::v4(0x7f000035) || address == Ip::v4(0x7f000036);  // 127.0.0.53, .54
+}
+
+// The reverse zone whose end is nearest to the prefix's and not before it.
+std::string reverse_domain(const IpInterface& server) {
+    const unsigned step = server.address.is_v4() ? 8 : 4;
+    const Prefix prefix = server.prefix();
+    const unsigned labels = prefix.length / step;
+    std::string out;
+    for (unsigned i = labels; i-- > 0;) {
+        const std::uint8_t octet = prefix.network.octets()[i * step / 8];
+        out += server.address.is_v4() ? fmt::format("{}.", octet)
+                                      : fmt::format("{:x}.", i % 2 == 0 ? octet >> 4 : octet & 15);
+    }
+    return labels == 0 ? std::string() : out + (server.address.is_v4() ? "in-addr.arpa" : "ip6.arpa");
+}
+
+// JSON that any reader takes: a name that is no UTF-8 loses what is not.
+std::string text_of(const nlohmann::ordered_json& json) {
+    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+HostResolvers resolvers_of(std::string_view resolv_conf, std::string_view resolved_conf, const std::set<Ip>& ours) {
+    HostResolvers out;
+    const auto upstreams = os::name_servers(resolved_conf);
+    const bool circle =
+        !upstreams.empty() && std::ranges::all_of(upstreams, [&](const Ip& ip) { return ours.contains(ip); });
+    for (const Ip& server : os::name_servers(resolv_conf)) {
+        const bool known = std::ranges::find(out.servers, server) != out.servers.end();
+        if (!known && !ours.contains(server) && !(circle && is_stub(server))) {
+            out.servers.push_back(server);
+        }
+    }
+    std::istringstream lines{std::string(resolv_conf)};
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string keyword;
+        if (words >> keyword && (keyword == "search" || keyword == "domain")) {
+            out.search.clear();  // the last such line counts (resolv.conf(5))
+            for (std::string domain; words >> domain;) {
+                if (is_dns_name(domain)) {
+                    out.search.push_back(domain);
+                }
+            }
+        }
+    }
+    return out;
+}
+
+std::vector<std::string> host_domains(const dhcp::Spec& spec) {
+    std::vector<std::string> out;
+    if (!spec.serve_dns) {
+        return out;
+    }
+    if (!spec.domain.empty()) {
+        out.push_back(spec.domain);
+    }
+    for (const dhcp::Subnet& subnet : spec.subnets) {
+        const std::string reverse = reverse_domain(subnet.server);
+        if (!subnet.relayed && !reverse.empty() && std::ranges::find(out, reverse) == out.end()) {
+            out.push_back(reverse);
+        }
+    }
+    return out;
+}
+
+std::string status_file(const std::vector<dhcp::Lease>& leases) {
+    auto all = nlohmann::ordered_json::array();
+    for (const dhcp::Lease& lease : leases) {
+        nlohmann::ordered_json one;
+        one["ip-address"] = format(lease.address);
+        one["mac-address"] = format(lease.port);
+        if (!lease.hostname.empty()) {
+            one["hostname"] = lease.hostname;
+        }
+        if (!lease.client_id.empty()) {
+            std::string id;
+            for (const std::uint8_t octet : lease.client_id) {
+                id += fmt::format("{}{:02x}", id.empty() ? "" : ":", octet);
+            }
+            one["client-id"] = id;
+        }
+        // 0: for ever, as the peer's files have it.
+        one["expiry-time"] = lease.expires == dhcp::kNever ? 0 : lease.expires.time_since_epoch().count();
+        all.push_back(std::move(one));
+    }
+    return text_of(all);
+}
+
+std::string macs_file(const std::vector<dhcp::DnsGuest>& guests) {
+    std::map<std::string, std::vector<std::string>> by_name;
+    for (const dhcp::DnsGuest& guest : guests) {
+        by_name[guest.name].push_back(format(guest.mac));
+    }
+    auto all = nlohmann::ordered_json::array();
+    for (const auto& [name, macs] : by_name) {
+        nlohmann::ordered_json one;
+        one["domain"] = name;
+        one["macs"] = macs;
+        all.push_back(std::move(one));
+    }
+    return text_of(all);
+}
+
+HostNames::HostNames(Host& host, Resolvers resolvers, Leases leases)
+    : host_(host), resolvers_(std::move(resolvers)), leases_(std::move(leases)) {}
+
+// ---- from the host
+
+void HostNames::follow() {
+    if (!std::exchange(following_, true)) {
+        resolved_ = os::make_resolved(host_.loop, [](const std::string& why) { log::warning("{}", why); });
+        resolved_->on_start([this] {
+            for (const auto& [uuid, known] : networks_) {
+                tell_resolved(known.spec);
+            }
+        });
+        for (const auto& [uuid, known] : networks_) {
+            tell_resolved(known.spec);
+        }
+        std::vector<std::string> watched{"/etc", std::string(kResolvConf), "/run/systemd/resolve"};
+        if (const std::string real = os::real_path(std::string(kResolvConf)); real.contains('/')) {
+            watched.push_back(real.substr(0, real.rfind('/')));
+        }
+        if (auto changes = os::watch_files(watched)) {
+            changes_ = *std::move(changes);
+            watch_ = host_.loop.watch(changes_.get(), true, false, [this](kernel::Ready) {
+                os::drain(changes_.get());
+                read();
+            });
+        } else {
+            log::warning("{}", changes.error().message);
+        }
+    }
+    read();
+}
+
+void HostNames::read() {
+    std::set<Ip> ours;
+    for (const auto& [uuid, known] : networks_) {
+        for (const dhcp::Subnet& subnet : known.spec.subnets) {
+            ours.insert(subnet.server.address);
+        }
+    }
+    HostResolvers now =
+        resolvers_of(os::read_text(std::string(kResolvConf)), os::read_text(std::string(kResolvedConf)), ours);
+    if (now != last_ || !std::exchange(told_, true)) {
+        last_ = std::move(now);
+        resolvers_(last_);
+    }
+}
+
+// ---- to the host
+
+void HostNames::network_up(const dhcp::Spec& spec) {
+    const auto [at, fresh] = networks_.try_emplace(spec.uuid, Known{spec, nullptr, {}});
+    dhcp::Spec& known = at->second.spec;
+    const bool other = fresh || known.bridge != spec.bridge || host_domains(known) != host_domains(spec);
+    known = spec;
+    if (!following_) {
+        return;
+    }
+    if (other) {
+        tell_resolved(spec);
+        read();
+    }
+    leases_changed(spec.uuid);
+}
+
+void HostNames::network_down(const Uuid& network) {
+    const auto found = networks_.find(network);
+    if (found == networks_.end()) {
+        return;
+    }
+    // resolved forgets the link when it goes; the files would say that its guests are still there.
+    const std::string bridge = found->second.spec.bridge.str();
+    networks_.erase(found);
+    for (const char* const kind : {"status", "macs"}) {
+        if (auto removed = host_.files.remove(fmt::format("{}/{}.{}", kStatusFolder, bridge, kind)); !removed) {
+            log::warning("{}", removed.error().message);
+        }
+    }
+    if (following_) {
+        read();
+    }
+}
+
+void HostNames::tell_resolved(const dhcp::Spec& spec) {
+    const auto domains = host_domains(spec);
+    if (!resolved_ || domains.empty()) {
+        return;
+    }
+    std::vector<Ip> servers;
+    for (const dhcp::Subnet& subnet : spec.subnets) {
+        if (!subnet.relayed) {
+            servers.push_back(subnet.server.address);
+        }
+    }
+    resolved_->set_link(spec.bridge, servers, domains);
+}
+
+void HostNames::leases_changed(const Uuid& network) {
+    const auto found = networks_.find(network);
+    if (found == networks_.end() || found->second.later || !following_) {
+        return;
+    }
+    found->second.later = host_.loop.at(std::max(found->second.next, host_.loop.clock().now()), [this, network] {
+        if (const auto known = networks_.find(network); known != networks_.end()) {
+            known->second.later.reset();
+            write_files(known->second);
+        }
+    });
+}
+
+void HostNames::write_files(Known& known) {
+    constexpr unsigned kMode = 0644;
+    const kernel::Time before = host_.loop.clock().now();
+    const std::string path = fmt::format("{}/{}", kStatusFolder, known.spec.bridge.str());
+    const auto write = [&](std::string_view kind, const std::string& text) {
+        if (auto written = host_.files.write(fmt::format("{}.{}", path, kind), text, kMode); !written) {
+            log::warning("names for the host's NSS module: {}", written.error().message);
+        }
+    };
+    write("status", status_file(leases_(known.spec.uuid)));
+    write("macs", macs_file(known.spec.dns.guests));
+    // However long the list and slow the disk: a tenth of the time at most.
+    const kernel::Time after = host_.loop.clock().now();
+    known.next = after + std::max<kernel::Time::duration>(kPause, (after - before) * 9);
+}
+
+}  // namespace bascule::daemon

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Files below a network's root, for TFTP and HTTP.
+//
+// The process that reads guests' packets may open nothing outside its lease folder (sandbox.h), and which roots there
+// will be is not known when it gives that right up. So a second process, forked before and just as unprivileged, does
+// nothing but open: it gets a root's descriptor and a path, and hands back a regular file opened for reading below that
+// root, or an error number. There is no way out of the root: openat2(2) with RESOLVE_BENEATH, which follows symbolic
+// links only as far as they stay inside. A process that was taken over reads what the roots hold, which is what it
+// serves to everybody anyway. Its name is netsvc-files; it ends with the one that it serves.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace bascule::netsvc {
+
+struct File {
+    UniqueFd fd;
+    std::uint64_t size = 0;
+};
+
+class Files {
+public:
+    // `opener`: the connection to the other process; none: nothing is ever found.
+    explicit Files(UniqueFd opener) : opener_(std::move(opener)) {}
+
+    // ENOENT in the error, Code::denied, or Code::system when the other process does not answer.
+    Result<File> open(int root, const std::string& path);
+
+private:
+    UniqueFd opener_;
+    std::uint32_t sequence_ = 0;
+};
+
+inline bool is_absent(const Error& error) { return error.sys_errno == ENOENT; }
+
+// Up to `most` bytes from there; fewer only at the end of the file.
+Result<Bytes> read_at(const File& file, std::uint64_t at, std::size_t most);
+
+// Forks the process that opens. Before any other thread, and before the sandbox.
+Result<UniqueFd> start_opener();
+// What it does until the connection ends, given as its only descriptor but the standard ones.
+[[noreturn]] void serve_files(int socket);
+
+}  // namespace bascule::netsvc
