@@ -28,18 +28,26 @@ bool is_stub(const Ip& address) {
     return address == Ip::v4(0x7f000035) || address == Ip::v4(0x7f000036);  // 127.0.0.53, .54
 }
 
-// The reverse zone whose end is nearest to the prefix's and not before it.
-std::string reverse_domain(const IpInterface& server) {
-    const unsigned step = server.address.is_v4() ? 8 : 4;
+// The reverse zones that hold exactly the subnet: one, or several where its prefix ends within an octet or nibble. None
+// for one that would need a multitude.
+std::vector<std::string> reverse_domains(const IpInterface& server) {
+    constexpr unsigned kMost = 16;
+    const bool v4 = server.address.is_v4();
+    const unsigned step = v4 ? 8 : 4;
     const Prefix prefix = server.prefix();
-    const unsigned labels = prefix.length / step;
-    std::string out;
-    for (unsigned i = labels; i-- > 0;) {
-        const std::uint8_t octet = prefix.network.octets()[i * step / 8];
-        out += server.address.is_v4() ? fmt::format("{}.", octet)
-                                      : fmt::format("{:x}.", i % 2 == 0 ? octet >> 4 : octet & 15);
+    const unsigned labels = (prefix.length + step - 1) / step;
+    const unsigned zones = 1U << (labels * step - prefix.length);
+    std::vector<std::string> out;
+    for (unsigned zone = 0; labels > 0 && zones <= kMost && zone < zones; ++zone) {
+        std::string text;
+        for (unsigned i = labels; i-- > 0;) {
+            const std::uint8_t octet = prefix.network.octets()[i * step / 8];
+            const unsigned label = (v4 ? octet : i % 2 == 0 ? octet >> 4U : octet & 15U) + (i + 1 == labels ? zone : 0);
+            text += v4 ? fmt::format("{}.", label) : fmt::format("{:x}.", label);
+        }
+        out.push_back(text + (v4 ? "in-addr.arpa" : "ip6.arpa"));
     }
-    return labels == 0 ? std::string() : out + (server.address.is_v4() ? "in-addr.arpa" : "ip6.arpa");
+    return out;
 }
 
 // JSON that any reader takes: a name that is no UTF-8 loses what is not.
@@ -85,9 +93,10 @@ std::vector<std::string> host_domains(const dhcp::Spec& spec) {
         out.push_back(spec.domain);
     }
     for (const dhcp::Subnet& subnet : spec.subnets) {
-        const std::string reverse = reverse_domain(subnet.server);
-        if (!subnet.relayed && !reverse.empty() && std::ranges::find(out, reverse) == out.end()) {
-            out.push_back(reverse);
+        for (const std::string& reverse : reverse_domains(subnet.server)) {
+            if (!subnet.relayed && std::ranges::find(out, reverse) == out.end()) {
+                out.push_back(reverse);
+            }
         }
     }
     return out;
