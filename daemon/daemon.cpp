@@ -12,21 +12,27 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "daemon/access.h"
+#include "daemon/advice.h"
 #include "daemon/auth.h"
 #include "daemon/directory.h"
 #include "daemon/handlers.h"
 #include "daemon/handlers_admin.h"
 #include "daemon/handlers_storage.h"
+#include "daemon/repair.h"
 #include "daemon/server.h"
+#include "daemon/sysctls.h"
 #include "kernel/linux/confine.h"
+#include "kernel/linux/conntrack.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/files.h"
 #include "kernel/linux/linux_kernel.h"
 #include "kernel/linux/loop.h"
+#include "kernel/linux/monitor.h"
 #include "kernel/linux/polkit.h"
 #include "kernel/linux/process.h"
 #include "kernel/linux/tap.h"
 #include "kernel/reconcile.h"
+#include "nat/compile.h"
 #include "rpc/proto_secret.h"
 #include "rpc/proto_storage.h"
 
@@ -88,7 +94,8 @@ std::string beside_us(const std::string& program) {
 // Everything the daemon is made of, in the order in which it must be made and, backwards, taken apart.
 class Daemon {
 public:
-    Daemon(Host& host, const Config& config, const CommandLine& line);
+    Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generations, const Config& config,
+           const CommandLine& line);
     Result<void> start();
     void stop();
 
@@ -98,11 +105,17 @@ private:
     void reload();
     void on_lease(const dhcp::wire::LeaseEvent& event);
     void report(std::vector<std::string> problems);
+    void advise(const std::vector<std::string>& advice);
+    void watch_host();
+    void on_network(const NetworkEvent& event);
+    void cut_flows(const nat::Spec& before, const nat::Spec* after);
     void set_resolvers();
     void tell(const PoolEvent& event);
     void tell(const SecretEvent& event);
 
     Host& host_;
+    KeptSysctls& sysctls_;
+    const os::Generations& generations_;
     Config config_;
     Events events_;
     Netsvc netsvc_;
@@ -121,6 +134,11 @@ private:
     rpc::Handlers handlers_;
     Server server_;
     bool ready_ = false;
+    std::vector<std::string> reported_;  // what went wrong, beside what the host's set-up does to us
+    Advice advice_;
+    Repair repair_;
+    std::unique_ptr<kernel::Flows> flows_;
+    std::unique_ptr<kernel::Monitor> monitor_;
     std::unique_ptr<kernel::Watch> patience_, hangup_;
 };
 
@@ -158,8 +176,11 @@ Netsvc::Settings netsvc_settings(const Config& config, const CommandLine& line) 
             .gid = account.gid};
 }
 
-Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
+Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generations, const Config& config,
+               const CommandLine& line)
     : host_(host),
+      sysctls_(sysctls),
+      generations_(generations),
       config_(config),
       netsvc_(host, netsvc_settings(config, line)),
       ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
@@ -183,17 +204,24 @@ Daemon::Daemon(Host& host, const Config& config, const CommandLine& line)
                 .problems = {},
                 .reload = [this] { reload(); }},
       authority_(os::make_polkit(host.loop)),
-      server_(host, handlers_, config_) {
+      server_(host, handlers_, config_),
+      advice_(
+          host, networks_, [this](const auto& advice) { advise(advice); },
+          [this](const network::Spec& network, const std::string&) {
+              events_.network({network.name.str(), network.uuid, Networks::kDefined, Networks::kOverlaps});
+          }),
+      repair_(host, {.links_repaired =
+                         [this] {
+                             if (auto checked = netsvc_.check_sockets(); !checked) {
+                                 log::error("{}", checked.error().message);
+                             }
+                         },
+                     .rules_elsewhere = [this] { advice_.soon(); },
+                     .routes = [this](const auto& routes) { advice_.routes(routes); }}) {
     events_.domain = [this](const DomainEvent& event) { subscriptions_.publish(event); };
     events_.news = [this](const DomainNews& news) { subscriptions_.publish(news, host_.loop.clock().wall()); };
-    events_.network = [this](const NetworkEvent& event) {
-        if (event.event == Networks::kStarted) {
-            if (auto settled = ports_.settle(event.uuid); !settled) {
-                log::error("network {}: {}", event.name, settled.error().message);
-            }
-        }
-        subscriptions_.publish(event);
-    };
+    events_.network = [this](const NetworkEvent& event) { on_network(event); };
+    networks_.on_rules_changed([this](const nat::Spec& before, const nat::Spec* after) { cut_flows(before, after); });
     add_connect_handlers(handlers_, services_);
     add_node_handlers(handlers_, services_);
     add_cpu_handlers(handlers_, services_);
@@ -227,7 +255,61 @@ void Daemon::report(std::vector<std::string> problems) {
     for (const std::string& problem : problems) {
         log::error("{}", problem);
     }
-    std::ranges::move(problems, std::back_inserter(services_.problems));
+    services_.problems.insert(services_.problems.end(), problems.begin(), problems.end());
+    std::ranges::move(problems, std::back_inserter(reported_));
+}
+
+void Daemon::advise(const std::vector<std::string>& advice) {
+    services_.problems = reported_;
+    services_.problems.insert(services_.problems.end(), advice.begin(), advice.end());
+}
+
+void Daemon::on_network(const NetworkEvent& event) {
+    if (event.event == Networks::kStarted) {
+        if (auto settled = ports_.settle(event.uuid); !settled) {
+            log::error("network {}: {}", event.name, settled.error().message);
+        }
+    }
+    if (event.event == Networks::kStopped) {
+        sysctls_.restore(Advice::others_forward);
+    }
+    if (event.event == Networks::kStarted || event.event == Networks::kStopped) {
+        advice_.soon();
+    }
+    subscriptions_.publish(event);
+}
+
+// Flows that a change of rules took the right away from.
+void Daemon::cut_flows(const nat::Spec& before, const nat::Spec* after) {
+    const auto revoked = nat::revoked(before, after);
+    if (revoked.empty()) {
+        return;
+    }
+    if (!flows_) {
+        auto flows = os::make_flows();
+        if (!flows) {
+            log::error("established flows stay: {}", flows.error().message);
+            return;
+        }
+        flows_ = std::move(*flows);
+    }
+    if (const auto cut = flows_->cut(revoked); !cut) {
+        log::error("established flows of {}: {}", before.bridge.str(), cut.error().message);
+    } else if (*cut > 0) {
+        log::info("{}: {} established flows cut, which its rules no longer allow", before.bridge.str(), *cut);
+    }
+}
+
+void Daemon::watch_host() {
+    auto monitor =
+        os::make_monitor(host_.loop, generations_, [this](const kernel::Change& change) { repair_.on_change(change); });
+    if (!monitor) {
+        report({fmt::format("what others change here is noticed late: {}", monitor.error().message)});
+    } else {
+        monitor_ = std::move(*monitor);
+    }
+    repair_.start();
+    advice_.soon();
 }
 
 void Daemon::tell(const PoolEvent& event) {
@@ -292,6 +374,7 @@ void Daemon::ready() {
     if (std::exchange(ready_, true)) {
         return;
     }
+    watch_host();
     kernel::Scope everything;
     everything.everything = true;
     everything.add(host_.ledger.wanted());
@@ -321,6 +404,8 @@ void Daemon::ready() {
 void Daemon::reload() {
     sd_notify(0, "RELOADING=1");
     services_.problems.clear();
+    reported_.clear();
+    advice_.soon();  // to be told beside them, not as a fault of the files
     report(filters_.reload());
     report(networks_.reload());
     report(storage_.reload());
@@ -368,12 +453,14 @@ Result<void> run(const CommandLine& line) {
         log::info("{}", note);
     }
     TRY(const auto loop, os::make_loop());
-    TRY(const auto linux_kernel, os::make_linux_kernel());
+    os::Generations generations;
+    TRY(const auto linux_kernel, os::make_linux_kernel(&generations));
     const auto spawner = os::make_spawner();
     const auto taps = os::make_taps();
     kernel::Ledger ledger;
-    Host host{*linux_kernel, ledger, *files, *loop, *spawner, *taps};
-    Daemon daemon(host, *config, line);
+    KeptSysctls kept(*linux_kernel, ledger, *files);
+    Host host{kept, ledger, *files, *loop, *spawner, *taps};
+    Daemon daemon(host, kept, generations, *config, line);
     TRY_OK(daemon.start());
     const auto end = [&] { loop->stop(); };
     const auto interrupt = loop->on_signal(SIGINT, end);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/networks.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "kernel/linux/facts.h"
 #include "kernel/reconcile.h"
 #include "network/compile.h"
+#include "network/extras.h"
 #include "network/xml.h"
 
 namespace bascule::daemon {
@@ -101,16 +104,29 @@ Result<void> Networks::complete(network::Spec& spec) const {
         const network::Spec& former = known->second.shown();
         spec.bridge = spec.bridge ? spec.bridge : former.bridge;
         spec.mac = spec.mac ? spec.mac : former.mac;
+        if (network::needs_subnet(spec) && spec.addresses.empty()) {
+            spec.addresses = former.addresses;
+        }
     }
-    if (!spec.uuid.is_nil() && spec.bridge && spec.mac) {
+    if (!spec.uuid.is_nil() && spec.bridge && spec.mac && !network::needs_subnet(spec)) {
         return network::complete(spec, {});  // nothing to look for
     }
     network::Taken taken;
     TRY(taken.links, os::link_names());
+    TRY(const auto routes, os::route_destinations());
+    for (const os::RouteTo& route : routes) {
+        taken.subnets.push_back(route.destination);
+    }
     for (const auto& [uuid, network] : networks_) {
         for (const auto* const other : {&network.definition, &network.live}) {
-            if (*other && (*other)->name != spec.name && (*other)->bridge) {
+            if (!*other || (*other)->name == spec.name) {
+                continue;
+            }
+            if ((*other)->bridge) {
                 taken.links.insert(*(*other)->bridge);
+            }
+            for (const auto& ip : (*other)->addresses) {
+                taken.subnets.push_back(ip.address.prefix());
             }
         }
     }
@@ -144,7 +160,7 @@ Result<void> Networks::serve(const std::optional<dhcp::Spec>& service, const Uui
 
 Result<void> Networks::bring_up(Network& network, network::Spec spec) {
     TRY_OK(check_clashes(spec));
-    auto compiled = network::compile(spec);
+    auto compiled = network::compile(spec, admits_of(spec));
     const std::string name = owner(spec.uuid);
     TRY_OK(kernel::commit(host_.kernel, host_.ledger, name, std::move(compiled.state)));
     auto rest = [&]() -> Result<void> {
@@ -160,16 +176,21 @@ Result<void> Networks::bring_up(Network& network, network::Spec spec) {
     }
     network.live = std::move(spec);
     emit(*network.live, kStarted);
-    return {};
+    return tell_admitting(network.live->name.str());
 }
 
 Result<void> Networks::bring_down(Network& network) {
     const network::Spec spec = *network.live;
     TRY_OK(live_.remove(spec.name));
     netsvc_.stop_serving(spec.uuid);
+    const auto rules = rules_of(spec);
     network.live.reset();
     auto withdrawn = kernel::withdraw(host_.kernel, host_.ledger, owner(spec.uuid));
+    if (rules) {
+        rules_changed_(*rules, nullptr);
+    }
     emit(spec, kStopped);
+    TRY_OK(tell_admitting(spec.name.str()));
     return withdrawn;
 }
 
@@ -180,11 +201,50 @@ Result<void> Networks::apply_live(Network& network) {
         return fail(Code::invalid_state, "the bridge's name changed: it takes effect at the next net-start");
     }
     TRY_OK(check_clashes(next));
-    auto compiled = network::compile(next);
+    const auto before = rules_of(*network.live), after = rules_of(next);
+    auto compiled = network::compile(next, admits_of(next));
     TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner(next.uuid), std::move(compiled.state)));
     TRY_OK(serve(compiled.service, next.uuid));
     TRY_OK(live_.save(next.name, network::format(next)));
     network.live = std::move(next);
+    if (before) {
+        rules_changed_(*before, after ? &*after : nullptr);
+    }
+    return {};
+}
+
+// ---- who may reach whom -------------------------------------------------------------------------
+
+// The running ones of the networks that the definition admits.
+std::vector<nat::Admitted> Networks::admits_of(const network::Spec& spec) const {
+    std::vector<nat::Admitted> out;
+    for (const std::string& name : network::extras_of(spec.metadata).admits) {
+        const auto other = by_name(name);
+        if (other && (*other)->live && (*other)->live->has_own_bridge() && name != spec.name.str()) {
+            const nat::Spec theirs = network::rules_of(*(*other)->live);
+            out.push_back({.bridge = theirs.bridge, .subnets = theirs.subnets});
+        }
+    }
+    return out;
+}
+
+// None for what has no bridge of ours.
+std::optional<nat::Spec> Networks::rules_of(const network::Spec& spec) const {
+    return spec.has_own_bridge() ? std::optional(network::rules_of(spec, admits_of(spec))) : std::nullopt;
+}
+
+// The network of that name came or went: those that admit it let it in, or its bridge's name no longer.
+Result<void> Networks::tell_admitting(const std::string& name) {
+    for (auto& [uuid, network] : networks_) {
+        if (!network.live || network.live->metadata.empty()) {
+            continue;
+        }
+        const auto admits = network::extras_of(network.live->metadata).admits;
+        if (std::ranges::find(admits, name) != admits.end()) {
+            auto compiled = network::compile(*network.live, admits_of(*network.live));
+            TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner(uuid), std::move(compiled.state)));
+        }
+    }
     return {};
 }
 
@@ -333,6 +393,13 @@ std::vector<std::string> Networks::load() {
         networks_[spec.uuid].live = std::move(spec);
         return {};
     });
+    for (const auto& [uuid, network] : networks_) {
+        if (auto admits = network.live ? admits_of(*network.live) : std::vector<nat::Admitted>(); !admits.empty()) {
+            // Elements of the network's own: they contradict nobody.
+            [[maybe_unused]] const auto scope =
+                host_.ledger.put(owner(uuid), network::compile(*network.live, std::move(admits)).state);
+        }
+    }
     return problems;
 }
 

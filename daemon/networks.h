@@ -10,6 +10,7 @@
 #include "daemon/host.h"
 #include "daemon/netsvc.h"
 #include "daemon/store.h"
+#include "nat/spec.h"
 #include "network/defaults.h"
 #include "network/spec.h"
 
@@ -32,10 +33,16 @@ class Networks {
 public:
     // virNetworkEventLifecycleType
     static constexpr int kDefined = 0, kUndefined = 1, kStarted = 2, kStopped = 3;
+    // Detail of kDefined, ours: a route of the host's came to overlap its subnet, `bascule status` proposes another.
+    static constexpr int kOverlaps = 1;
 
     // `in_use` says how many ports a network has.
     using InUse = std::function<unsigned(const Uuid&)>;
     Networks(Host& host, Netsvc& netsvc, Events& events, InUse in_use);
+
+    // Told when a running network's rules changed: what it let pass, and what it lets pass now (null: it stopped).
+    using RulesChanged = std::function<void(const nat::Spec& before, const nat::Spec* after)>;
+    void on_rules_changed(RulesChanged on) { rules_changed_ = std::move(on); }
 
     // Definitions and live state from the disk, wishes into the ledger; no effect on the kernel. Broken files are
     // reported and left alone.
@@ -76,6 +83,9 @@ private:
     Result<void> keep_definition(network::Spec spec);
     Result<void> read_file(const Store::Entry& entry);
     Result<void> apply_live(Network& network);
+    std::vector<nat::Admitted> admits_of(const network::Spec& spec) const;
+    std::optional<nat::Spec> rules_of(const network::Spec& spec) const;
+    Result<void> tell_admitting(const std::string& name);
     void forget_if_gone(const Uuid& uuid);
     void emit(const network::Spec& spec, int event);
 
@@ -83,6 +93,7 @@ private:
     Netsvc& netsvc_;
     Events& events_;
     InUse in_use_;
+    RulesChanged rules_changed_ = [](const nat::Spec&, const nat::Spec*) {};
     Store definitions_, live_;
     std::map<Uuid, Network> networks_;
     std::map<std::string, Uuid, std::less<>> names_;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Changes of a network's notes: nothing of it is in the kernel.
+// Changes of a network's notes. Of our own elements among them, what they say about rules takes effect at once.
 #include "daemon/networks.h"
+#include "kernel/reconcile.h"
+#include "network/compile.h"
+#include "network/extras.h"
 #include "network/xml.h"
 
 namespace bascule::daemon {
@@ -19,15 +22,23 @@ Result<void> Networks::annotate(const Uuid& uuid, bool live, bool config, const 
     if (live || (both && network.active())) {
         running = *network.live;
         TRY_OK(edit(*running));
+        TRY_OK(network::check_extras(running->metadata));
     }
     if (config || (both && !network.active())) {
         defined = *network.definition;
         TRY_OK(edit(*defined));
+        TRY_OK(network::check_extras(defined->metadata));
         TRY_OK(definitions_.save(defined->name, network::format(*defined)));
         network.definition = std::move(defined);
     }
     if (running) {
         TRY_OK(live_.save(running->name, network::format(*running)));
+        const auto before = rules_of(*network.live), after = rules_of(*running);
+        if (before && after && before != after) {  // our own elements are metadata too
+            auto compiled = network::compile(*running, after->admits);
+            TRY_OK(kernel::commit(host_.kernel, host_.ledger, network::owner_of(*running), std::move(compiled.state)));
+            rules_changed_(*before, &*after);
+        }
         network.live = std::move(running);
     }
     return {};

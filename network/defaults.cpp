@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "network/extras.h"
+#include "network/subnets.h"
+
 namespace bascule::network {
 
 namespace {
@@ -68,7 +71,39 @@ Result<void> check_other(const Spec& spec, const Spec& other) {
     return {};
 }
 
+// Which families the definition lacks and should have.
+std::vector<IpFamily> wanting(const Spec& spec) {
+    std::vector<IpFamily> out;
+    if (!spec.has_own_bridge()) {
+        return out;
+    }
+    const Extras extras = extras_of(spec.metadata);
+    const bool unreachable = (spec.mode == Mode::nat || spec.mode == Mode::route) && spec.addresses.empty();
+    if (!spec.has_family(IpFamily::v4) && (extras.subnet_v4 || (unreachable && !extras.subnet_v6))) {
+        out.push_back(IpFamily::v4);
+    }
+    if (!spec.has_family(IpFamily::v6) && extras.subnet_v6) {
+        out.push_back(IpFamily::v6);
+    }
+    return out;
+}
+
+IpAddress first_address(const Prefix& subnet) {
+    IpAddress out{.address = {subnet.network.plus(1), subnet.length}};
+    if (subnet.network.is_v4()) {
+        out.length_written = PrefixWritten::netmask;
+        const Ip last = Ip::v4(subnet.last().v4_value() - 1);
+        out.ranges.push_back({.addresses = {subnet.network.plus(2), last}, .lease = std::nullopt});
+    } else {
+        out.length_written = PrefixWritten::prefix;
+        out.family_written = true;
+    }
+    return out;
+}
+
 }  // namespace
+
+bool needs_subnet(const Spec& spec) { return !wanting(spec).empty(); }
 
 Result<void> complete(Spec& spec, const Taken& taken) {
     const bool own = spec.has_own_bridge();
@@ -80,6 +115,15 @@ Result<void> complete(Spec& spec, const Taken& taken) {
     }
     if (own && !spec.mac) {
         spec.mac = random_mac();
+    }
+    for (const IpFamily family : wanting(spec)) {
+        const auto subnet = free_subnet(family, taken.subnets);
+        if (!subnet) {
+            return fail(Code::conflict, fmt::format("network '{}': no private subnet is free on this host; give it an "
+                                                    "<ip> element",
+                                                    spec.name.str()));
+        }
+        spec.addresses.push_back(first_address(*subnet));
     }
     return {};
 }

@@ -5,19 +5,26 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "network/spec.h"
 
 namespace bascule::network {
 
-// Names that a new bridge may not have: every link of the host and every bridge of another definition.
+// What a new network may not have: names of every link of the host and every bridge of another definition, and
+// subnets that the host or another definition has.
 struct Taken {
     std::set<IfName> links;
+    std::vector<Prefix> subnets{};
 };
 
+// Whether complete() will choose a subnet: a network of mode nat or route without any <ip>, which could reach
+// nobody, or one that asks for it (<bascule:subnet>, extras.h). Without, an isolated network stays without.
+bool needs_subnet(const Spec& spec);
+
 // Gives the definition what it lacks: uuid, bridge name (the first free virbr0…virbr256, or of its own
-// template), MAC. What it has already stays. The result is to be stored.
+// template), MAC, a free subnet with a DHCP range. What it has already stays. The result is to be stored.
 Result<void> complete(Spec& spec, const Taken& taken);
 
 struct HostRoute {

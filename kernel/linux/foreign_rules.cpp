@@ -402,6 +402,8 @@ bool ForeignRules::forwards() const {
     });
 }
 
+bool ForeignRules::empty() const { return tables_->by_name.empty(); }
+
 std::string rule_text(const ForeignDrop& drop) {
     const Context context = make_context(NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE);
     const auto text = context

@@ -45,6 +45,7 @@ public:
     std::vector<ForeignDrop> drops(const ProbePacket& packet) const;
     // Whether another program filters forwarded packets.
     bool forwards() const;
+    bool empty() const;
     Result<void> add(std::string_view json);
 
     ForeignRules();
