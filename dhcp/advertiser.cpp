@@ -137,9 +137,11 @@ Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last) {
     out.u16(is_default ? static_cast<std::uint16_t>(lifetime) : 0);
     out.u32(0);  // reachable time and
     out.u32(0);  // retransmission: the guest's own
-    out.u8(kSourceLink);
-    out.u8(1);
-    out.bytes(std::as_bytes(std::span(router.octets)));
+    if (!router.is_zero()) {
+        out.u8(kSourceLink);
+        out.u8(1);
+        out.bytes(std::as_bytes(std::span(router.octets)));
+    }
     if (spec.mtu) {
         out.u8(kMtu);
         out.u8(1);

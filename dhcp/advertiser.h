@@ -29,7 +29,8 @@ namespace bascule::dhcp {
 
 // Whether there is anything to advertise.
 bool advertises(const Spec& spec);
-// ICMPv6, checksum left 0: the kernel fills it in. `last`: the network stops.
+// ICMPv6, checksum left 0: the kernel fills it in. `router`: our MAC, or zeros not to tell it. `last`: the network
+// stops.
 Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last = false);
 
 // A router solicitation (type 133), as RFC 4861 section 6.1.1 has it checked. Code::malformed says what was wrong.

@@ -75,6 +75,7 @@ void put(Fields& out, std::uint16_t tag, const SocketLayout& sockets) {
     put_each(11, sockets.tftp);
     put_each(12, sockets.http);
     layout.flag(13, sockets.root);
+    layout.flag(4, sockets.frames6).flag(5, sockets.dhcp6).flag(6, sockets.advert).flag(7, sockets.arp);
     out.nested(tag, layout);
 }
 
@@ -92,6 +93,10 @@ SocketLayout layout_from(FieldReader& in, std::uint16_t tag) {
     sockets.tftp = list_from(inner, 11, index_from);
     sockets.http = list_from(inner, 12, index_from);
     sockets.root = inner.flag_or(13, false);
+    sockets.frames6 = inner.flag_or(4, false);
+    sockets.dhcp6 = inner.flag_or(5, false);
+    sockets.advert = inner.flag_or(6, false);
+    sockets.arp = inner.flag_or(7, false);
     if (auto done = inner.finish("sockets"); !done) {
         in.refuse(tag, done.error().message);
     } else if (sockets.count() > kMaxDescriptors) {

@@ -29,6 +29,7 @@
 //   tftp       two of UDP for each entry: requests come to port 69 of a server address, transfers leave by any port
 //              of it
 //   http       TCP, listening at port 80 of a server address and on the bridge
+//   frames6, dhcp6, advert, arp    as kernel/linux/link_sockets.h has them
 //   root       no socket but a folder, opened with O_PATH: what TFTP and HTTP serve
 //   upstreams  UDP, bound to random ports; then TCP, not bound to anything, which the service connects, uses for one
 //              query and disconnects again
@@ -46,17 +47,18 @@
 
 namespace bascule::dhcp::wire {
 
-// Which descriptors come with a message, in this order: dhcp, raw, then one for each entry of dns and of dns_tcp, two
-// for each of tftp, one for each of http, and root.
+// Which descriptors come with a message, in this order: dhcp, raw, frames6, dhcp6, advert, arp, then one for each entry
+// of dns and of dns_tcp, two for each of tftp, one for each of http, root.
 struct SocketLayout {
     bool dhcp = false, raw = false;
     std::vector<std::uint16_t> dns{};  // index into Spec::subnets of each DNS socket
     std::vector<std::uint16_t> dns_tcp{}, tftp{}, http{};
     bool root = false;
+    bool frames6 = false, dhcp6 = false, advert = false, arp = false;
 
     std::size_t count() const {
         return (dhcp ? 1U : 0U) + (raw ? 1U : 0U) + dns.size() + dns_tcp.size() + 2 * tftp.size() + http.size() +
-               (root ? 1U : 0U);
+               (root ? 1U : 0U) + (frames6 ? 1U : 0U) + (dhcp6 ? 1U : 0U) + (advert ? 1U : 0U) + (arp ? 1U : 0U);
     }
     bool operator==(const SocketLayout&) const = default;
 };

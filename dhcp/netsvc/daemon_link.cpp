@@ -156,15 +156,19 @@ Result<bool> DaemonLink::send_leases(const State& state, const dhcp::Now& now) {
             at_network = network->first;
             at_address.reset();
         }
-        const auto& all = network->second.server().leases().all();
-        auto lease = at_address ? all.upper_bound(*at_address) : all.begin();
-        for (; lease != all.end() && message.events.size() < wire::kMaxLeasesPerMessage; ++lease) {
-            at_address = lease->first;
-            if (lease->second.active) {
-                message.events.push_back({dhcp::LeaseEventKind::added, dhcp::as_of(lease->second, now)});
+        bool whole = true;
+        // IPv4 addresses sort before IPv6 ones: the walk through one table resumes in the other.
+        for (const auto* const all : {&network->second.server().leases().all(), &network->second.leases6().all()}) {
+            auto lease = at_address ? all->upper_bound(*at_address) : all->begin();
+            for (; lease != all->end() && message.events.size() < wire::kMaxLeasesPerMessage; ++lease) {
+                at_address = lease->first;
+                if (lease->second.active) {
+                    message.events.push_back({dhcp::LeaseEventKind::added, dhcp::as_of(lease->second, now)});
+                }
             }
+            whole = whole && lease == all->end();
         }
-        if (lease != all.end()) {
+        if (!whole) {
             break;
         }
     }

@@ -55,7 +55,7 @@ std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence&
             solicited(*frame, now.time);
             continue;
         }
-        if (frame->to_port != kServerPort || !rate_.take(frame->from_mac, now.time)) {
+        if (fds_.dhcp < 0 || frame->to_port != kServerPort || !rate_.take(frame->from_mac, now.time)) {
             continue;
         }
         const auto packet = dhcp::decode6(frame->payload);

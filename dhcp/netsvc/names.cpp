@@ -156,7 +156,9 @@ void Names::hear(const Source& source, int fd, bool readable, bool writable, con
             return;
         case Source::Kind::listener:
         case Source::Kind::daemon:
-        case Source::Kind::dhcp: return;
+        case Source::Kind::dhcp:
+        case Source::Kind::frames6:
+        case Source::Kind::arp: return;
     }
 }
 

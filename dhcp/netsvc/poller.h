@@ -17,6 +17,8 @@ struct Source {
         listener,
         daemon,
         dhcp,
+        frames6,
+        arp,
         dns,
         dns_tcp,   // listening
         http,      // listening

@@ -31,6 +31,12 @@ Sockets Sockets::take(const dhcp::wire::SocketLayout& layout, std::vector<Unique
     if (layout.raw) {
         out.raw = std::move(fds.at(next++));
     }
+    for (const auto& [there, fd] : {std::pair{layout.frames6, &out.frames6}, std::pair{layout.dhcp6, &out.dhcp6},
+                                    std::pair{layout.advert, &out.advert}, std::pair{layout.arp, &out.arp}}) {
+        if (there) {
+            *fd = std::move(fds.at(next++));
+        }
+    }
     for (const std::uint16_t subnet : layout.dns) {
         out.dns.emplace_back(subnet, std::move(fds.at(next++)));
     }
@@ -64,12 +70,16 @@ dhcp::wire::SocketLayout Sockets::layout() const {
         out.tftp.push_back(one.subnet);
     }
     out.root = static_cast<bool>(root);
+    out.frames6 = static_cast<bool>(frames6);
+    out.dhcp6 = static_cast<bool>(dhcp6);
+    out.advert = static_cast<bool>(advert);
+    out.arp = static_cast<bool>(arp);
     return out;
 }
 
 std::vector<int> Sockets::fds() const {
     std::vector<int> out;
-    for (const UniqueFd* const fd : {&dhcp, &raw}) {
+    for (const UniqueFd* const fd : {&dhcp, &raw, &frames6, &dhcp6, &advert, &arp}) {
         if (*fd) {
             out.push_back(fd->get());
         }
@@ -92,6 +102,32 @@ std::vector<int> Sockets::fds() const {
     return out;
 }
 
+Served::Served(dhcp::Spec spec, int folder) : server_(std::move(spec)), zone_(server_.spec()), folder_(folder) {
+    v6_.configure(server_.spec());
+    know_guests();
+}
+
+// The NICs of the inventory are the ports that an address is kept for.
+void Served::know_guests() {
+    server_.presence().clear();
+    for (const dhcp::DnsGuest& guest : server_.spec().dns.guests) {
+        server_.presence().up(guest.mac);
+    }
+}
+
+void Served::set_guest(const dhcp::DnsGuest& guest) {
+    zone_.set_guest(guest.mac, guest.name);
+    if (guest.name.empty()) {
+        server_.presence().forget(guest.mac);
+    } else {
+        server_.presence().up(guest.mac);
+    }
+}
+
+std::string Served::snapshot(const dhcp::Now& now) const {
+    return dhcp::journal::snapshot(server_.spec().uuid, server_.leases(), v6_.leases(), now);
+}
+
 void Served::open_leases(const dhcp::Now& now) {
     if (file_) {
         return;
@@ -110,6 +146,7 @@ void Served::open_leases(const dhcp::Now& now) {
                      replay.torn ? ", torn end cut off" : "", replay.records.size());
     }
     server_.restore(replay.records, now);
+    v6_.restore(replay.records, now);
     file_ = std::move(opened->file);
     if (replay.damaged > 0) {
         tidy(now, true);
@@ -118,6 +155,8 @@ void Served::open_leases(const dhcp::Now& now) {
 
 void Served::configure(dhcp::Spec spec) {
     server_.configure(std::move(spec));
+    v6_.configure(server_.spec());
+    know_guests();
     dhcp::Zone zone(server_.spec());
     zone.inherit(zone_);
     zone_ = std::move(zone);
@@ -126,6 +165,7 @@ void Served::configure(dhcp::Spec spec) {
 void Served::replace_sockets(Sockets sockets) {
     sockets_ = std::move(sockets);
     refresh_link();
+    v6_.set_sockets({sockets_.frames6.get(), sockets_.dhcp6.get(), sockets_.advert.get()});
 }
 
 // Which interface it is and what its MAC is, from the packet socket that is bound to it. The MAC of a bridge may
@@ -133,7 +173,8 @@ void Served::replace_sockets(Sockets sockets) {
 void Served::refresh_link() {
     sockaddr_ll link{};
     socklen_t length = sizeof link;
-    if (!sockets_.raw || ::getsockname(sockets_.raw.get(), reinterpret_cast<sockaddr*>(&link), &length) != 0 ||
+    const UniqueFd& packets = sockets_.raw ? sockets_.raw : sockets_.frames6;
+    if (!packets || ::getsockname(packets.get(), reinterpret_cast<sockaddr*>(&link), &length) != 0 ||
         link.sll_family != AF_PACKET) {
         interface_ = 0;
         return;
@@ -167,6 +208,20 @@ void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
     }
 }
 
+void Served::receive_frames6(Inbox& inbox, const dhcp::Now& now) {
+    if (file_) {
+        gather(v6_.receive(inbox, server_.presence(), now));
+    }
+}
+
+void Served::receive_arp(Inbox& inbox, const dhcp::Now& now) {
+    for (const Incoming& in : inbox.receive(sockets_.arp.get())) {
+        if (const auto speaker = dhcp::parse_arp(in.bytes)) {
+            server_.seen_in_use(speaker->address, speaker->mac, now);
+        }
+    }
+}
+
 void Served::log(const dhcp::Message& request, const dhcp::Outcome& outcome, const dhcp::Now& now) {
     if (!log_rate_.take(kLogRate, kLogBurst, now.time)) {
         ++unlogged_;
@@ -195,6 +250,9 @@ void Served::gather(std::vector<dhcp::LeaseEvent> events) {
 }
 
 void Served::gather(dhcp::Outcome outcome, const dhcp::Message& request) {
+    if (outcome.probe) {
+        probes_.push_back(*outcome.probe);
+    }
     if (outcome.reply) {
         replies_.push_back({*std::move(outcome.reply), outcome.destination, outcome.from, dhcp::size_limit(request),
                             !outcome.events.empty()});
@@ -205,13 +263,18 @@ void Served::gather(dhcp::Outcome outcome, const dhcp::Message& request) {
 void Served::tick(const dhcp::Now& now) {
     if (server_.next_tick() <= now.time) {
         gather(server_.tick(now));
+        for (const dhcp::Message& waited : server_.probed(now)) {
+            gather(server_.handle(waited, false, now), waited);
+        }
     }
+    gather(v6_.tick(now));
 }
 
 void Served::revoke(const MacAddr& port) {
     if (auto event = server_.revoke(port)) {
         gather(std::vector{*std::move(event)});
     }
+    gather(v6_.revoke(port));
 }
 
 bool Served::takes_query(const Ip& client, dhcp::Time now) {
@@ -231,7 +294,7 @@ Served::Committed Served::commit(const dhcp::Now& now) {
             done = file_->commit();
         } else if (now.time >= next_repair_) {
             next_repair_ = now.time + kRepairInterval;
-            done = file_->rewrite(dhcp::journal::snapshot(server_.spec().uuid, server_.leases(), now));
+            done = file_->rewrite(snapshot(now));
         } else {
             done = fail(Code::system, "lease file is broken, next try in a second");
         }
@@ -239,6 +302,7 @@ Served::Committed Served::commit(const dhcp::Now& now) {
             log::error("{}: leases not stored, nobody is acknowledged: {}", server_.spec().network,
                        done.error().message);
             std::erase_if(replies_, [](const Reply& reply) { return reply.needs_disk; });
+            v6_.drop_undurable();
             events_.clear();
             lost_events_ = true;
             return out;
@@ -263,18 +327,28 @@ void Served::send_replies(Outbox& out) {
             out.add_frame(sockets_.raw.get(), interface_, reply.message.chaddr, dhcp::udp_frame(head, bytes));
             continue;
         }
-        const bool unicast = reply.destination == dhcp::Destination::unicast;
-        const Ip to = unicast ? reply.message.ciaddr : Ip::v4(0xffffffffU);
-        out.add(sockets_.dhcp.get(), {to, kClientPort}, std::move(bytes), reply.from, interface_);
+        Endpoint to{Ip::v4(0xffffffffU), kClientPort};
+        if (reply.destination == dhcp::Destination::unicast) {
+            to.address = reply.message.ciaddr;
+        } else if (reply.destination == dhcp::Destination::relay) {
+            to = {reply.message.giaddr, kServerPort};
+        }
+        out.add(sockets_.dhcp.get(), to, std::move(bytes), reply.from, interface_);
     }
     replies_.clear();
+    for (const Ip& address : probes_) {
+        out.add_frame(sockets_.arp.get(), interface_, kEverybody, dhcp::arp_probe(mac_, address));
+    }
+    probes_.clear();
+    v6_.send(out, mac_);
 }
 
 void Served::tidy(const dhcp::Now& now, bool always) {
-    if (!file_ || file_->broken() || file_->has_pending() || !(always || file_->is_bloated(server_.leases().size()))) {
+    const std::size_t leases = server_.leases().size() + v6_.leases().all().size();
+    if (!file_ || file_->broken() || file_->has_pending() || !(always || file_->is_bloated(leases))) {
         return;
     }
-    if (auto done = file_->rewrite(dhcp::journal::snapshot(server_.spec().uuid, server_.leases(), now)); !done) {
+    if (auto done = file_->rewrite(snapshot(now)); !done) {
         log::error("{}: lease file not written afresh: {}", server_.spec().network, done.error().message);
     }
 }

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/lease_file.h"
+#include "dhcp/netsvc/link6.h"
 #include "dhcp/netsvc/rate.h"
 #include "dhcp/server.h"
 #include "dhcp/wire.h"
@@ -27,6 +28,7 @@ struct Sockets {
     };
     std::vector<Tftp> tftp;
     UniqueFd root;  // the folder of files, if any
+    UniqueFd frames6, dhcp6, advert, arp;
 
     // `fds` in the order of the layout; as many as it counts.
     static Sockets take(const dhcp::wire::SocketLayout& layout, std::vector<UniqueFd>& fds);
@@ -36,7 +38,9 @@ struct Sockets {
 
 class Served {
 public:
-    Served(dhcp::Spec spec, int folder) : server_(std::move(spec)), zone_(server_.spec()), folder_(folder) {}
+    Served(dhcp::Spec spec, int folder);
+    Served(const Served&) = delete;  // v6_ points into server_
+    Served& operator=(const Served&) = delete;
 
     // Opens the lease file when it is not open yet. What went wrong is in trouble().
     void open_leases(const dhcp::Now& now);
@@ -45,11 +49,14 @@ public:
 
     // Handles a batch of DHCP messages; replies and events wait for commit().
     void receive_dhcp(Inbox& inbox, const dhcp::Now& now);
+    // Of IPv6, and ARP that tells of addresses in use.
+    void receive_frames6(Inbox& inbox, const dhcp::Now& now);
+    void receive_arp(Inbox& inbox, const dhcp::Now& now);
     // Ends what is due; the same.
     void tick(const dhcp::Now& now);
     void revoke(const MacAddr& port);
     // Part of the inventory changed.
-    void set_guest(const dhcp::DnsGuest& guest) { zone_.set_guest(guest.mac, guest.name); }
+    void set_guest(const dhcp::DnsGuest& guest);
     // Whether a query is to be answered though more come in than are taken at once: a client that asks for more than
     // its share is passed over then, while others ask, too.
     bool takes_query(const Ip& client, dhcp::Time now);
@@ -65,6 +72,9 @@ public:
     void tidy(const dhcp::Now& now, bool always = false);
 
     const dhcp::Server& server() const { return server_; }
+    const dhcp::LeaseTable6& leases6() const { return v6_.leases(); }
+    std::size_t active_leases() const { return server_.leases().active() + v6_.leases().active(); }
+    dhcp::Time next_tick() const { return std::min(server_.next_tick(), v6_.next_tick()); }
     const dhcp::Zone& zone() const { return zone_; }
     const Sockets& sockets() const { return sockets_; }
     const std::string& trouble() const { return trouble_; }
@@ -81,12 +91,15 @@ private:
     };
 
     void refresh_link();
+    void know_guests();
+    std::string snapshot(const dhcp::Now& now) const;
     void gather(dhcp::Outcome outcome, const dhcp::Message& request);
     void gather(std::vector<dhcp::LeaseEvent> events);
     void log(const dhcp::Message& request, const dhcp::Outcome& outcome, const dhcp::Now& now);
 
     dhcp::Server server_;
     dhcp::Zone zone_;
+    Link6 v6_;
     int folder_;
     std::optional<LeaseFile> file_;
     std::string trouble_;
@@ -95,6 +108,7 @@ private:
     MacAddr mac_;        // of the bridge
 
     std::vector<Reply> replies_;
+    std::vector<Ip> probes_;  // ARP asks for these
     std::vector<dhcp::LeaseEvent> events_;
     bool lost_events_ = false;
     dhcp::Time next_repair_{};

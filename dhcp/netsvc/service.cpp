@@ -79,7 +79,7 @@ Result<void> Service::run() {
 int Service::wait_for(int most_milliseconds) const {
     dhcp::Time next = names_.next_tick();
     for (const auto& [uuid, served] : state_.networks) {
-        next = std::min(next, served.server().next_tick());
+        next = std::min(next, served.next_tick());
     }
     if (next == dhcp::kEndOfTime) {
         return most_milliseconds;
@@ -109,6 +109,11 @@ Result<void> Service::turn(int most_milliseconds) {
         } else if (source->kind == Source::Kind::dhcp) {
             if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
                 served->second.receive_dhcp(inbox_, now);
+            }
+        } else if (source->kind == Source::Kind::frames6 || source->kind == Source::Kind::arp) {
+            if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
+                source->kind == Source::Kind::arp ? served->second.receive_arp(inbox_, now)
+                                                  : served->second.receive_frames6(inbox_, now);
             }
         } else {
             const bool broken = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
@@ -297,7 +302,7 @@ void Service::commit_push(const dhcp::Now& now) {
         const Uuid uuid = network.spec.uuid;
         const bool fresh = !state_.networks.contains(uuid);
         serve(std::move(network), std::move(fds), now);
-        more_leases = more_leases || (fresh && state_.networks.at(uuid).server().leases().active() > 0);
+        more_leases = more_leases || (fresh && state_.networks.at(uuid).active_leases() > 0);
     }
     if (more_leases) {
         daemon_->start_dump();
@@ -326,8 +331,8 @@ void Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp
     }
     if (fresh) {
         log::info("{}: serving on {}, {} leases", name, found->second.server().spec().bridge.str(),
-                  found->second.server().leases().active());
-        if (found->second.server().leases().active() > 0) {
+                  found->second.active_leases());
+        if (found->second.active_leases() > 0) {
             daemon_->start_dump();  // the daemon has not heard of those that the file held
         }
     }
@@ -349,8 +354,10 @@ void Service::replace_sockets(Served& served, Sockets sockets) {
     }
     names_.forget(uuid, false);
     served.replace_sockets(std::move(sockets));
-    if (const UniqueFd& dhcp = served.sockets().dhcp) {
-        if (auto watched = poller_.watch(dhcp.get(), {Source::Kind::dhcp, uuid}); !watched) {
+    for (const auto& [fd, kind] : {std::pair{&served.sockets().dhcp, Source::Kind::dhcp},
+                                   std::pair{&served.sockets().frames6, Source::Kind::frames6},
+                                   std::pair{&served.sockets().arp, Source::Kind::arp}}) {
+        if (auto watched = *fd ? poller_.watch(fd->get(), {kind, uuid}) : Result<void>(); !watched) {
             log::error("{}: {}", served.server().spec().network, watched.error().message);
         }
     }
