@@ -1,0 +1,279 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""./bench networks: many networks, and changes of one that runs, beside Debian's libvirtd.
+
+Each side is a worker in namespaces of its own, as in ./bench start. The clock starts at the protocol call and stops when
+its effect is there:
+
+  update-dhcp-host  net-update adds a DHCP host to a running network; the host is offered its address, seen from a tap
+  start-100         100 networks (nat, DHCP range) started one after the other; a DISCOVER in the last is answered
+  restart-100       the daemon ended and started again with 100 networks running; it lists 100 active ones
+
+Without a peer, against ourselves with ten networks:
+
+  flat-1000         one network more, started and destroyed, beside 1000 running ones and beside 10
+  restart-1000      the daemon started again beside 1000 running networks, until it answers; pings lost on a running flow
+  memory            PSS of daemon and service, per network: that with 1000 less that with 10
+
+Options: --rounds N (7), --only ours|theirs, --many N (1000), --verbose.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import start  # the other benchmark: devices, frames, daemons
+
+SIDES = start.SIDES
+HUNDRED = 100
+
+
+def network_xml(number, mac=None):
+    host = f"<host mac='{start.CLIENT_MAC}' ip='10.{100 + number // 250}.{number % 250}.10'/>" if mac else ""
+    subnet = f"10.{100 + number // 250}.{number % 250}"
+    return f"""<network>
+  <name>many{number}</name>
+  <forward mode='nat'/>
+  <bridge name='many{number}' stp='off' delay='0'/>
+  <ip address='{subnet}.1' netmask='255.255.255.0'>
+    <dhcp><range start='{subnet}.2' end='{subnet}.254'/>{host}</dhcp>
+  </ip>
+</network>"""
+
+
+def offered(frame):
+    """The address in a DHCP offer."""
+    at = 14 + (frame[14] & 15) * 4 + 8 + 16
+    return ".".join(str(byte) for byte in frame[at:at + 4])
+
+
+class Side:
+    def __init__(self, side, root):
+        import libvirt
+
+        self.libvirt, self.side, self.root = libvirt, side, root
+        libvirt.registerErrorHandler(lambda context, error: None, None)
+        self.daemon, self.path = (start.start_ours if side == "ours" else start.start_theirs)(root)
+        self.connection = start.connect(libvirt, self.daemon, self.path)
+        for network in self.connection.listAllNetworks():
+            if network.isActive():
+                network.destroy()
+        self.client = start.Tap("benchclient")
+        self.base = None
+        self.hosts = 0
+
+    def until_offer(self, begin, wanted=None):
+        xids, end = set(), time.monotonic() + start.DEADLINE
+        while time.monotonic() < end:
+            xid = random.getrandbits(32)
+            xids.add(xid)
+            try:
+                self.client.send(start.discover(xid))
+            except OSError:
+                pass
+            frames = self.client.receive_until(lambda frame: start.is_offer(frame, xids) and wanted in (None, offered(frame)), 0.001)
+            if frames:
+                return time.perf_counter() - begin
+        raise RuntimeError("no DISCOVER was answered as it should be")
+
+    def update_dhcp_host(self):
+        if self.base is None:
+            self.base = self.connection.networkDefineXML(start.NETWORK.replace(f"<host mac='{start.CLIENT_MAC}' ip='{start.CLIENT_IP}'/>", ""))
+            self.base.create()
+            start.add_port("benchnet", "benchclient")
+        flags = self.libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+        section = self.libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
+        self.hosts += 1
+        address = f"10.213.0.{20 + self.hosts}"
+        host = f"<host mac='{start.CLIENT_MAC}' ip='{address}'/>"
+        self.client.drain()
+        begin = time.perf_counter()
+        self.base.update(self.libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, host, flags)
+        seconds = self.until_offer(begin, address)
+        self.base.update(self.libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, host, flags)
+        return seconds
+
+    def define(self, count):
+        return [self.connection.networkDefineXML(network_xml(n, n == count - 1)) for n in range(count)]
+
+    def start_100(self):
+        networks = self.define(HUNDRED)
+        self.client.drain()
+        begin = time.perf_counter()
+        for network in networks:
+            network.create()
+        start.add_port(f"many{HUNDRED - 1}", "benchclient")
+        return self.until_offer(begin)
+
+    def restart(self, active):
+        self.connection.close()
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait()
+        begin = time.perf_counter()
+        if self.side == "ours":
+            log = open(f"{self.root}/basculed.log", "ab")
+            self.daemon = subprocess.Popen([start.BUILD / "basculed", "--root", self.root], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        else:
+            log = open(f"{self.root}/libvirtd.log", "ab")
+            self.daemon = subprocess.Popen(["libvirtd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.connection = start.connect(self.libvirt, self.daemon, self.path)
+        while self.connection.numOfNetworks() < active:
+            if time.perf_counter() - begin > 300:
+                raise RuntimeError("not all networks came back")
+            time.sleep(0.001)
+        return time.perf_counter() - begin
+
+    def restart_100(self):
+        seconds = self.restart(HUNDRED)
+        for network in self.connection.listAllNetworks():
+            if network.isActive():
+                network.destroy()
+        return seconds
+
+    # ── ours alone ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def one_more(self):
+        """Median of ten starts and ends of one network."""
+        network = self.connection.networkDefineXML(network_xml(2000))
+        values = []
+        for _ in range(11):
+            begin = time.perf_counter()
+            network.create()
+            values.append(time.perf_counter() - begin)
+            network.destroy()
+        network.undefine()
+        return statistics.median(values[1:])
+
+    def memory(self):
+        total = 0
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and (entry / "comm").read_text(encoding="utf-8").startswith("bascule"):
+                    total += next(int(line.split()[1]) for line in (entry / "smaps_rollup").read_text(encoding="ascii").splitlines()
+                                  if line.startswith("Pss:"))
+            except OSError:
+                pass
+        return total
+
+    def flat(self, many):
+        out = {}
+        networks = self.define(many)
+        for count in (10, many):
+            for network in networks[0 if count == 10 else 10:count]:
+                network.create()
+            out[f"one_more_{count}"] = self.one_more() * 1000
+            out[f"memory_{count}"] = self.memory()
+        guest = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        time.sleep(0.5)
+        start.shell(f"ip link add flow0 type veth peer name eth0 netns {guest.pid} && ip link set flow0 master many0 up")
+        inside = ["nsenter", f"--net=/proc/{guest.pid}/ns/net"]
+        subprocess.run([*inside, "sh", "-c", "ip addr add 10.100.0.77/24 dev eth0; ip link set eth0 up"], check=True)
+        pings = subprocess.Popen([*inside, "ping", "-n", "-q", "-i", "0.01", "10.100.0.1"], stdout=subprocess.PIPE, text=True)
+        time.sleep(1)
+        out["restart"] = self.restart(many)
+        time.sleep(1)
+        pings.send_signal(signal.SIGINT)
+        said = pings.communicate()[0]
+        sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
+        out["lost"] = max(0, sent - received - 1)  # the last may still have been on its way
+        guest.kill()
+        return out
+
+
+def worker(side, root):
+    start.shell("mount --make-rprivate / && mount -t sysfs sysfs /sys && ip link set lo up")
+    state = Side(side, root)
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        verb, *rest = line.split()
+        try:
+            value = getattr(state, verb.replace("-", "_"))(*map(int, rest))
+            answer = {"value": value}
+        except Exception as error:  # whatever it was, the coordinator says it
+            answer = {"error": f"{verb}: {type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+class Worker(start.Worker):
+    def __init__(self, side, verbose):
+        self.side = side
+        self.root = tempfile.mkdtemp(prefix=f"bascule-bench-{side}.")
+        os.chmod(self.root, 0o755)
+        self.process = subprocess.Popen(
+            [*start.NAMESPACES, "/usr/bin/python3", __file__, "--worker", side, self.root],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=None if verbose else subprocess.DEVNULL)
+        hello = self.read()
+        if "ready" not in hello:
+            raise SystemExit(f"bench: {side}: {hello.get('error')}\n{self.log()}")
+
+
+def compare(sides, rounds, verbose):
+    values = {case: {side: [] for side in sides} for case in ("update-dhcp-host", "start-100", "restart-100")}
+    workers = {side: Worker(side, verbose) for side in sides}
+    try:
+        for number in range(rounds + 1):
+            for side, one in workers.items():
+                seconds = one.ask("update-dhcp-host")["value"]
+                if number > 0:  # the first warms up
+                    values["update-dhcp-host"][side].append(seconds * 1000)
+        for case in ("start-100", "restart-100"):
+            for side, one in workers.items():
+                values[case][side].append(one.ask(case)["value"] * 1000)
+    finally:
+        for one in workers.values():
+            one.end()
+    for case, sides_values in values.items():
+        medians = {side: statistics.median(v) for side, v in sides_values.items() if v}
+        ours, theirs = medians.get("ours"), medians.get("theirs")
+        print(f"{case:18} " + "  ".join(f"{side} {value:.1f} ms" for side, value in medians.items()))
+        if ours and theirs:
+            print(f"RESULT name=networks case={case} peer=libvirtd ratio={theirs / ours:.2f} ours={ours:.3f} theirs={theirs:.3f} unit=ms")
+
+
+def alone(many, verbose):
+    one = Worker("ours", verbose)
+    try:
+        got = one.ask(f"flat {many}")["value"]
+    finally:
+        one.end()
+    few, lots = got["one_more_10"], got[f"one_more_{many}"]
+    per_network = (got[f"memory_{many}"] - got["memory_10"]) / (many - 10)
+    print(f"one network more: {few:.2f} ms beside 10, {lots:.2f} ms beside {many}: {lots / few:.2f} times")
+    print(f"restart beside {many}: {got['restart'] * 1000:.0f} ms, {got['lost']} pings lost; memory: {per_network:.1f} KiB a network")
+    print(f"RESULT name=networks case=flat-{many} peer=self ratio={few / lots:.2f} ours={lots:.3f} theirs={few:.3f} unit=ms")
+    print(f"RESULT name=networks case=restart-{many} peer=none ratio=- ours={got['restart'] * 1000:.1f} theirs=- unit=ms lost={got['lost']}")
+    print(f"RESULT name=networks case=memory-per-network peer=none ratio=- ours={per_network:.2f} theirs=- unit=KiB")
+
+
+def main():
+    if sys.argv[1:2] == ["--worker"]:
+        return worker(sys.argv[2], sys.argv[3])
+    parser = argparse.ArgumentParser(prog="./bench networks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--many", type=int, default=1000)
+    parser.add_argument("--only", choices=(*SIDES, "flat"))
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    sides = [side for side in SIDES if options.only in (None, side)]
+    if sides and not shutil.which("libvirtd"):
+        sides = [side for side in sides if side == "ours"]
+    if sides:
+        compare(sides, options.rounds, options.verbose)
+    if options.only != "theirs":
+        alone(options.many, options.verbose)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
