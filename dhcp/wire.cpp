@@ -211,10 +211,16 @@ Network network_from(FieldReader& in) {
     spec.dns_hosts = list_from(in, 11, dns_host_from);
     out.sockets = layout_from(in, 12);
     told_from(in, spec);
-    for (const std::uint16_t subnet : out.sockets.dns) {
-        if (subnet >= spec.subnets.size()) {
+    for (const auto* const list : {&out.sockets.dns, &out.sockets.dns_tcp, &out.sockets.tftp, &out.sockets.http}) {
+        if (std::ranges::any_of(*list, [&](std::uint16_t subnet) { return subnet >= spec.subnets.size(); })) {
             in.refuse(12, "names a subnet that is not there");
         }
+    }
+    if (auto dns = list_from(in, 13, dns_settings_from); !dns.empty()) {
+        spec.dns = std::move(dns.front());
+    }
+    if (in.has(14)) {
+        spec.file_root = in.text(14);
     }
     return out;
 }
