@@ -18,6 +18,7 @@
 #include "daemon/handlers.h"
 #include "daemon/handlers_admin.h"
 #include "daemon/handlers_storage.h"
+#include "daemon/inventory.h"
 #include "daemon/repair.h"
 #include "daemon/server.h"
 #include "daemon/sysctls.h"
@@ -123,6 +124,7 @@ private:
     Filters filters_;
     Networks networks_;
     Guests guests_;
+    Inventory inventory_;
     Emulator emulator_;
     Consoles consoles_;
     Subscriptions subscriptions_;
@@ -187,6 +189,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
       networks_(host, netsvc_, events_, [this](const Uuid& network) { return guests_.ports_of(network); }),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
+      inventory_(guests_, networks_, netsvc_),
       emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
       storage_(host, [this](const PoolEvent& event) { tell(event); }),
@@ -218,7 +221,10 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                          },
                      .rules_elsewhere = [this] { advice_.soon(); },
                      .routes = [this](const auto& routes) { advice_.routes(routes); }}) {
-    events_.domain = [this](const DomainEvent& event) { subscriptions_.publish(event); };
+    events_.domain = [this](const DomainEvent& event) {
+        subscriptions_.publish(event);
+        host_.loop.defer([this, uuid = event.uuid] { inventory_.changed(uuid); });  // when the change is complete
+    };
     events_.news = [this](const DomainNews& news) { subscriptions_.publish(news, host_.loop.clock().wall()); };
     events_.network = [this](const NetworkEvent& event) { on_network(event); };
     networks_.on_rules_changed([this](const nat::Spec& before, const nat::Spec* after) { cut_flows(before, after); });
@@ -276,6 +282,7 @@ void Daemon::on_network(const NetworkEvent& event) {
     if (event.event == Networks::kStarted || event.event == Networks::kStopped) {
         advice_.soon();
     }
+    host_.loop.defer([this] { inventory_.all_changed(); });  // which guests' NICs are on a network of that name
     subscriptions_.publish(event);
 }
 
@@ -356,6 +363,7 @@ Result<void> Daemon::start() {
     }
     report(secrets_.load());
     report(guests_.load());
+    inventory_.all_changed();
     netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); }, .ready = [this] { ready(); }});
     if (auto started = netsvc_.start(); !started) {
         report({fmt::format("there is no DHCP and DNS: {}", started.error().message)});
