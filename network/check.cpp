@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "network/dnsmasq.h"
+
 namespace bascule::network {
 
 namespace {
@@ -204,25 +206,54 @@ Result<void> check_realisable(const Spec& spec) {
                           fmt::format("network '{}': <{}> is not supported by this version", spec.name.str(), element))
                    : Result<void>{};
     };
-    const auto any_ip = [&](auto has) { return std::ranges::any_of(spec.addresses, has); };
     TRY_OK(check_vlan(spec));
     TRY_OK(check_virtual_port(spec, spec.virtual_port));
     for (const PortGroup& group : spec.portgroups) {
         TRY_OK(check_virtual_port(spec, group.virtual_port));
     }
+    dhcp::Spec scratch{.uuid = spec.uuid, .network = {}, .bridge = *IfName::parse("none")};
+    TRY_OK(add_dnsmasq(spec.dnsmasq_options, scratch));
     // Of every line below, the folder named realises nothing yet.
-    TRY_OK(missing(!spec.zone.empty(), "bridge zone"));                                           // nat
-    TRY_OK(missing(spec.mac_table == MacTable::libvirt, "bridge macTableManager"));               // switch
-    TRY_OK(missing(!spec.bandwidth.empty(), "bandwidth"));                                        // switch
-    TRY_OK(missing(spec.domain_register.value_or(false), "domain register"));                     // dhcp/netsvc
-    TRY_OK(missing(!spec.dns_forwarders.empty(), "dns forwarder"));                               // dhcp
-    TRY_OK(missing(!spec.dns_texts.empty(), "dns txt"));                                          // dhcp
-    TRY_OK(missing(!spec.dns_services.empty(), "dns srv"));                                       // dhcp
-    TRY_OK(missing(spec.forward_plain_names.has_value(), "dns forwardPlainNames"));               // dhcp
-    TRY_OK(missing(any_ip([](const auto& ip) { return ip.local_ptr == true; }), "ip localPtr"));  // dhcp
-    TRY_OK(missing(any_ip([](const auto& ip) { return !ip.tftp_root.empty(); }), "tftp"));        // dhcp/netsvc
-    TRY_OK(missing(any_ip([](const auto& ip) { return ip.bootp.has_value(); }), "bootp"));        // dhcp
-    TRY_OK(missing(!spec.dnsmasq_options.empty(), "dnsmasq:options"));                            // dhcp
+    TRY_OK(missing(!spec.zone.empty(), "bridge zone"));                        // nat
+    TRY_OK(missing(spec.domain_register.value_or(false), "domain register"));  // dhcp/netsvc
+    return {};
+}
+
+Result<void> check_live(const Spec& running, const Spec& next, unsigned plugged) {
+    const auto refuse = [&](std::string_view element, std::string_view why) -> Result<void> {
+        return fail(Code::invalid_state, fmt::format("network '{}': <{}> cannot change while the network runs: {}",
+                                                     running.name.str(), element, why));
+    };
+    const bool same_kind =
+        running.has_own_bridge() == next.has_own_bridge() && (running.has_own_bridge() || running.mode == next.mode);
+    if (!same_kind) {
+        return refuse("forward mode", "its guests are attached in another way; it takes effect at the next start");
+    }
+    if (running.bridge != next.bridge) {
+        return refuse("bridge name", "its guests are on the bridge of the old name; it takes effect at the next start");
+    }
+    if (plugged == 0) {
+        return {};
+    }
+    constexpr std::string_view kPlugged = "guests that are plugged in keep theirs; it takes effect at the next start";
+    if (running.mac != next.mac) {
+        return refuse("mac", "guests that are plugged in know their gateway by it; it takes effect at the next start");
+    }
+    if (running.mtu != next.mtu) {
+        return refuse("mtu", kPlugged);
+    }
+    if (running.mac_table != next.mac_table) {
+        return refuse("bridge macTableManager", kPlugged);
+    }
+    if (running.isolated_ports.value_or(false) != next.isolated_ports.value_or(false)) {
+        return refuse("port isolated", kPlugged);
+    }
+    if (running.vlan != next.vlan) {
+        return refuse("vlan", kPlugged);
+    }
+    if (running.virtual_port != next.virtual_port) {
+        return refuse("virtualport", kPlugged);
+    }
     return {};
 }
 

@@ -23,4 +23,8 @@ Result<void> check(const Spec& spec);
 // definition is kept or started.
 Result<void> check_realisable(const Spec& spec);
 
+// Refuses, with the reason, what a running network cannot become without being taken down, or not while `plugged`
+// guests' interfaces are on it.
+Result<void> check_live(const Spec& running, const Spec& next, unsigned plugged);
+
 }  // namespace bascule::network

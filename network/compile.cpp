@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "nat/compile.h"
+#include "network/dnsmasq.h"
 #include "network/extras.h"
 #include "switch/compile.h"
 
@@ -100,6 +101,9 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
         add_boot(ip, service);
     }
     return service;
+    if (auto added = add_dnsmasq(spec.dnsmasq_options, service); !added) {
+        return std::nullopt;  // check_realisable() has seen to it that this does not happen
+    }
 }
 
 // The modes that have a bridge of ours.

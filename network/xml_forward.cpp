@@ -59,24 +59,6 @@ constexpr xml::Value<std::uint32_t> kPciNumber{Max == 0x7    ? "a number from 0 
                                                              : "a number from 0 to 0xffffffff",
                                                pci_number<Max>};
 
-Result<PciAddress> parse_pci(const Node& node) {
-    Reader r(node);
-    if (const std::string* const type = node.attr("type"); type != nullptr && *type != "pci") {
-        r.report(Fault::Kind::malformed, "type", "'pci'", *type);
-    }
-    r.ignore_attr("type");
-    PciAddress out{.domain = r.get("domain", kPciNumber<0xffff'ffff>, 0),
-                   .bus = static_cast<std::uint8_t>(r.get("bus", kPciNumber<0xff>, 0)),
-                   .slot = static_cast<std::uint8_t>(r.get("slot", kPciNumber<0x1f>, 0)),
-                   .function = static_cast<std::uint8_t>(r.get("function", kPciNumber<0x7>, 0))};
-    r.ignore_attr("connections");  // a count that libvirt prints
-    TRY_OK(r.finish());
-    if (out == PciAddress{}) {
-        return inconsistent(node, {}, "0000:00:00.0 is no device that could be handed out");
-    }
-    return out;
-}
-
 Result<PortRange> parse_ports(const Node& node) {
     Reader r(node);
     const auto start = r.req("start", kPort);
@@ -108,7 +90,11 @@ Result<IpRange> parse_nat_addresses(const Node& node) {
 Result<bool> parse_nat(const Node& node, Spec& spec) {
     Reader r(node);
     spec.nat_ipv6 = r.get("ipv6", xml::kYesNo, false);
-    spec.nat_addresses = r.parse_child("address", parse_nat_addresses);
+    const auto addresses = r.parse_child("address", parse_nat_addresses);
+    if (addresses && spec.nat_addresses) {
+        r.report(Fault::Kind::repeated, {}, {}, {});
+    }
+    spec.nat_addresses = addresses ? addresses : spec.nat_addresses;
     spec.nat_ports = r.parse_child("port", parse_ports);
     TRY_OK(r.finish());
     if (spec.mode != Mode::nat) {
@@ -129,6 +115,24 @@ Result<bool> parse_driver(const Node& node, Spec& spec) {
 
 }  // namespace
 
+Result<PciAddress> parse_pci(const Node& node) {
+    Reader r(node);
+    if (const std::string* const type = node.attr("type"); type != nullptr && *type != "pci") {
+        r.report(Fault::Kind::malformed, "type", "'pci'", *type);
+    }
+    r.ignore_attr("type");
+    PciAddress out{.domain = r.get("domain", kPciNumber<0xffff'ffff>, 0),
+                   .bus = static_cast<std::uint8_t>(r.get("bus", kPciNumber<0xff>, 0)),
+                   .slot = static_cast<std::uint8_t>(r.get("slot", kPciNumber<0x1f>, 0)),
+                   .function = static_cast<std::uint8_t>(r.get("function", kPciNumber<0x7>, 0))};
+    r.ignore_attr("connections");  // a count that libvirt prints
+    TRY_OK(r.finish());
+    if (out == PciAddress{}) {
+        return inconsistent(node, {}, "0000:00:00.0 is no device that could be handed out");
+    }
+    return out;
+}
+
 Result<IfName> parse_forward_interface(const Node& node) {
     Reader r(node);
     auto device = r.req("dev", kDevice);
@@ -143,7 +147,21 @@ Result<void> parse_forward(const Node& node, Spec& spec) {
     const auto device = r.opt("dev", kDevice);
     spec.managed = r.get("managed", xml::kYesNo, false);
     spec.forward_devices = r.parse_children("interface", parse_forward_interface);
-    spec.forward_pci = r.parse_children("address", parse_pci);
+    // Some guides print the addresses of NAT without <nat> around them.
+    const auto parse_address = [&](const Node& n) -> Result<bool> {
+        if (n.attr("start") == nullptr) {
+            TRY(const PciAddress pci, parse_pci(n));
+            spec.forward_pci.push_back(pci);
+            return true;
+        }
+        if (spec.nat_addresses) {
+            return inconsistent(n, {}, "NAT goes to one range of addresses only");
+        }
+        TRY(spec.nat_addresses, parse_nat_addresses(n));
+        return true;
+    };
+    spec.forward_pci.clear();
+    r.parse_children("address", parse_address);
     spec.forward_pf = r.parse_child("pf", parse_forward_interface);
     r.parse_child("driver", [&spec](const Node& n) { return parse_driver(n, spec); });
     r.parse_child("nat", [&spec](const Node& n) { return parse_nat(n, spec); });

@@ -30,6 +30,7 @@ enum class Entry { whole, partial };
 // xml_forward.cpp. <forward> fills the mode and the pool; the others are the entries of net-update.
 Result<void> parse_forward(const xml::Node& node, Spec& spec);
 Result<IfName> parse_forward_interface(const xml::Node& node);
+Result<PciAddress> parse_pci(const xml::Node& node);
 Result<void> parse_bridge(const xml::Node& node, Spec& spec);
 Result<PortGroup> parse_portgroup(const xml::Node& node);
 

@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     }
     if (network::complete(*spec, {})) {
         const auto compiled = network::compile(*spec);
-        if (kernel::dump(compiled.state).empty()) {
+        if (spec->has_own_bridge() && kernel::dump(compiled.state).empty()) {
             std::abort();
         }
     }

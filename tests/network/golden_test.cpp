@@ -60,6 +60,9 @@ std::string dump(const dhcp::DnsSettings& dns) {
         out += fmt::format("dns forwarder domain '{}' address {}\n", forwarder.domain,
                            forwarder.address ? format(*forwarder.address) : "-");
     }
+    for (const dhcp::DnsAlias& alias : dns.aliases) {
+        out += fmt::format("dns alias {} {}\n", alias.name, alias.target);
+    }
     if (dns.forward_plain_names) {
         out += fmt::format("dns plain names forwarded {}\n", yes_no(*dns.forward_plain_names));
     }
@@ -80,6 +83,10 @@ std::string dump(const dhcp::Spec& s) {
     out += dump(s.dns);
     if (!s.file_root.empty()) {
         out += fmt::format("files {}\n", s.file_root);
+    }
+    for (const dhcp::ExtraOption& option : s.options) {
+        out += fmt::format("option {} {:02x}{}\n", option.code, fmt::join(option.value, ""),
+                           option.force ? " forced" : "");
     }
     for (const dhcp::Boot& boot : s.boot) {
         out += fmt::format("boot '{}' from {}{}\n", boot.file, boot.server ? format(*boot.server) : "-",

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "network/port.h"
 #include "network/update.h"
 #include "network/xml.h"
 #include "tests/support/golden.h"
@@ -136,6 +137,22 @@ TEST_F(NetworkPeer, UpdatesDoWhatThePeersDo) {
     }
     EXPECT_EQ(done, 17U);
     EXPECT_EQ(refused, 13U);
+}
+
+TEST_F(NetworkPeer, PortsFormatAsThePeersDo) {
+    unsigned count = 0;
+    for (const fs::path& file : documents("virnetworkportxml2xmldata")) {
+        SCOPED_TRACE(file);
+        const std::string text = test::read_file(file);
+        const auto port = parse_port(text);
+        ASSERT_TRUE(port) << port.error().message;
+        const auto ours = xml::parse(format(*port)), theirs = xml::parse(text);
+        ASSERT_TRUE(ours && theirs);
+        EXPECT_TRUE(same_tree(*ours, *theirs)) << format(*port);
+        EXPECT_EQ(*parse_port(format(*port)), *port);
+        ++count;
+    }
+    EXPECT_EQ(count, 8U);
 }
 
 }  // namespace

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "network/check.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "network/xml.h"
+
+namespace bascule::network {
+namespace {
+
+Spec network(std::string_view inner) {
+    auto spec =
+        parse(fmt::format("<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>"
+                          "<name>n</name>{}</network>",
+                          inner));
+    EXPECT_TRUE(spec) << spec.error().message;
+    return *spec;
+}
+
+std::string unrealisable(std::string_view inner) {
+    const auto done = check_realisable(network(inner));
+    return done ? std::string() : done.error().message;
+}
+
+TEST(NetworkRealisable, VlansAndSwitchesNeedALinkThatHasThem) {
+    EXPECT_EQ(unrealisable("<vlan><tag id='5'/></vlan>"),
+              "network 'n': <vlan> does not go with an isolated network: VLAN tags need mode 'bridge' with a bridge's "
+              "name, 'passthrough' or 'hostdev'");
+    EXPECT_EQ(unrealisable("<forward mode='bridge'/><bridge name='b'/><vlan><tag id='5'/></vlan>"), "");
+    EXPECT_EQ(unrealisable("<forward mode='vepa' dev='e'/><portgroup name='p'><vlan><tag id='5'/></vlan></portgroup>"),
+              "network 'n': <vlan> does not go with mode 'vepa': VLAN tags need mode 'bridge' with a bridge's name, "
+              "'passthrough' or 'hostdev'");
+    EXPECT_NE(unrealisable("<virtualport type='openvswitch'/>"), "");
+    EXPECT_NE(unrealisable("<forward mode='vepa' dev='e'/><virtualport type='openvswitch'/>"), "");
+    EXPECT_EQ(unrealisable("<forward mode='vepa' dev='e'/><virtualport type='802.1Qbg'/>"), "");
+}
+
+TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
+    const auto said = [](std::string_view line) {
+        return unrealisable(fmt::format("<dnsmasq:options><dnsmasq:option value='{}'/></dnsmasq:options>", line));
+    };
+    for (const char* const line :
+         {"cname=a.example,b.example", "txt-record=t.example,some text", "dhcp-option=42,10.0.0.1",
+          "dhcp-option=option:ntp-server,10.0.0.1,10.0.0.2", "dhcp-option-force=66,&quot;10.0.0.9&quot;"}) {
+        EXPECT_EQ(said(line), "") << line;
+    }
+    for (const char* const line :
+         {"foo=bar", "cname=*.x.example,b.example", "cname=a", "txt-record=a b,c", "dhcp-option=0,10.0.0.1",
+          "dhcp-option=option:nothing,x", "dhcp-option=42", "dhcp-option=tag:x,42,10.0.0.1", "dhcp-option=26,9000",
+          "conf-file=/etc/passwd", ""}) {
+        EXPECT_TRUE(said(line).starts_with("<dnsmasq:option value='")) << line;
+    }
+}
+
+TEST(NetworkLive, WhatGuestsWouldLoseIsRefusedWithTheReason) {
+    const std::string ip = "<ip address='10.0.0.1' prefix='24'/>";
+    const Spec nat = network("<forward mode='nat'/><bridge name='b'/><mac address='52:54:00:00:00:01'/>" + ip);
+    const auto said = [&](std::string_view inner, unsigned plugged) {
+        const auto done = check_live(nat, network(inner), plugged);
+        return done ? std::string() : done.error().message;
+    };
+    const std::string mac = "<mac address='52:54:00:00:00:01'/>", other = "<mac address='52:54:00:00:00:02'/>";
+    EXPECT_EQ(said("<forward mode='route'/><bridge name='b'/>" + mac + "<ip address='10.0.1.1' prefix='24'/>", 3), "");
+    EXPECT_TRUE(said("<forward mode='nat'/><bridge name='c'/>" + mac + ip, 0)
+                    .starts_with("network 'n': <bridge name> cannot change while the network runs: "));
+    EXPECT_TRUE(said("<forward mode='bridge'/><bridge name='b'/>", 0)
+                    .starts_with("network 'n': <forward mode> cannot change while the network runs: "));
+    EXPECT_EQ(said("<forward mode='nat'/><bridge name='b'/>" + other + ip, 0), "");
+    EXPECT_NE(said("<forward mode='nat'/><bridge name='b'/>" + other + ip, 1), "");
+    EXPECT_NE(said("<forward mode='nat'/><bridge name='b'/><mtu size='9000'/>" + mac + ip, 1), "");
+    EXPECT_NE(said("<forward mode='nat'/><bridge name='b'/><port isolated='yes'/>" + mac + ip, 1), "");
+}
+
+}  // namespace
+}  // namespace bascule::network
