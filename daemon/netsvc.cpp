@@ -264,6 +264,8 @@ void Netsvc::set_guests(const Uuid& network, const std::vector<dhcp::DnsGuest>& 
         std::erase_if(all, [&](const dhcp::DnsGuest& one) { return one.mac == guest.mac; });
         if (!guest.name.empty()) {
             all.push_back(guest);
+        } else {
+            revoke(network, guest.mac);  // a lease ends with its NIC
         }
     }
     const auto entry = entries_.find(network);

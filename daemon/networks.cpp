@@ -317,6 +317,7 @@ Result<void> Networks::undefine(const Uuid& uuid) {
     const network::Spec spec = *found->definition;
     names_.erase(name);
     networks_.erase(uuid);
+    netsvc_.forget(uuid);
     emit(spec, kUndefined);
     return {};
 }
@@ -335,6 +336,7 @@ void Networks::forget_if_gone(const Uuid& uuid) {
     const Network* const network = find(uuid);
     if (network != nullptr && !network->active() && !network->persistent()) {
         networks_.erase(uuid);
+        netsvc_.forget(uuid);
         std::erase_if(names_, [&](const auto& entry) { return entry.second == uuid; });
     }
 }

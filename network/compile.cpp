@@ -78,7 +78,8 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
     const bool serve_dns = spec.dns_enable.value_or(true);
     const bool serve_dhcp = std::ranges::any_of(spec.addresses, &IpAddress::serves_dhcp);
     const bool serve_files = std::ranges::any_of(spec.addresses, [](const auto& ip) { return !ip.tftp_root.empty(); });
-    if (spec.addresses.empty() || (!serve_dns && !serve_dhcp && !serve_files)) {
+    const bool advertises = spec.has_family(IpFamily::v6);
+    if (spec.addresses.empty() || (!serve_dns && !serve_dhcp && !serve_files && !advertises)) {
         return std::nullopt;
     }
     const bool isolated = spec.mode == Mode::isolated;
@@ -101,6 +102,7 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
         add_boot(ip, service);
     }
     return service;
+    apply(extras_of(spec.metadata).services, service);
     if (auto added = add_dnsmasq(spec.dnsmasq_options, service); !added) {
         return std::nullopt;  // check_realisable() has seen to it that this does not happen
     }

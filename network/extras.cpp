@@ -93,6 +93,10 @@ Result<void> read_one(const Node& node, Extras& out) {
         out.guest_addresses.push_back({*ip, proxy});
         return {};
     }
+    TRY(const bool service, read_service(node, out.services));
+    if (service) {
+        return {};
+    }
     return std::unexpected(xml::to_error({Fault::Kind::unknown_element, node.line, node.name, {}, {}, {}}));
 }
 

@@ -9,6 +9,8 @@
 //     <bascule:guest-address ip='203.0.113.7' proxy='yes'/>   a single address, routed to this network; the host
 //                                                         answers for it on its other links (ARP, ND)
 //   </bascule:network>
+//
+// and what services.h has.
 #pragma once
 
 #include <string>
@@ -19,6 +21,7 @@
 #include "base/result.h"
 #include "base/xml.h"
 #include "nat/spec.h"
+#include "network/services.h"
 
 namespace bascule::network {
 
@@ -36,6 +39,7 @@ struct Extras {
     std::vector<nat::HostService> host;
     bool subnet_v4 = false, subnet_v6 = false;
     std::vector<GuestAddress> guest_addresses;
+    ServiceExtras services;
     bool operator==(const Extras&) const = default;
 };
 

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "network/services.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "base/enum_names.h"
+#include "base/names.h"
+#include "base/xml_read.h"
+#include "dhcp/told.h"
+
+namespace bascule::network {
+
+namespace {
+
+using xml::Fault;
+using xml::Node;
+using xml::Reader;
+
+std::unexpected<Error> wrong(const Node& node, std::string_view attr, std::string what) {
+    return std::unexpected(
+        xml::to_error({Fault::Kind::inconsistent, node.line, node.name, std::string(attr), std::move(what), {}}));
+}
+
+std::vector<std::string_view> words(std::string_view text) {
+    std::vector<std::string_view> out;
+    while (!text.empty()) {
+        const auto end = std::min(text.find(' '), text.size());
+        if (end > 0) {
+            out.push_back(text.substr(0, end));
+        }
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return out;
+}
+
+// A list, each word of which `one` takes.
+template <auto one>
+auto list(std::string_view text) {
+    using T = typename decltype(one(text))::value_type;
+    std::vector<T> out;
+    for (const std::string_view word : words(text)) {
+        auto value = one(word);
+        if (!value) {
+            return std::optional<std::vector<T>>();
+        }
+        out.push_back(std::move(*value));
+    }
+    return out.empty() ? std::nullopt : std::optional(std::move(out));
+}
+
+std::optional<std::string> dns_name(std::string_view text) {
+    return is_dns_name(text) ? std::optional(std::string(text)) : std::nullopt;
+}
+
+std::optional<std::string> short_text(std::string_view text) {
+    const bool fit = !text.empty() && text.size() <= 255;
+    return fit ? std::optional(std::string(text)) : std::nullopt;
+}
+
+constexpr xml::Value<std::string> kText{"a text of 1 to 255 bytes", short_text};
+constexpr xml::Value<std::vector<Ip>> kIps{"IP addresses, with spaces between them", list<parse_ip>};
+constexpr xml::Value<std::vector<std::string>> kNames{"DNS names, with spaces between them", list<dns_name>};
+constexpr xml::Value<std::vector<Prefix>> kPrefixes{"prefixes, with spaces between them", list<parse_prefix>};
+constexpr xml::Value<std::vector<std::uint16_t>> kArchs{"architecture numbers of RFC 4578, with spaces between them",
+                                                        list<xml::parse_number<std::uint16_t, 0, 65535>>};
+constexpr xml::Value<Prefix> kPrefix{"a prefix such as 2001:db8::/56", parse_prefix};
+constexpr xml::Value<std::uint32_t> kSeconds{"seconds", xml::parse_number<std::uint32_t>};
+constexpr EnumNames<int, 3> kPreferences{{{{"low", -1}, {"medium", 0}, {"high", 1}}}};
+constexpr EnumNames<IpFamily, 2> kFamilies{{{{"ipv4", IpFamily::v4}, {"ipv6", IpFamily::v6}}}};
+
+dhcp::ClientMatch read_match(Reader& r) {
+    dhcp::ClientMatch match;
+    match.archs = r.opt("arch", kArchs).value_or(std::vector<std::uint16_t>());
+    match.ipxe = r.opt("ipxe", xml::kYesNo);
+    match.vendor_class = r.opt("vendor", kText).value_or("");
+    match.user_class = r.opt("user-class", kText).value_or("");
+    return match;
+}
+
+Result<void> read_dhcp(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    out.rapid_commit = r.opt("rapid-commit", xml::kYesNo);
+    out.probe = r.get("probe", xml::kYesNo, false);
+    out.v6_only = r.opt("ipv6-only", kSeconds);
+    out.dns = r.opt("dns", kIps).value_or(std::vector<Ip>());
+    out.ntp = r.opt("ntp", kIps).value_or(std::vector<Ip>());
+    out.search = r.opt("search", kNames).value_or(std::vector<std::string>());
+    out.portal = r.opt("portal", kText).value_or("");
+    return r.finish();
+}
+
+Result<void> read_boot(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    dhcp::Boot boot;
+    boot.file = r.req("file", kText).value_or("");
+    boot.server = r.opt("server", xml::kIp);
+    boot.server_name = r.opt("name", kText).value_or("");
+    boot.when = read_match(r);
+    TRY_OK(r.finish());
+    out.boot.push_back(std::move(boot));
+    return {};
+}
+
+std::optional<Bytes> hex(std::string_view text) {
+    Bytes out;
+    std::string digits(text);
+    std::erase(digits, ':');
+    for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+        const auto nibble = [](char c) {
+            return c >= '0' && c <= '9'   ? c - '0'
+                   : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                   : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                          : -1;
+        };
+        const int high = nibble(digits[i]), low = nibble(digits[i + 1]);
+        if (high < 0 || low < 0) {
+            return std::nullopt;
+        }
+        out.push_back(static_cast<std::byte>(high * 16 + low));
+    }
+    return digits.size() % 2 == 0 ? std::optional(out) : std::nullopt;
+}
+
+template <class Number>
+std::optional<Bytes> numbers(std::string_view text) {
+    ByteWriter out;
+    for (const std::string_view word : words(text)) {
+        const auto number = xml::parse_number<Number>(word);
+        if (!number) {
+            return std::nullopt;
+        }
+        for (std::size_t shift = sizeof(Number); shift-- > 0;) {
+            out.u8(static_cast<std::uint8_t>(*number >> (8 * shift)));
+        }
+    }
+    return out.take();
+}
+
+std::optional<Bytes> addresses(std::string_view text) {
+    ByteWriter out;
+    for (const std::string_view word : words(text)) {
+        const auto ip = parse_ip(word);
+        if (!ip) {
+            return std::nullopt;
+        }
+        out.bytes(std::as_bytes(std::span(ip->octets())).first(ip->bits() / 8));
+    }
+    return out.take();
+}
+
+std::optional<Bytes> names(std::string_view text) {
+    const auto all = list<dns_name>(text);
+    return all ? std::optional(dhcp::encode_names(*all, 1024)) : std::nullopt;
+}
+
+std::optional<Bytes> bare_text(std::string_view text) {
+    const ByteView bytes = as_bytes(text);
+    return Bytes(bytes.begin(), bytes.end());
+}
+
+struct OptionType {
+    std::string_view name;
+    std::optional<Bytes> (*encode)(std::string_view);
+};
+constexpr std::array kTypes{OptionType{"hex", hex},
+                            OptionType{"text", bare_text},
+                            OptionType{"ip", addresses},
+                            OptionType{"u8", numbers<std::uint8_t>},
+                            OptionType{"u16", numbers<std::uint16_t>},
+                            OptionType{"u32", numbers<std::uint32_t>},
+                            OptionType{"names", names}};
+
+// What the protocol itself needs is not to be written by hand.
+bool is_ours(IpFamily family, std::uint8_t code) {
+    constexpr std::array<std::uint8_t, 14> kV4{0, 50, 51, 52, 53, 54, 55, 57, 58, 59, 61, 80, 82, 255};
+    return family == IpFamily::v4 ? std::ranges::find(kV4, code) != kV4.end() : code <= 14 || code == 25 || code == 26;
+}
+
+Result<void> read_option(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const auto code = r.req("code", xml::Value<std::uint8_t>{"an option's number", xml::parse_number<std::uint8_t>});
+    const auto type = r.req("type", kText);
+    const auto value = r.req("value", xml::Value<std::string>{"a value", [](std::string_view text) {
+                                                                  return std::optional(std::string(text));
+                                                              }});
+    const IpFamily family = r.get("family", kFamilies, IpFamily::v4);
+    dhcp::ExtraOption option;
+    option.force = r.get("force", xml::kYesNo, false);
+    option.when = read_match(r);
+    TRY_OK(r.finish());
+    const auto known = std::ranges::find(kTypes, *type, &OptionType::name);
+    if (known == kTypes.end()) {
+        return wrong(node, "type", "is hex, text, ip, u8, u16, u32 or names");
+    }
+    const auto bytes = known->encode(*value);
+    if (!bytes || bytes->size() > 1024) {
+        return wrong(node, "value", fmt::format("'{}' is no value of type {}", *value, *type));
+    }
+    if (is_ours(family, *code)) {
+        return wrong(node, "code", fmt::format("option {} belongs to the protocol itself", *code));
+    }
+    option.code = *code;
+    std::ranges::transform(*bytes, std::back_inserter(option.value),
+                           [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+    (family == IpFamily::v4 ? out.options : out.options6).push_back(std::move(option));
+    return {};
+}
+
+Result<void> read_route(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const auto to = r.req("to", kPrefix);
+    const auto via = r.req("via", xml::kIpv4);
+    TRY_OK(r.finish());
+    if (!to->network.is_v4()) {
+        return wrong(node, "to", "is IPv4; IPv6 routes are advertised (<advertise routes=>)");
+    }
+    out.routes.push_back({*to, *via});
+    return {};
+}
+
+Result<void> read_relayed(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const auto router = r.req("router", xml::kIp);
+    const auto prefix = r.req("prefix", xml::Value<unsigned>{"a prefix length", xml::parse_number<unsigned, 1, 128>});
+    const auto start = r.req("start", xml::kIp);
+    const auto end = r.req("end", xml::kIp);
+    const auto lease = r.get("lease", kSeconds, 3600U);
+    TRY_OK(r.finish());
+    dhcp::Subnet subnet{.server = {*router, *prefix}, .relayed = true};
+    subnet.lease = std::chrono::seconds(lease);
+    subnet.ranges = {{*start, *end, std::nullopt}};
+    const bool fit = *prefix <= router->bits() && subnet.server.prefix().contains(*start) &&
+                     subnet.server.prefix().contains(*end) && !(*end < *start);
+    if (!fit) {
+        return wrong(node, "start", "start and end must be in the router's subnet, in this order");
+    }
+    out.relayed.push_back(std::move(subnet));
+    return {};
+}
+
+Result<void> read_delegate(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const auto from = r.req("from", kPrefix);
+    const auto length =
+        r.get("length", xml::Value<unsigned>{"a prefix length", xml::parse_number<unsigned, 1, 128>}, 64U);
+    TRY_OK(r.finish());
+    if (!from->network.is_v6() || length < from->length) {
+        return wrong(node, "length", "prefixes are IPv6, and not longer than what they come from");
+    }
+    out.delegations.push_back({*from, length});
+    return {};
+}
+
+Result<void> read_advertise(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    dhcp::Advertising a;
+    a.enabled = r.get("enable", xml::kYesNo, true);
+    a.managed = r.opt("managed", xml::kYesNo);
+    a.other = r.opt("other", xml::kYesNo);
+    const auto interval = r.get("interval", kSeconds, 600U);
+    const auto lifetime = r.get("lifetime", kSeconds, 1800U);
+    a.preference = r.get("preference", kPreferences, 0);
+    a.routes = r.opt("routes", kPrefixes).value_or(std::vector<Prefix>());
+    a.nat64 = r.opt("nat64", kPrefix);
+    TRY_OK(r.finish());
+    if (interval < 4 || interval > 1800 || lifetime > 9000) {
+        return wrong(node, "interval", "interval is 4 to 1800 seconds, lifetime at most 9000 (RFC 4861)");
+    }
+    const auto v4 = [](const Prefix& prefix) { return prefix.network.is_v4(); };
+    constexpr std::array<unsigned, 6> kNat64{96, 64, 56, 48, 40, 32};
+    if (std::ranges::any_of(a.routes, v4) ||
+        (a.nat64 && (v4(*a.nat64) || std::ranges::find(kNat64, a.nat64->length) == kNat64.end()))) {
+        return wrong(node, "nat64", "routes and nat64 are IPv6; nat64 has a length of 32, 40, 48, 56, 64 or 96");
+    }
+    a.interval = std::chrono::seconds(interval);
+    a.lifetime = std::chrono::seconds(lifetime);
+    out.advertising = a;
+    return {};
+}
+
+Result<void> read_prefix(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    PrefixExtra extra;
+    extra.of = r.req("of", kPrefix).value_or(Prefix{});
+    extra.autonomous = r.opt("autonomous", xml::kYesNo);
+    extra.on_link = r.opt("on-link", xml::kYesNo);
+    extra.preferred = std::chrono::seconds(r.get("preferred", kSeconds, 0U));
+    extra.valid = std::chrono::seconds(r.get("valid", kSeconds, 0U));
+    TRY_OK(r.finish());
+    if (extra.valid < extra.preferred) {
+        return wrong(node, "preferred", "is not longer than valid");
+    }
+    out.prefixes.push_back(extra);
+    return {};
+}
+
+struct Element {
+    std::string_view name;
+    Result<void> (*read)(const Node&, ServiceExtras&);
+};
+constexpr std::array kElements{Element{"dhcp", read_dhcp},           Element{"boot", read_boot},
+                               Element{"option", read_option},       Element{"route", read_route},
+                               Element{"relayed", read_relayed},     Element{"delegate", read_delegate},
+                               Element{"advertise", read_advertise}, Element{"prefix", read_prefix}};
+
+template <class T>
+void prepend(std::vector<T>& to, const std::vector<T>& more) {
+    to.insert(to.begin(), more.begin(), more.end());
+}
+
+}  // namespace
+
+Result<bool> read_service(const Node& node, ServiceExtras& out) {
+    const auto known = std::ranges::find(kElements, node.name, &Element::name);
+    if (known == kElements.end()) {
+        return false;
+    }
+    TRY_OK(known->read(node, out));
+    return true;
+}
+
+void apply(const ServiceExtras& extras, dhcp::Spec& service) {
+    prepend(service.boot, extras.boot);
+    prepend(service.options, extras.options);
+    prepend(service.options6, extras.options6);
+    prepend(service.routes, extras.routes);
+    service.subnets.insert(service.subnets.end(), extras.relayed.begin(), extras.relayed.end());
+    service.dns_servers = extras.dns;
+    service.ntp_servers = extras.ntp;
+    service.search = extras.search;
+    service.captive_portal = extras.portal;
+    service.v6_only = extras.v6_only;
+    service.rapid_commit = extras.rapid_commit.value_or(true);
+    service.probe_addresses = extras.probe;
+    service.advertising = extras.advertising.value_or(service.advertising);
+    for (dhcp::Subnet& subnet : service.subnets) {
+        for (const PrefixExtra& extra : extras.prefixes) {
+            if (extra.of == subnet.server.prefix()) {
+                subnet.autonomous = extra.autonomous;
+                subnet.on_link = extra.on_link.value_or(true);
+                subnet.preferred = extra.preferred;
+                subnet.valid = extra.valid;
+            }
+        }
+    }
+    const auto own = std::ranges::find_if(
+        service.subnets, [](const dhcp::Subnet& subnet) { return subnet.server.address.is_v6() && !subnet.relayed; });
+    if (own != service.subnets.end()) {
+        own->delegations = extras.delegations;
+    }
+}
+
+}  // namespace bascule::network
