@@ -193,7 +193,7 @@ std::optional<std::string> Zone::guest_label(const DnsName& name) const {
                : std::nullopt;
 }
 
-std::vector<Ip> Zone::addresses_of(const DnsName& name, const LeaseTable& leases) const {
+std::vector<Ip> Zone::addresses_of(const DnsName& name, const Leased& leases) const {
     if (const auto found = names_.find(name); found != names_.end()) {
         return found->second;
     }
@@ -209,8 +209,14 @@ std::vector<Ip> Zone::addresses_of(const DnsName& name, const LeaseTable& leases
     };
     if (const auto macs = guest_macs_.find(*label); macs != guest_macs_.end()) {
         for (const MacAddr& mac : macs->second) {
-            if (const Binding* const has = leases.by_port(mac); has != nullptr && has->active) {
+            if (const Binding* const has = leases.v4.by_port(mac); has != nullptr && has->active) {
                 put(has->lease.address);
+            }
+            for (const Key6& key : leases.v6 == nullptr ? std::vector<Key6>() : leases.v6->of_port(mac)) {
+                const Binding* const has = key.delegated ? nullptr : leases.v6->by_key(key);
+                if (has != nullptr && has->active) {
+                    put(has->lease.address);
+                }
             }
             if (const auto reserved = reserved_.find(mac); reserved != reserved_.end()) {
                 std::ranges::for_each(reserved->second, put);
@@ -218,9 +224,11 @@ std::vector<Ip> Zone::addresses_of(const DnsName& name, const LeaseTable& leases
         }
         return out;  // nobody else can take the name, whatever he calls himself
     }
-    if (const Binding* const client = leases.by_name(*label);
-        client != nullptr && !is_former(client->lease.port, *label)) {
-        put(client->lease.address);
+    for (const Binding* const client :
+         {leases.v4.by_name(*label), leases.v6 == nullptr ? nullptr : leases.v6->by_name(*label)}) {
+        if (client != nullptr && !is_former(client->lease.port, *label)) {
+            put(client->lease.address);
+        }
     }
     return out;
 }
@@ -232,7 +240,7 @@ bool Zone::is_known(const DnsName& name) const {
 }
 
 // What there is of that type at the name. False when there is nothing of any type.
-bool Zone::append(const DnsName& name, const DnsName& owner, std::uint16_t type, const LeaseTable& leases,
+bool Zone::append(const DnsName& name, const DnsName& owner, std::uint16_t type, const Leased& leases,
                   Answer& out) const {
     const std::vector<Ip> addresses = addresses_of(name, leases);
     for (const Ip& address : addresses) {
@@ -250,12 +258,14 @@ bool Zone::append(const DnsName& name, const DnsName& owner, std::uint16_t type,
     return !addresses.empty() || is_known(name);
 }
 
-DnsName Zone::name_of(const Ip& address, const LeaseTable& leases) const {
+DnsName Zone::name_of(const Ip& address, const Leased& leases) const {
     if (const auto found = reverse_.find(address); found != reverse_.end()) {
         return found->second;
     }
-    const Binding* const binding = leases.by_address(address);
-    const bool leased = binding != nullptr && binding->active;
+    const Binding* const binding = address.is_v4()        ? leases.v4.by_address(address)
+                                   : leases.v6 == nullptr ? nullptr
+                                                          : leases.v6->by_address(address);
+    const bool leased = binding != nullptr && binding->active && !binding->lease.delegated;
     const auto reserved = reserved_for_.find(address);
     if (leased || reserved != reserved_for_.end()) {
         const auto guest = guest_names_.find(leased ? binding->lease.port : reserved->second);
@@ -272,7 +282,7 @@ bool Zone::has_forwarder(const DnsName& name) const {
     return std::ranges::any_of(forwarded_domains_, [&](const DnsName& domain) { return is_below(name, domain); });
 }
 
-std::optional<Answer> Zone::reverse(const DnsName& name, std::uint16_t type, const LeaseTable& leases) const {
+std::optional<Answer> Zone::reverse(const DnsName& name, std::uint16_t type, const Leased& leases) const {
     const auto prefix = reverse_prefix(name);
     if (!prefix) {
         return std::nullopt;
@@ -322,7 +332,7 @@ std::optional<Answer> Zone::special(const Query& query) const {
     return std::nullopt;
 }
 
-std::optional<Answer> Zone::answer(const Query& query, const LeaseTable& leases) const {
+std::optional<Answer> Zone::answer(const Query& query, const Leased& leases) const {
     if (query.klass != kClassIn) {
         return Answer{Rcode::refused};
     }
@@ -369,7 +379,7 @@ std::optional<Answer> Zone::answer(const Query& query, const LeaseTable& leases)
     return std::nullopt;
 }
 
-Reaction react(ByteView datagram, const Zone& zone, const LeaseTable& leases, bool from_host, bool stream) {
+Reaction react(ByteView datagram, const Zone& zone, const Leased& leases, bool from_host, bool stream) {
     const auto header = decode_header(datagram);
     if (!header || header->response) {
         return Ignore{};

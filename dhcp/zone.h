@@ -21,16 +21,24 @@
 #include "base/bytes.h"
 #include "dhcp/dns_message.h"
 #include "dhcp/leases.h"
+#include "dhcp/leases6.h"
 #include "dhcp/spec.h"
 
 namespace bascule::dhcp {
+
+// The leases of both families. DHCPv6's are optional.
+struct Leased {
+    Leased(const LeaseTable& v4_leases, const LeaseTable6* v6_leases = nullptr) : v4(v4_leases), v6(v6_leases) {}
+    const LeaseTable& v4;
+    const LeaseTable6* v6;
+};
 
 class Zone {
 public:
     explicit Zone(const Spec& spec);
 
     // None: not ours to answer.
-    std::optional<Answer> answer(const Query& query, const LeaseTable& leases) const;
+    std::optional<Answer> answer(const Query& query, const Leased& leases) const;
     bool is_our_domain(const DnsName& name) const { return !domain_.empty() && is_below(name, domain_); }
     // Whether names that are not ours are asked for elsewhere: any, and this one though others are not.
     bool forwards() const { return forwards_; }
@@ -52,12 +60,11 @@ private:
     std::optional<std::string> guest_label(const DnsName& name) const;
     bool is_known(const DnsName& name) const;
     bool is_former(const MacAddr& mac, const std::string& label) const;
-    std::vector<Ip> addresses_of(const DnsName& name, const LeaseTable& leases) const;
-    bool append(const DnsName& name, const DnsName& owner, std::uint16_t type, const LeaseTable& leases,
-                Answer& out) const;
+    std::vector<Ip> addresses_of(const DnsName& name, const Leased& leases) const;
+    bool append(const DnsName& name, const DnsName& owner, std::uint16_t type, const Leased& leases, Answer& out) const;
     std::optional<Answer> special(const Query& query) const;
-    std::optional<Answer> reverse(const DnsName& name, std::uint16_t type, const LeaseTable& leases) const;
-    DnsName name_of(const Ip& address, const LeaseTable& leases) const;
+    std::optional<Answer> reverse(const DnsName& name, std::uint16_t type, const Leased& leases) const;
+    DnsName name_of(const Ip& address, const Leased& leases) const;
 
     DnsName domain_;
     bool domain_local_ = false, forwards_ = false;
@@ -84,6 +91,6 @@ struct Forward {
 using Reaction = std::variant<Ignore, Bytes, Forward>;  // Bytes: the reply
 // `from_host`: it came from an address of our own. The host's resolver may be our upstream and have us as its
 // upstream for the domain: such a question is not passed on again. `stream`: it came by TCP.
-Reaction react(ByteView datagram, const Zone& zone, const LeaseTable& leases, bool from_host, bool stream = false);
+Reaction react(ByteView datagram, const Zone& zone, const Leased& leases, bool from_host, bool stream = false);
 
 }  // namespace bascule::dhcp

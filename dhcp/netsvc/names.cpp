@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dhcp/netsvc/names.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <array>
-#include <cstdlib>
 
 #include "base/log.h"
+#include "dhcp/netsvc/random.h"
 
 namespace bascule::netsvc {
 
@@ -20,19 +17,6 @@ constexpr std::uint32_t kEthernetMtu = 1500;
 // get their turn.
 constexpr int kBatchesPerTurn = 8;
 
-// 32 bits that nobody can guess; the kernel's generator, fetched in bulk.
-std::uint32_t random_bits() {
-    static std::array<std::uint32_t, 64> pool;
-    static std::size_t left = 0;
-    if (left == 0) {
-        if (::getrandom(pool.data(), sizeof pool, 0) != static_cast<ssize_t>(sizeof pool)) {
-            std::abort();  // guessable ids would be worse than no service
-        }
-        left = pool.size();
-    }
-    return pool[--left];
-}
-
 }  // namespace
 
 Names::Names(Poller& poller, State& state, Inbox& inbox, Outbox& outbox, UniqueFd opener)
@@ -41,7 +25,7 @@ Names::Names(Poller& poller, State& state, Inbox& inbox, Outbox& outbox, UniqueF
       inbox_(inbox),
       outbox_(outbox),
       files_(std::move(opener)),
-      forwarder_(random_bits),
+      forwarder_(unguessable_bits),
       upstream_streams_(poller, state.streams),
       streams_(poller, files_),
       tftp_(files_, [this](const TftpServer::Place& to, Bytes bytes) {
@@ -176,7 +160,7 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
                 continue;
             }
             const bool ours = served->is_own_address(in.from.address);
-            auto reaction = dhcp::react(in.bytes, served->zone(), served->server().leases(), ours);
+            auto reaction = dhcp::react(in.bytes, served->zone(), served->leased(), ours);
             if (auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
                 outbox_.add(socket, in.from, std::move(*reply));
             } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
@@ -201,7 +185,7 @@ void Names::answer_stream(const Streams::Query& query, const dhcp::Now& now) {
         return streams_.forget_query(query.stream);
     }
     const bool ours = served->is_own_address(query.from.address);
-    auto reaction = dhcp::react(query.bytes, served->zone(), served->server().leases(), ours, true);
+    auto reaction = dhcp::react(query.bytes, served->zone(), served->leased(), ours, true);
     if (const auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
         streams_.reply(query.stream, *reply, now);
     } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {

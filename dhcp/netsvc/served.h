@@ -76,6 +76,7 @@ public:
     std::size_t active_leases() const { return server_.leases().active() + v6_.leases().active(); }
     dhcp::Time next_tick() const { return std::min(server_.next_tick(), v6_.next_tick()); }
     const dhcp::Zone& zone() const { return zone_; }
+    dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
     const Sockets& sockets() const { return sockets_; }
     const std::string& trouble() const { return trouble_; }
     bool is_own_address(const Ip& address) const;

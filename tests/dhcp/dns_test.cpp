@@ -292,6 +292,38 @@ TEST_F(ZoneTest, TheInventorySaysWhoIsCalledWhat) {
     EXPECT_EQ(answer("11.122.168.192.in-addr.arpa", kTypePtr), "NXDOMAIN");
 }
 
+TEST_F(ZoneTest, BothFamiliesOfAGuestHaveItsName) {
+    LeaseTable6 six;
+    six.bind({.network = kUuid, .port = kMac2, .address = "fd00:1::10"_ip, .prefix_length = 128, .iaid = 1},
+             kEndOfTime);
+    six.bind({.network = kUuid,
+              .port = kMac3,
+              .address = "fd00:1::11"_ip,
+              .prefix_length = 128,
+              .hostname = "six",
+              .iaid = 1},
+             kEndOfTime);
+    Lease prefix{.network = kUuid, .port = kMac2, .address = "fd00:2::"_ip, .prefix_length = 64};
+    prefix.iaid = 2;
+    prefix.delegated = true;
+    six.bind(prefix, kEndOfTime);
+    Zone zone(spec);
+    zone.set_guest(kMac2, "web");
+    const auto answers = [&](const char* name, std::uint16_t type) {
+        std::string text;
+        for (const Record& record : zone.answer(*decode_query(dns_query(name, type)), {leases, &six})->records) {
+            text += said(record) + " ";
+        }
+        return text;
+    };
+    EXPECT_EQ(answers("web", kTypeAaaa), "fd00:1::10 ");
+    EXPECT_EQ(answers("web.example.test", kTypeAny), "192.168.122.11 fd00:1::10 ");
+    EXPECT_EQ(answers("six", kTypeAaaa), "fd00:1::11 ");
+    const std::string zeros = "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa";
+    EXPECT_EQ(answers(("0.1." + zeros).c_str(), kTypePtr), "PTR web.example.test ");
+    EXPECT_EQ(answers(("1.1." + zeros).c_str(), kTypePtr), "PTR six.example.test ");
+}
+
 TEST_F(ZoneTest, PlainNamesAndSpecialOnes) {
     EXPECT_EQ(ask("localhost", kTypeA), "127.0.0.1");
     EXPECT_EQ(ask("x.localhost", kTypeAaaa), "::1");
