@@ -311,7 +311,8 @@ TEST_F(ZoneTest, BothFamiliesOfAGuestHaveItsName) {
     zone.set_guest(kMac2, "web");
     const auto answers = [&](const char* name, std::uint16_t type) {
         std::string text;
-        for (const Record& record : zone.answer(*decode_query(dns_query(name, type)), {leases, &six})->records) {
+        const auto answer = zone.answer(*decode_query(dns_query(name, type)), {leases, &six});
+        for (const Record& record : answer->records) {
             text += said(record) + " ";
         }
         return text;
