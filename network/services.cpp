@@ -301,10 +301,45 @@ struct Element {
     std::string_view name;
     Result<void> (*read)(const Node&, ServiceExtras&);
 };
-constexpr std::array kElements{Element{"dhcp", read_dhcp},           Element{"boot", read_boot},
-                               Element{"option", read_option},       Element{"route", read_route},
-                               Element{"relayed", read_relayed},     Element{"delegate", read_delegate},
-                               Element{"advertise", read_advertise}, Element{"prefix", read_prefix}};
+constexpr xml::Value<std::string> kDnsName{"a DNS name", dns_name};
+constexpr xml::Value<std::uint16_t> kPort{"a port of 1 to 65535", xml::parse_number<std::uint16_t, 1, 65535>};
+
+Result<void> read_alias(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const auto name = r.req("name", kDnsName);
+    const auto target = r.req("target", kDnsName);
+    TRY_OK(r.finish());
+    if (*name == *target) {
+        return wrong(node, "target", "is another name than 'name'");
+    }
+    out.aliases.push_back({*name, *target});
+    return {};
+}
+
+Result<void> read_forwarder(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const dhcp::DnsForwarder forwarder{.domain = r.opt("domain", kDnsName).value_or(""),
+                                       .address = r.req("addr", xml::kIp),
+                                       .port = r.opt("port", kPort).value_or(53)};
+    TRY_OK(r.finish());
+    if (forwarder.address->is_unspecified() || forwarder.address->is_multicast()) {
+        return wrong(node, "addr", "is the address of a name server");
+    }
+    out.forwarders.push_back(forwarder);
+    return {};
+}
+
+Result<void> read_names(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    out.private_answers = r.get("private-answers", xml::kYesNo, false);
+    return r.finish();
+}
+
+constexpr std::array kElements{
+    Element{"dhcp", read_dhcp},           Element{"boot", read_boot},       Element{"option", read_option},
+    Element{"route", read_route},         Element{"relayed", read_relayed}, Element{"delegate", read_delegate},
+    Element{"advertise", read_advertise}, Element{"prefix", read_prefix},   Element{"alias", read_alias},
+    Element{"forwarder", read_forwarder}, Element{"names", read_names}};
 
 template <class T>
 void prepend(std::vector<T>& to, const std::vector<T>& more) {
@@ -328,6 +363,9 @@ void apply(const ServiceExtras& extras, dhcp::Spec& service) {
     prepend(service.options6, extras.options6);
     prepend(service.routes, extras.routes);
     service.subnets.insert(service.subnets.end(), extras.relayed.begin(), extras.relayed.end());
+    prepend(service.dns.aliases, extras.aliases);
+    prepend(service.dns.forwarders, extras.forwarders);
+    service.dns.private_answers = extras.private_answers;
     service.dns_servers = extras.dns;
     service.ntp_servers = extras.ntp;
     service.search = extras.search;

@@ -14,6 +14,12 @@
 //                      routes='2001:db8:ff::/48' enable='yes'/>
 //   <bascule:prefix of='2001:db8:1::/64' autonomous='yes' on-link='yes' preferred='3600' valid='7200'/>
 //
+// and about names:
+//
+//   <bascule:alias name='ftp' target='web.example.com'/>      CNAME; the target is a name of the network
+//   <bascule:forwarder domain='corp.example' addr='10.0.0.53' port='5353'/>   as the peer's <forwarder>, with a port
+//   <bascule:names private-answers='yes'/>                    names of the outside may have addresses of the inside
+//
 // Lists are written with spaces between their parts.
 #pragma once
 
@@ -48,6 +54,9 @@ struct ServiceExtras {
     std::optional<bool> rapid_commit{};
     bool probe = false;
     std::optional<dhcp::Advertising> advertising{};
+    std::vector<dhcp::DnsAlias> aliases{};
+    std::vector<dhcp::DnsForwarder> forwarders{};
+    bool private_answers = false;
     bool operator==(const ServiceExtras&) const = default;
 };
 
