@@ -123,7 +123,8 @@ Chain host_chain(const Spec& spec) {
             rules.push_back(at + " meta l4proto { tcp, udp } th dport 53 accept");
         }
         if (spec.host.tftp) {
-            rules.push_back(at + " udp dport 69 accept");
+            rules.push_back(at + " udp dport 69 accept");  // transfers go on as answers to it
+            rules.push_back(at + " tcp dport 80 accept");  // the same files by HTTP
         }
     }
     for (const HostService& service : spec.host.more) {
