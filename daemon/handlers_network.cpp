@@ -11,6 +11,7 @@ namespace bascule::daemon {
 
 namespace proto = rpc::proto;
 using rpc::Call;
+using rpc::Responder;
 
 namespace {
 
@@ -35,11 +36,31 @@ proto::NetworkDhcpLease to_wire(const dhcp::Lease& lease, const Network& network
                 lease.expires == dhcp::kNever ? kInfinite : std::int64_t{lease.expires.time_since_epoch().count()},
             .type = lease.address.is_v4() ? kIpv4 : kIpv6,
             .mac = format(lease.port),
-            .iaid = std::nullopt,
+            .iaid = lease.iaid ? std::optional(std::to_string(*lease.iaid)) : std::nullopt,
             .ipaddr = format(lease.address),
             .prefix = lease.prefix_length,
             .hostname = lease.hostname.empty() ? std::nullopt : std::optional(lease.hostname),
             .clientid = client_id.empty() ? std::nullopt : std::optional(client_id)};
+}
+
+Result<proto::network_get_dhcp_leases_ret> leases_of(Services& s, const proto::network_get_dhcp_leases_args& args) {
+    TRY_OK(check_flags(args.flags, 0, "networkGetDHCPLeases"));
+    TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
+    const auto wanted = args.mac ? parse_mac(*args.mac) : std::nullopt;
+    if (args.mac && !wanted) {
+        return fail(Code::invalid_argument,
+                    fmt::format("Given MAC Address doesn't comply with the standard IEEE 802 format: '{}'", *args.mac));
+    }
+    proto::network_get_dhcp_leases_ret ret;
+    for (const dhcp::Lease& lease : s.netsvc.leases(args.net.uuid)) {
+        if (!lease.delegated && (!wanted || lease.port == *wanted)) {
+            ++ret.ret;
+            if (args.need_results != 0) {
+                ret.leases.push_back(to_wire(lease, *network));
+            }
+        }
+    }
+    return ret;
 }
 
 void add_lookups(rpc::Handlers& h, Services& s) {
@@ -154,27 +175,11 @@ void add_facts(rpc::Handlers& h, Services& s) {
             TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
             return proto::network_is_persistent_ret{network->persistent() ? 1 : 0};
         });
-    h.add<proto::network_get_dhcp_leases>(
-        [&s](Call&, const proto::network_get_dhcp_leases_args& args) -> Result<proto::network_get_dhcp_leases_ret> {
-            TRY_OK(check_flags(args.flags, 0, "networkGetDHCPLeases"));
-            TRY(const Network* const network, s.networks.by_uuid(args.net.uuid));
-            const auto wanted = args.mac ? parse_mac(*args.mac) : std::nullopt;
-            if (args.mac && !wanted) {
-                return fail(
-                    Code::invalid_argument,
-                    fmt::format("Given MAC Address doesn't comply with the standard IEEE 802 format: '{}'", *args.mac));
-            }
-            proto::network_get_dhcp_leases_ret ret;
-            for (const dhcp::Lease& lease : s.netsvc.leases(args.net.uuid)) {
-                if (!wanted || lease.port == *wanted) {
-                    ++ret.ret;
-                    if (args.need_results != 0) {
-                        ret.leases.push_back(to_wire(lease, *network));
-                    }
-                }
-            }
-            return ret;
-        });
+    h.add<proto::network_get_dhcp_leases>([&s](Call&, const proto::network_get_dhcp_leases_args& args,
+                                               Responder<proto::network_get_dhcp_leases> responder) {
+        s.netsvc.when_known(
+            [&s, args, responder = std::move(responder)]() mutable { responder.answer(leases_of(s, args)); });
+    });
 }
 
 Notes notes_of(network::Spec& spec) {
