@@ -18,232 +18,194 @@ namespace {
 // virDomainInterfaceAddressesSource
 constexpr std::uint32_t kFromLease = 0, kFromAgent = 1, kFromArp = 2;
 
-Result<const Domain *> running(const Services &s, const proto::Domain &dom) {
-  TRY(const Domain *const domain, s.guests.by_uuid(dom.uuid));
-  if (!domain->active()) {
-    return fail(Code::invalid_state, "domain is not running");
-  }
-  return domain;
+Result<const Domain*> running(const Services& s, const proto::Domain& dom) {
+    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
+    if (!domain->active()) {
+        return fail(Code::invalid_state, "domain is not running");
+    }
+    return domain;
 }
 
 // What a NIC has by that source. The host's own tables know no prefix lengths:
 // 0, as the peer says it.
-std::vector<proto::DomainIpAddr>
-addresses_of(const Services &s, const Domain::Nic &nic, const MacAddr &mac,
-             const std::vector<os::Neighbour> &seen) {
-  constexpr std::int32_t kIpv4 = 0, kIpv6 = 1; // virIPAddrType
-  std::vector<proto::DomainIpAddr> out;
-  const auto add = [&](const Ip &address, unsigned length) {
-    out.push_back({.type = address.is_v4() ? kIpv4 : kIpv6,
-                   .addr = format(address),
-                   .prefix = length});
-  };
-  for (const os::Neighbour &neighbour : seen) {
-    if (neighbour.mac == mac) {
-      add(neighbour.address, 0);
+std::vector<proto::DomainIpAddr> addresses_of(const Services& s, const Domain::Nic& nic, const MacAddr& mac,
+                                              const std::vector<os::Neighbour>& seen) {
+    constexpr std::int32_t kIpv4 = 0, kIpv6 = 1;  // virIPAddrType
+    std::vector<proto::DomainIpAddr> out;
+    const auto add = [&](const Ip& address, unsigned length) {
+        out.push_back({.type = address.is_v4() ? kIpv4 : kIpv6, .addr = format(address), .prefix = length});
+    };
+    for (const os::Neighbour& neighbour : seen) {
+        if (neighbour.mac == mac) {
+            add(neighbour.address, 0);
+        }
     }
-  }
-  if (nic.network && seen.empty()) {
-    for (const dhcp::Lease &lease : s.netsvc.leases(*nic.network)) {
-      if (lease.port == mac && !lease.delegated) {
-        add(lease.address, lease.prefix_length);
-      }
+    if (nic.network && seen.empty()) {
+        for (const dhcp::Lease& lease : s.netsvc.leases(*nic.network)) {
+            if (lease.port == mac && !lease.delegated) {
+                add(lease.address, lease.prefix_length);
+            }
+        }
     }
-  }
-  return out;
+    return out;
 }
 
 // Addresses of each NIC: from the leases of a network of ours, or from whom the
 // host has talked to.
-Result<proto::domain_interface_addresses_ret>
-addresses(const Services &s, const proto::Domain &dom, std::uint32_t source) {
-  TRY(const Domain *const running_one, running(s, dom));
-  const Domain &domain = *running_one;
-  if (source == kFromAgent) {
-    return fail(Code::unsupported, "QEMU guest agent is not configured");
-  }
-  if (source != kFromLease && source != kFromArp) {
-    return fail(Code::invalid_argument,
-                fmt::format("Unknown IP address data source {}", source));
-  }
-  std::vector<os::Neighbour> seen;
-  if (source == kFromArp) {
-    TRY(seen, os::neighbours());
-    if (seen.empty()) {
-      return proto::domain_interface_addresses_ret{};
+Result<proto::domain_interface_addresses_ret> addresses(const Services& s, const proto::Domain& dom,
+                                                        std::uint32_t source) {
+    TRY(const Domain* const running_one, running(s, dom));
+    const Domain& domain = *running_one;
+    if (source == kFromAgent) {
+        return fail(Code::unsupported, "QEMU guest agent is not configured");
     }
-  }
-  proto::domain_interface_addresses_ret ret;
-  const auto &interfaces = domain.guest->spec().interfaces;
-  for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size());
-       ++i) {
-    const Domain::Nic &nic = domain.nics[i];
-    if (source == kFromLease && !nic.network) {
-      continue;
+    if (source != kFromLease && source != kFromArp) {
+        return fail(Code::invalid_argument, fmt::format("Unknown IP address data source {}", source));
     }
-    proto::DomainInterface entry{.name = nic.tap.str(),
-                                 .hwaddr = format(*interfaces[i].mac),
-                                 .addrs = {}};
-    entry.addrs = addresses_of(s, nic, *interfaces[i].mac, seen);
-    if (!entry.addrs.empty()) {
-      ret.ifaces.push_back(std::move(entry));
+    std::vector<os::Neighbour> seen;
+    if (source == kFromArp) {
+        TRY(seen, os::neighbours());
+        if (seen.empty()) {
+            return proto::domain_interface_addresses_ret{};
+        }
     }
-  }
-  return ret;
+    proto::domain_interface_addresses_ret ret;
+    const auto& interfaces = domain.guest->spec().interfaces;
+    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
+        const Domain::Nic& nic = domain.nics[i];
+        if (source == kFromLease && !nic.network) {
+            continue;
+        }
+        proto::DomainInterface entry{.name = nic.tap.str(), .hwaddr = format(*interfaces[i].mac), .addrs = {}};
+        entry.addrs = addresses_of(s, nic, *interfaces[i].mac, seen);
+        if (!entry.addrs.empty()) {
+            ret.ifaces.push_back(std::move(entry));
+        }
+    }
+    return ret;
 }
 
-Result<proto::domain_interface_stats_ret> counters(const Domain &domain,
-                                                   const std::string &device) {
-  const auto &interfaces = domain.guest->spec().interfaces;
-  for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size());
-       ++i) {
-    if (domain.nics[i].tap.str() != device &&
-        format(*interfaces[i].mac) != device) {
-      continue;
+Result<proto::domain_interface_stats_ret> counters(const Domain& domain, const std::string& device) {
+    const auto& interfaces = domain.guest->spec().interfaces;
+    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
+        if (domain.nics[i].tap.str() != device && format(*interfaces[i].mac) != device) {
+            continue;
+        }
+        TRY(const os::LinkCounters host, os::link_counters(domain.nics[i].tap));
+        const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+        // The guest's view: what it received is what the host sent to the tap.
+        return proto::domain_interface_stats_ret{.rx_bytes = number(host.tx_bytes),
+                                                 .rx_packets = number(host.tx_packets),
+                                                 .rx_errs = number(host.tx_errors),
+                                                 .rx_drop = number(host.tx_dropped),
+                                                 .tx_bytes = number(host.rx_bytes),
+                                                 .tx_packets = number(host.rx_packets),
+                                                 .tx_errs = number(host.rx_errors),
+                                                 .tx_drop = number(host.rx_dropped)};
     }
-    TRY(const os::LinkCounters host, os::link_counters(domain.nics[i].tap));
-    const auto number = [](std::uint64_t value) {
-      return static_cast<std::int64_t>(value);
-    };
-    // The guest's view: what it received is what the host sent to the tap.
-    return proto::domain_interface_stats_ret{
-        .rx_bytes = number(host.tx_bytes),
-        .rx_packets = number(host.tx_packets),
-        .rx_errs = number(host.tx_errors),
-        .rx_drop = number(host.tx_dropped),
-        .tx_bytes = number(host.rx_bytes),
-        .tx_packets = number(host.rx_packets),
-        .tx_errs = number(host.rx_errors),
-        .tx_drop = number(host.rx_dropped)};
-  }
-  return fail(Code::invalid_argument,
-              fmt::format("'{}' is not a known interface", device));
+    return fail(Code::invalid_argument, fmt::format("'{}' is not a known interface", device));
 }
 
 // The name that the guest gave when it asked for an address.
-Result<std::string> leased_name(const Services &s, const Domain &domain) {
-  const auto &interfaces = domain.guest->spec().interfaces;
-  for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size());
-       ++i) {
-    for (const dhcp::Lease &lease :
-         domain.nics[i].network ? s.netsvc.leases(*domain.nics[i].network)
-                                : std::vector<dhcp::Lease>()) {
-      if (lease.port == *interfaces[i].mac && !lease.hostname.empty()) {
-        return lease.hostname;
-      }
+Result<std::string> leased_name(const Services& s, const Domain& domain) {
+    const auto& interfaces = domain.guest->spec().interfaces;
+    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
+        for (const dhcp::Lease& lease :
+             domain.nics[i].network ? s.netsvc.leases(*domain.nics[i].network) : std::vector<dhcp::Lease>()) {
+            if (lease.port == *interfaces[i].mac && !lease.hostname.empty()) {
+                return lease.hostname;
+            }
+        }
     }
-  }
-  return fail(
-      Code::unsupported,
-      fmt::format("no hostname found for domain {}: no lease of it has one",
-                  domain.name));
+    return fail(Code::unsupported, fmt::format("no hostname found for domain {}: no lease of it has one", domain.name));
 }
 
 // Hands a device of a guest to a client's stream.
 template <class P>
-void connect_stream(Services &s, Result<Consoles::Device> device,
-                    Consoles::Kind kind, bool force, Responder<P> responder) {
-  auto opened = device ? s.consoles.open(*device, kind, force)
-                       : std::unexpected(device.error());
-  if (!opened) {
-    return responder.fail(opened.error());
-  }
-  s.consoles.attach(*device, responder.open({}, std::move(*opened)));
+void connect_stream(Services& s, Result<Consoles::Device> device, Consoles::Kind kind, bool force,
+                    Responder<P> responder) {
+    auto opened = device ? s.consoles.open(*device, kind, force) : std::unexpected(device.error());
+    if (!opened) {
+        return responder.fail(opened.error());
+    }
+    s.consoles.attach(*device, responder.open({}, std::move(*opened)));
 }
 
-void open_console(Services &s, const proto::domain_open_console_args &args,
+void open_console(Services& s, const proto::domain_open_console_args& args,
                   Responder<proto::domain_open_console> responder) {
-  constexpr std::uint32_t kForce = 1, kSafe = 2;
-  const auto device = [&]() -> Result<Consoles::Device> {
-    TRY_OK(check_flags(args.flags, kForce | kSafe, "qemuDomainOpenConsole"));
-    TRY(const Domain *const domain, running(s, args.dom));
-    if (args.dev_name &&
-        *args.dev_name != vmm::serial_alias(domain->guest->spec(), 0)) {
-      return fail(
-          Code::invalid_argument,
-          fmt::format("cannot find console device '{}'", *args.dev_name));
-    }
-    TRY(std::string terminal, domain->guest->console_path());
-    return Consoles::Device{args.dom.uuid, std::move(terminal)};
-  };
-  connect_stream(s, device(), Consoles::Kind::terminal,
-                 (args.flags & kForce) != 0, std::move(responder));
+    constexpr std::uint32_t kForce = 1, kSafe = 2;
+    const auto device = [&]() -> Result<Consoles::Device> {
+        TRY_OK(check_flags(args.flags, kForce | kSafe, "qemuDomainOpenConsole"));
+        TRY(const Domain* const domain, running(s, args.dom));
+        if (args.dev_name && *args.dev_name != vmm::serial_alias(domain->guest->spec(), 0)) {
+            return fail(Code::invalid_argument, fmt::format("cannot find console device '{}'", *args.dev_name));
+        }
+        TRY(std::string terminal, domain->guest->console_path());
+        return Consoles::Device{args.dom.uuid, std::move(terminal)};
+    };
+    connect_stream(s, device(), Consoles::Kind::terminal, (args.flags & kForce) != 0, std::move(responder));
 }
 
 // By the name that the guest finds it by, or by its alias; without either the
 // first one.
-void open_channel(Services &s, const proto::domain_open_channel_args &args,
+void open_channel(Services& s, const proto::domain_open_channel_args& args,
                   Responder<proto::domain_open_channel> responder) {
-  constexpr std::uint32_t kForce = 1;
-  const auto device = [&]() -> Result<Consoles::Device> {
-    TRY_OK(check_flags(args.flags, kForce, "qemuDomainOpenChannel"));
-    TRY(const Domain *const domain, running(s, args.dom));
-    const vmm::Spec &spec = domain->guest->spec();
-    for (std::size_t i = 0; i < spec.channels.size(); ++i) {
-      const vmm::Channel &channel = spec.channels[i];
-      if (args.name && *args.name != channel.name &&
-          *args.name != vmm::channel_alias(spec, i)) {
-        continue;
-      }
-      if (channel.backend != vmm::Channel::Backend::socket || !channel.live) {
-        return fail(
-            Code::internal,
-            fmt::format("channel {} is not using a UNIX socket", channel.name));
-      }
-      return Consoles::Device{args.dom.uuid, channel.live->path};
-    }
-    return fail(Code::internal, fmt::format("cannot find channel {}",
-                                            args.name.value_or("of any name")));
-  };
-  connect_stream(s, device(), Consoles::Kind::socket,
-                 (args.flags & kForce) != 0, std::move(responder));
+    constexpr std::uint32_t kForce = 1;
+    const auto device = [&]() -> Result<Consoles::Device> {
+        TRY_OK(check_flags(args.flags, kForce, "qemuDomainOpenChannel"));
+        TRY(const Domain* const domain, running(s, args.dom));
+        const vmm::Spec& spec = domain->guest->spec();
+        for (std::size_t i = 0; i < spec.channels.size(); ++i) {
+            const vmm::Channel& channel = spec.channels[i];
+            if (args.name && *args.name != channel.name && *args.name != vmm::channel_alias(spec, i)) {
+                continue;
+            }
+            if (channel.backend != vmm::Channel::Backend::socket || !channel.live) {
+                return fail(Code::internal, fmt::format("channel {} is not using a UNIX socket", channel.name));
+            }
+            return Consoles::Device{args.dom.uuid, channel.live->path};
+        }
+        return fail(Code::internal, fmt::format("cannot find channel {}", args.name.value_or("of any name")));
+    };
+    connect_stream(s, device(), Consoles::Kind::socket, (args.flags & kForce) != 0, std::move(responder));
 }
 
-} // namespace
+}  // namespace
 
-void add_domain_device_handlers(rpc::Handlers &h, Services &s) {
-  h.add<proto::domain_interface_addresses>(
-      [&s](Call &, const proto::domain_interface_addresses_args &args,
-           Responder<proto::domain_interface_addresses> responder) {
-        if (auto right =
-                check_flags(args.flags, 0, "qemuDomainInterfaceAddresses");
-            !right) {
-          return responder.fail(right.error());
+void add_domain_device_handlers(rpc::Handlers& h, Services& s) {
+    h.add<proto::domain_interface_addresses>([&s](Call&, const proto::domain_interface_addresses_args& args,
+                                                  Responder<proto::domain_interface_addresses> responder) {
+        if (auto right = check_flags(args.flags, 0, "qemuDomainInterfaceAddresses"); !right) {
+            return responder.fail(right.error());
         }
-        s.netsvc.when_known(
-            [&s, args, responder = std::move(responder)]() mutable {
-              responder.answer(addresses(s, args.dom, args.source));
-            });
-      });
-  h.add<proto::domain_interface_stats>(
-      [&s](Call &, const proto::domain_interface_stats_args &args)
-          -> Result<proto::domain_interface_stats_ret> {
-        TRY(const Domain *const domain, running(s, args.dom));
-        return counters(*domain, args.device);
-      });
-  h.add<proto::domain_get_hostname>(
-      [&s](Call &, const proto::domain_get_hostname_args &args)
-          -> Result<proto::domain_get_hostname_ret> {
-        constexpr std::uint32_t kLease = 1, kAgent = 2;
-        TRY_OK(
-            check_flags(args.flags, kLease | kAgent, "qemuDomainGetHostname"));
-        TRY(const Domain *const domain, running(s, args.dom));
-        if ((args.flags & kLease) == 0) {
-          return fail(Code::unsupported, "QEMU guest agent is not configured");
-        }
-        TRY(std::string name, leased_name(s, *domain));
-        return proto::domain_get_hostname_ret{std::move(name)};
-      });
-  h.add<proto::domain_open_console>(
-      [&s](Call &, const proto::domain_open_console_args &args,
-           Responder<proto::domain_open_console> responder) {
-        open_console(s, args, std::move(responder));
-      });
-  h.add<proto::domain_open_channel>(
-      [&s](Call &, const proto::domain_open_channel_args &args,
-           Responder<proto::domain_open_channel> responder) {
-        open_channel(s, args, std::move(responder));
-      });
+        s.netsvc.when_known([&s, args, responder = std::move(responder)]() mutable {
+            responder.answer(addresses(s, args.dom, args.source));
+        });
+    });
+    h.add<proto::domain_interface_stats>(
+        [&s](Call&, const proto::domain_interface_stats_args& args) -> Result<proto::domain_interface_stats_ret> {
+            TRY(const Domain* const domain, running(s, args.dom));
+            return counters(*domain, args.device);
+        });
+    h.add<proto::domain_get_hostname>(
+        [&s](Call&, const proto::domain_get_hostname_args& args) -> Result<proto::domain_get_hostname_ret> {
+            constexpr std::uint32_t kLease = 1, kAgent = 2;
+            TRY_OK(check_flags(args.flags, kLease | kAgent, "qemuDomainGetHostname"));
+            TRY(const Domain* const domain, running(s, args.dom));
+            if ((args.flags & kLease) == 0) {
+                return fail(Code::unsupported, "QEMU guest agent is not configured");
+            }
+            TRY(std::string name, leased_name(s, *domain));
+            return proto::domain_get_hostname_ret{std::move(name)};
+        });
+    h.add<proto::domain_open_console>(
+        [&s](Call&, const proto::domain_open_console_args& args, Responder<proto::domain_open_console> responder) {
+            open_console(s, args, std::move(responder));
+        });
+    h.add<proto::domain_open_channel>(
+        [&s](Call&, const proto::domain_open_channel_args& args, Responder<proto::domain_open_channel> responder) {
+            open_channel(s, args, std::move(responder));
+        });
 }
 
-} // namespace bascule::daemon
+}  // namespace bascule::daemon
