@@ -2,10 +2,14 @@
 // <dnsmasq:options>: lines for the peer's own server. Those that say something that our service has, too, are done:
 //
 //   cname=ALIAS[,ALIAS…],TARGET     txt-record=NAME,TEXT
-//   dhcp-option=CODE,VALUE[,VALUE…] dhcp-option-force=…   CODE a number or option:NAME, values IPv4 addresses or one
-//   text
+//   dhcp-match=set:TAG,option:client-arch,N   dhcp-match=set:TAG,175   dhcp-userclass=set:TAG,CLASS
+//   dhcp-vendorclass=set:TAG,CLASS            tags for the lines below, which begin with tag:TAG then
+//   dhcp-option=CODE[,VALUE…] dhcp-option-force=…   CODE a number or option:NAME, values IPv4 addresses, one text, an
+//                             MTU, names (119) or routes (121); without a value the option is not sent
+//   dhcp-boot=FILE[,SERVER NAME[,SERVER ADDRESS]]   dhcp-rapid-commit
 //
-// All others are refused by name, before the definition is kept.
+// Lines about how dnsmasq logs and caches, and about what is so here anyway, mean nothing and are taken. All others are
+// refused by name, before the definition is kept.
 #pragma once
 
 #include <string>

@@ -42,12 +42,16 @@ TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
     };
     for (const char* const line :
          {"cname=a.example,b.example", "txt-record=t.example,some text", "dhcp-option=42,10.0.0.1",
-          "dhcp-option=option:ntp-server,10.0.0.1,10.0.0.2", "dhcp-option-force=66,&quot;10.0.0.9&quot;"}) {
+          "dhcp-option=option:ntp-server,10.0.0.1,10.0.0.2", "dhcp-option-force=66,&quot;10.0.0.9&quot;",
+          "dhcp-option=3", "dhcp-option=option:mtu,1400", "dhcp-option=119,a.example,b.example",
+          "dhcp-option=121,10.0.0.0/8,10.0.0.1", "dhcp-boot=pxelinux.0,tftp,10.0.0.9", "dhcp-authoritative",
+          "log-queries"}) {
         EXPECT_EQ(said(line), "") << line;
     }
     for (const char* const line :
          {"foo=bar", "cname=*.x.example,b.example", "cname=a", "txt-record=a b,c", "dhcp-option=0,10.0.0.1",
-          "dhcp-option=option:nothing,x", "dhcp-option=42", "dhcp-option=tag:x,42,10.0.0.1", "dhcp-option=26,9000",
+          "dhcp-option=option:nothing,x", "dhcp-option=42,x,y", "dhcp-option=tag:x,42,10.0.0.1", "dhcp-option=26,9",
+          "dhcp-option=224,7", "dhcp-boot=", "dhcp-boot=a,b,c", "dhcp-match=set:x,60,PXE", "dhcp-match=x",
           "conf-file=/etc/passwd", ""}) {
         EXPECT_TRUE(said(line).starts_with("<dnsmasq:option value='")) << line;
     }
