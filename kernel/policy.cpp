@@ -53,10 +53,10 @@ constexpr std::array<FieldInfo, kFields> kInfo{{
     {Field::ip6_src, "ip6.src", 128, Kind::ip6},
     {Field::ip6_dst, "ip6.dst", 128, Kind::ip6},
     {Field::ip6_protocol, "ip6.protocol", 8, Kind::number},
-    {Field::ip6_next, "ip6.next", 8, Kind::number},
     {Field::ip6_dscp, "ip6.dscp", 6, Kind::number},
     {Field::icmp6_type, "icmp6.type", 8, Kind::number},
     {Field::icmp6_code, "icmp6.code", 8, Kind::number},
+    {Field::nd_target, "nd.target", 128, Kind::ip6},
     {Field::src_port, "src_port", 16, Kind::number},
     {Field::dst_port, "dst_port", 16, Kind::number},
     {Field::tcp_flags, "tcp.flags", 8, Kind::number},
@@ -173,7 +173,7 @@ Value Value::of(Field field, std::uint32_t number) {
 
 Value Value::ones(Field field) {
     const unsigned bits = bits_of(field);
-    if (bits < 8) {
+    if (bits % 8 != 0) {
         return of(field, (1U << bits) - 1);
     }
     Value value;
@@ -216,6 +216,19 @@ Condition equals(Field field, const Value& value) {
     return {Among{field, Value::ones(field), {{value, value}}}, false};
 }
 
+std::string describe(const Decision& decision, const Policy& policy) {
+    std::string when;
+    for (const Condition& condition : decision.when) {
+        when += (when.empty() ? "if " : " and ") + format(condition);
+    }
+    std::string line = when + (when.empty() ? "" : ": ");
+    line += kActions[static_cast<std::size_t>(decision.action)];
+    if (decision.action == Action::enter) {
+        line += " " + policy.sections[decision.section].name;
+    }
+    return line + (decision.origin.empty() ? "" : "  # " + decision.origin);
+}
+
 std::string dump(const Policy& policy) {
     std::string out;
     for (std::size_t i = 0; i < policy.sections.size(); ++i) {
@@ -227,16 +240,7 @@ std::string dump(const Policy& policy) {
         out += layer == policy.layers.end() ? fmt::format("{}:\n", section.name)
                                             : fmt::format("layer {}:\n", section.name);
         for (const Decision& decision : section.decisions) {
-            std::string when;
-            for (const Condition& condition : decision.when) {
-                when += (when.empty() ? "if " : " and ") + format(condition);
-            }
-            std::string line = when + (when.empty() ? "" : ": ");
-            line += kActions[static_cast<std::size_t>(decision.action)];
-            if (decision.action == Action::enter) {
-                line += " " + policy.sections[decision.section].name;
-            }
-            out += fmt::format("  {}{}\n", line, decision.origin.empty() ? "" : "  # " + decision.origin);
+            out += "  " + describe(decision, policy) + "\n";
         }
     }
     return out;

@@ -71,11 +71,11 @@ enum class Field : std::uint8_t {
     icmp4_code,
     ip6_src,
     ip6_dst,
-    ip6_protocol,  // behind the extension headers
-    ip6_next,      // what the IPv6 header itself names
+    ip6_protocol,  // behind the extension headers; of those AH counts as a protocol
     ip6_dscp,
     icmp6_type,
     icmp6_code,
+    nd_target,  // of neighbour solicitations and advertisements (RFC 4861)
     // Of TCP, UDP, UDP-Lite, DCCP and SCTP, and not of later fragments.
     src_port,
     dst_port,
@@ -171,6 +171,7 @@ struct Policy {
 };
 // Readable, stable text: what golden files hold.
 std::string dump(const Policy& policy);
+std::string describe(const Decision& decision, const Policy& policy);  // one line of it
 
 using Row = std::vector<Value>;
 using Tables = std::map<std::string, std::set<Row>>;
@@ -182,7 +183,7 @@ public:
     const std::optional<Value>& get(Field field) const { return fields_[static_cast<std::size_t>(field)]; }
     // For tests that make up packets field by field.
     void set(Field field, const Value& value) { fields_[static_cast<std::size_t>(field)] = value; }
-    // The kinds of options in a whole TCP header; none: there is no such header.
+    // The kinds of options in the TCP header; none: this is no TCP.
     const std::optional<std::bitset<256>>& tcp_options() const { return tcp_options_; }
 
 private:

@@ -19,9 +19,10 @@ bool is_port_protocol(std::uint8_t protocol) {
     return std::ranges::find(kWithPorts, protocol) != kWithPorts.end();
 }
 
-// RFC 8200 4: headers that may stand between IPv6 and the transport; as the kernel's ipv6_ext_hdr().
+// RFC 8200 4: headers that may stand between IPv6 and the transport. nft stops at an authentication header (RFC 4302),
+// which iptables passes by: its packets are of protocol 51 here.
 bool is_extension(std::uint8_t header) {
-    constexpr std::array<std::uint8_t, 6> kExtensions{0, 43, 44, 51, 59, 60};
+    constexpr std::array<std::uint8_t, 5> kExtensions{0, 43, 44, 59, 60};
     return std::ranges::find(kExtensions, header) != kExtensions.end();
 }
 
@@ -165,7 +166,6 @@ void Packet::decode_ip6(ByteReader in) {
     }
     set(Field::ip6_src, Value::of(src));
     set(Field::ip6_dst, Value::of(dst));
-    put(Field::ip6_next, header);
     put(Field::ip6_dscp, first >> 22 & 0x3f);
     if (first >> 28 != 6 || length > in.left()) {
         return;
@@ -182,7 +182,7 @@ void Packet::decode_ip6(ByteReader in) {
                 return;
             }
         } else {
-            in.skip(header == 51 ? (size + 2U) * 4 - 2 : (size + 1U) * 8 - 2);
+            in.skip((size + 1U) * 8 - 2);
         }
         if (!in.ok()) {
             return;
@@ -208,6 +208,13 @@ void Packet::decode_transport(std::uint8_t protocol, ByteReader in) {
     if (protocol == 58 && get(Field::ip6_protocol)) {
         put(Field::icmp6_type, first >> 8);
         put(Field::icmp6_code, first & 0xff);
+        constexpr unsigned kSolicitation = 135, kAdvertisement = 136;
+        ByteReader rest(in);
+        rest.skip(6);
+        const Ip target = Ip::v6(rest.array<16>());
+        if (rest.ok() && (first >> 8 == kSolicitation || first >> 8 == kAdvertisement)) {
+            set(Field::nd_target, Value::of(target));
+        }
     }
     if (is_port_protocol(protocol)) {
         put(Field::src_port, first);
@@ -217,8 +224,9 @@ void Packet::decode_transport(std::uint8_t protocol, ByteReader in) {
     }
 }
 
-// As nft's `tcp option` finds them: only in a header that is whole; the end-of-list mark ends nothing.
+// As nft's `tcp option` finds them: a header that is not whole has none; the end-of-list mark ends nothing.
 void Packet::decode_tcp(ByteReader in) {
+    tcp_options_.emplace();
     in.skip(12);
     const std::size_t header = static_cast<std::size_t>(in.u8() >> 4) * 4;
     const std::uint8_t flags = in.u8();
@@ -232,7 +240,6 @@ void Packet::decode_tcp(ByteReader in) {
     if (!in.ok() || header < kFixed) {
         return;
     }
-    tcp_options_.emplace();
     for (std::size_t at = 0; at + 1 < options.size();) {
         const auto kind = static_cast<std::uint8_t>(options[at]);
         const auto length = static_cast<std::uint8_t>(options[at + 1]);

@@ -50,7 +50,8 @@ struct Compiled {
     kernel::policy::Tables rows;  // this port's
     std::map<std::string, std::set<AwaitingRow>> awaiting;
     bool learns_ip = false;
-    std::string tracked_by;  // a rule that asks connection tracking; empty: none does
+    std::map<std::string, std::string> sets;  // the named sets that it asks, with a rule that does
+    std::string tracked_by;                   // a rule that asks connection tracking; empty: none does
 };
 
 enum class Values {

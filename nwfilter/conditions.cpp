@@ -18,7 +18,6 @@ using policy::Field;
 
 constexpr std::uint32_t kVlan = 0x8100, kServiceVlan = 0x88a8;
 constexpr std::uint16_t kIp6 = 0x86dd;
-constexpr std::uint8_t kAh = 51;
 
 policy::Value to_field(Field field, const Value& value) {
     struct Visitor {
@@ -208,14 +207,22 @@ private:
         const Action action = rule_.rule->action;
         const Protocol protocol = rule_.rule->protocol;
         const std::uint16_t own = ethertype_of(protocol), chain = ethertype_of(place_.chain);
-        const bool in_chain = action == Action::return_ && chain != 0;
-        const bool strict = action == Action::accept || (action == Action::return_ && !in_chain);
+        const bool passes = action == Action::accept || action == Action::return_;
+        // A chain of IP or ARP was entered behind a tag, too: what leaves it is as it was before.
+        const bool in_chain = action == Action::return_ && chain != 0 && place_.chain != Protocol::vlan;
+        const bool strict = passes && !in_chain;
         std::vector<policy::Condition> out;
         if (own != 0) {
             out.push_back(type_is(strict || protocol == Protocol::vlan ? Field::eth_type : Field::protocol, own));
         }
         if (protocol == Protocol::stp) {
             out.push_back(to_bridges());
+            const auto asks_bpdu = [](const Term& t) {
+                return t.field >= Field::stp_type && t.field <= Field::stp_forward_delay;
+            };
+            if (passes && std::ranges::any_of(terms_, asks_bpdu)) {
+                out.push_back(untagged_llc());
+            }
         }
         if (const std::uint8_t transport = transport_of(protocol); transport != 0) {
             out.push_back(transport_is(own == kIp6, transport));
@@ -226,9 +233,16 @@ private:
         return out;
     }
 
-    // An authentication header is none that the kernel stops at, so its number is found in the IPv6 header itself.
+    // The frame's own length in the place of its type (IEEE 802.3).
+    static policy::Condition untagged_llc() {
+        constexpr std::uint32_t kLongest = 0x5ff;
+        const policy::Value first = policy::Value::of(Field::eth_type, 0),
+                            last = policy::Value::of(Field::eth_type, kLongest);
+        return {policy::Among{Field::eth_type, policy::Value::ones(Field::eth_type), {{first, last}}}, false};
+    }
+
     static policy::Condition transport_is(bool six, std::uint8_t transport) {
-        const Field field = !six ? Field::ip4_protocol : transport == kAh ? Field::ip6_next : Field::ip6_protocol;
+        const Field field = six ? Field::ip6_protocol : Field::ip4_protocol;
         return policy::equals(field, policy::Value::of(field, transport));
     }
 
@@ -260,9 +274,6 @@ private:
         }
         if (among.field == Field::protocol) {
             among.field = type_field(term, interval);
-        }
-        if (among.field == Field::ip6_protocol && first.number(Field::ip6_protocol) == kAh) {
-            among.field = Field::ip6_next;
         }
         among.values.push_back(interval);
         return {std::move(among), term.attribute->negated};
@@ -296,6 +307,7 @@ private:
 
     // Our sets hold addresses, so that as with the kernel's of one dimension the first flag counts.
     policy::Condition in_ipset(const Term& term, const Value& name, bool negated) const {
+        to_.sets.try_emplace(std::get<Text>(name).text, rule_.origin());
         const auto* const flags = term.modifier == nullptr ? nullptr : std::get_if<Text>(&term.modifier->value);
         const bool src = (flags == nullptr || flags->text.starts_with("src")) != place_.reversed;
         const bool six = is_ipv6_layer(rule_.rule->protocol);

@@ -56,10 +56,10 @@ constexpr std::array<FieldText, policy::kFields> kFieldTexts{{
     {Field::ip6_src, "ip6 saddr"},
     {Field::ip6_dst, "ip6 daddr"},
     {Field::ip6_protocol, "meta l4proto"},
-    {Field::ip6_next, "ip6 nexthdr"},
     {Field::ip6_dscp, "ip6 dscp"},
     {Field::icmp6_type, "icmpv6 type"},
     {Field::icmp6_code, "icmpv6 code"},
+    {Field::nd_target, "@th,64,128"},
     {Field::src_port, "th sport"},
     {Field::dst_port, "th dport"},
     {Field::tcp_flags, "tcp flags"},
@@ -158,7 +158,9 @@ public:
         std::string text;
         if (const auto* const option = std::get_if<policy::TcpOption>(&condition.test)) {
             fields = {Field::tcp_flags};
-            text = fmt::format("tcp option {} {}", option->kind, condition.negated ? "missing" : "exists");
+            // Missing is it also from what nft cannot make out to be TCP.
+            text = condition.negated ? fmt::format("meta l4proto 6 tcp option {} missing", option->kind)
+                                     : fmt::format("tcp option {} exists", option->kind);
         } else if (const auto* const among = std::get_if<policy::Among>(&condition.test)) {
             fields = {among->field};
             text = among_text(*among, condition.negated);
@@ -182,11 +184,13 @@ public:
 private:
     std::string name(Field field) const {
         const FieldText& text = kFieldTexts[static_cast<std::size_t>(field)];
-        return is_raw(field) ? fmt::format("@nh,{},{}", text.offset, text.bits) : std::string(text.text);
+        return is_raw(field) && field != Field::nd_target ? fmt::format("@nh,{},{}", text.offset, text.bits)
+                                                          : std::string(text.text);
     }
 
     bool is_raw(Field field) const {
-        return is_stp(field) || (rarp_ && kFieldTexts[static_cast<std::size_t>(field)].bits != 0);
+        return is_stp(field) || field == Field::nd_target ||
+               (rarp_ && kFieldTexts[static_cast<std::size_t>(field)].bits != 0);
     }
 
     // Later fragments have no transport header. The bridge family's rules read one there all the same (seen with
@@ -204,6 +208,9 @@ private:
 
     // The addresses of ARP are where they are only for Ethernet and IPv4 (RFC 826): said once a rule.
     std::string layout_for(const std::vector<Field>& fields) {
+        if (std::ranges::find(fields, Field::nd_target) != fields.end()) {
+            return "icmpv6 type { 135, 136 } ";  // others have something else there
+        }
         if (std::ranges::any_of(fields, is_stp) && !layout_said_) {
             // LLC's 42 42 03, BPDU protocol and version 0.
             layout_said_ = true;

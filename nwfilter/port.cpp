@@ -1,14 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "nwfilter/port.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "nwfilter/compile.h"
+#include "nwfilter/conditions.h"
 #include "nwfilter/flatten.h"
 #include "nwfilter/fold.h"
 #include "nwfilter/render.h"
 
 namespace bascule::nwfilter {
+
+namespace {
+
+// Nets that lie in none of the others, since nft takes no overlaps.
+std::vector<Prefix> outermost(const NamedSet& set, IpFamily family) {
+    std::vector<Prefix> out;
+    for (const Prefix& prefix : set) {
+        const auto covers = [&](const Prefix& other) {
+            return other.length < prefix.length && other.contains(prefix.network);
+        };
+        if (prefix.network.family() == family && std::ranges::none_of(set, covers)) {
+            out.push_back(prefix);
+        }
+    }
+    return out;
+}
+
+// The named sets, of both families, with their addresses.
+Result<void> add_sets(const Compiled& compiled, const Abilities& abilities, kernel::Ruleset& rules) {
+    for (const auto& [name, origin] : compiled.sets) {
+        auto set = abilities.sets ? abilities.sets(name)
+                                  : Result<NamedSet>(fail(Code::invalid_argument, "there is no set of that name"));
+        if (!set) {
+            return std::unexpected(std::move(set).error().in(fmt::format("{}: ipset '{}'", origin, name)));
+        }
+        kernel::Table& table = rules[kernel::Family::bridge];
+        for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
+            const std::string key = named_set(name, family == IpFamily::v6);
+            table.sets[key] = {
+                .key = family == IpFamily::v4 ? "ipv4_addr" : "ipv6_addr", .data = {}, .intervals = true};
+            for (const Prefix& prefix : outermost(*set, family)) {
+                const bool whole = prefix.length == prefix.network.bits();
+                table.elements[key][whole ? format(prefix.network) : format(prefix)] = {};
+            }
+        }
+    }
+    return {};
+}
+
+}  // namespace
 
 Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilities& abilities) {
     TRY(const Flat flat, flatten(port.filter, lookup));
@@ -26,6 +69,10 @@ Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilitie
     fold(*compiled);
     Attachment out;
     out.rules = render(*compiled, port.ifname, abilities);
+    TRY_OK(add_sets(*compiled, abilities, out.rules));
+    for (const auto& [name, origin] : compiled->sets) {
+        out.sets.insert(name);
+    }
     out.learns_ip = compiled->learns_ip;
     out.filters = flat.filters;
     out.learned = learned_sets(*compiled, port.ifname);

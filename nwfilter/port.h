@@ -69,16 +69,20 @@ struct LearnedSet {
     bool operator==(const LearnedSet&) const = default;
 };
 
-// What the host's bridges can do beyond looking at single frames.
+// The addresses and nets of a named set, which rules ask for by `ipset`.
+using NamedSet = std::set<Prefix>;
+// What filters can rely on: what the host's bridges can do beyond looking at single frames, and its named sets.
 struct Abilities {
-    bool tracking = false;  // connection tracking between bridge ports (nf_conntrack_bridge)
-    bool reject = false;    // nft_reject_bridge; without it a reject is a drop
+    bool tracking = false;                                       // between bridge ports (nf_conntrack_bridge)
+    bool reject = false;                                         // nft_reject_bridge; without it a reject is a drop
+    std::function<Result<NamedSet>(const std::string&)> sets{};  // none: there are no sets
 };
 
 struct Attachment {
     kernel::Ruleset rules;  // base chains, class chains, sets, and this port's elements
     bool learns_ip = false;
     std::set<std::string> filters;    // all names in its tree: which ports does an edited filter reach
+    std::set<std::string> sets;       // the named sets that it asks
     std::vector<LearnedSet> learned;  // where a learned address goes
 };
 

@@ -148,6 +148,9 @@ constexpr std::array kRows{
     AttributeRow{"typeend", kIp6, Type::number, Role::range_end, Field::icmp6_type, Field::icmp6_type, 0, 255},
     AttributeRow{"code", kIp6 | kIcmp6, Type::number, Role::value, Field::icmp6_code, Field::icmp6_code, 0, 255},
     AttributeRow{"codeend", kIp6, Type::number, Role::range_end, Field::icmp6_code, Field::icmp6_code, 0, 255},
+    // Ours: the peer's language cannot say which address a neighbour advertisement is about.
+    AttributeRow{"ndtargetaddr", kIp6 | kIcmp6, Type::ipv6, Role::value, Field::nd_target, Field::nd_target},
+    AttributeRow{"ndtargetmask", kIp6 | kIcmp6, Type::ipv6_mask, Role::mask},
     number("type", kIcmp4, Field::icmp4_type, 255),
     number("code", kIcmp4, Field::icmp4_code, 255),
     AttributeRow{"state", kOver, Type::states, Role::state},

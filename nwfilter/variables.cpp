@@ -13,6 +13,20 @@ constexpr unsigned kFirstElement = 1001;
 constexpr std::string_view kIp = "IP", kMac = "MAC", kLearning = "CTRL_IP_LEARNING";
 
 constexpr std::size_t kMaxTuples = 4096;
+constexpr std::string_view kLinkLocal = "LINKLOCAL";
+
+// RFC 4291, appendix A: what a guest calls itself that has nothing but its MAC address.
+Ip link_local(const MacAddr& mac) {
+    std::array<std::uint8_t, 16> octets{0xfe, 0x80};
+    for (std::size_t i = 0; i < 3; ++i) {
+        octets[8 + i] = mac.octets[i];
+        octets[13 + i] = mac.octets[3 + i];
+    }
+    octets[8] ^= 2;
+    octets[11] = 0xff;
+    octets[12] = 0xfe;
+    return Ip::v6(octets);
+}
 
 // That the lists of one group fit together, seen from one of them.
 Result<void> check_group(const std::vector<Bound>& bounds, const Bound& bound, const FlatRule& rule) {
@@ -51,6 +65,7 @@ Result<PortValues> PortValues::of(const Port& port) {
     PortValues values;
     values.parameters_ = port.parameters;
     values.parameters_.try_emplace(std::string(kMac), std::vector{format(port.mac)});
+    values.parameters_.try_emplace(std::string(kLinkLocal), std::vector{format(link_local(port.mac))});
     for (const auto& [name, list] : values.parameters_) {
         if (list.empty()) {
             return fail(Code::invalid_argument, fmt::format("parameter {} has no value", name));

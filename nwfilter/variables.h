@@ -29,7 +29,7 @@ struct Bound {
 // The values that the group's variables take together: as many as each has, one beside a learned address.
 std::size_t tuples_of(const std::vector<Bound>& bounds, unsigned group);
 
-// The port's parameters with what they are completed with: MAC from the interface.
+// The port's parameters with what they are completed with: MAC from the interface, LINKLOCAL from MAC.
 class PortValues {
 public:
     // Refuses values of CTRL_IP_LEARNING that are not any, dhcp or none.

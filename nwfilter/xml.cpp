@@ -203,9 +203,9 @@ std::optional<xml::Fault> missing_partner(const Rule& rule, int line) {
         if (port && transport != 6U && transport != 17U && transport != 33U && transport != 132U) {
             return fault(at.name, "ports need protocol 'tcp', 'udp', 'sctp' or 33 (dccp)", got);
         }
-        const bool icmp = at.field == Field::icmp6_type || at.field == Field::icmp6_code;
+        const bool icmp = at.field >= Field::icmp6_type && at.field <= Field::nd_target;
         if (icmp && transport != 58U) {
-            return fault(at.name, "ICMPv6 types and codes need protocol 'icmpv6'", got);
+            return fault(at.name, "ICMPv6 types, codes and targets need protocol 'icmpv6'", got);
         }
     }
     return std::nullopt;

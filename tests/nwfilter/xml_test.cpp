@@ -30,7 +30,7 @@ TEST(FilterXml, EveryStockFilterFormatsBackToItself) {
         EXPECT_FALSE(filter.uuid.is_nil());
         uuids.insert(filter.uuid);
     }
-    EXPECT_EQ(builtin_filters().size(), 24U);
+    EXPECT_EQ(builtin_filters().size(), 24U + 2U);  // the peer's and ours
     EXPECT_EQ(uuids.size(), builtin_filters().size());
 }
 
@@ -140,7 +140,7 @@ TEST(FilterXml, WhatThePeerWouldLoseInSilenceIsAnErrorWithItsLine) {
         {rule("<ip protocol='tcp' srcportstart='5' srcportend='4'/>"),
          "line 3: <ip srcportend>: is before srcportstart, got '4'"},
         {rule("<ipv6 protocol='tcp' type='5'/>"),
-         "line 3: <ipv6 type>: ICMPv6 types and codes need protocol 'icmpv6', got 'tcp'"},
+         "line 3: <ipv6 type>: ICMPv6 types, codes and targets need protocol 'icmpv6', got 'tcp'"},
         {rule("<mac srcmacaddr='1:2:3:4:5:6' srcmacmask='ff:00:ff:00:00:00'/>"),
          "line 3: <mac srcmacmask>: expected a MAC mask of leading ones, such as ff:ff:ff:00:00:00 or a $VARIABLE, "
          "got 'ff:00:ff:00:00:00'"},
