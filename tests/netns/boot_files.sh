@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Files for guests that boot from the network: TFTP and HTTP, with real clients; no way out of the root.
+# time: 40
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+is() { [[ $2 == "$3" ]] || fail "$1: '$2' instead of '$3'"; }
+
+boot=$BASCULE_TEST_DIR/boot
+mkdir -p "$boot/sub dir"
+chmod -R a+rX "$BASCULE_TEST_DIR" "$boot"
+head -c 3000000 /dev/urandom >"$boot/big"
+head -c 1024 /dev/urandom >"$boot/even" # ends with an empty block
+: >"$boot/empty"
+printf 'one\ntwo\r\n' >"$boot/text"
+echo inside >"$boot/sub dir/file"
+echo secret >"$BASCULE_TEST_DIR/secret"
+ln -s big "$boot/link"
+ln -s ../secret "$boot/out"
+ln -s /etc/passwd "$boot/absolute"
+mkfifo "$boot/fifo"
+install -m 600 /dev/null "$boot/private"
+daemon_start
+cat >"$BASCULE_TEST_DIR/pxe.xml" <<XML
+<network>
+  <name>pxe</name>
+  <bridge name='pxebr' stp='off' delay='0'/>
+  <ip address='10.44.0.1' netmask='255.255.255.0'>
+    <tftp root='$boot'/>
+    <dhcp><range start='10.44.0.10' end='10.44.0.20'/><bootp file='big'/></dhcp>
+  </ip>
+</network>
+XML
+v net-create "$BASCULE_TEST_DIR/pxe.xml" >/dev/null
+plug alpha pxebr 52:54:00:44:00:01
+lease alpha >/dev/null
+work=$BASCULE_TEST_DIR/work
+mkdir -p "$work"
+cd "$work"
+same() { cmp -s "$boot/$2" "$3" || fail "$1: $2 came otherwise"; }
+
+# TFTP
+for name in big even empty; do
+    at alpha busybox tftp -g -r "$name" -l got 10.44.0.1 2>/dev/null || fail "busybox tftp: $name"
+    same "busybox tftp" "$name" got
+    at alpha busybox tftp -b 1400 -g -r "/$name" -l got 10.44.0.1 2>/dev/null || fail "busybox tftp with blocks of 1400: $name"
+    same "blocks of 1400" "$name" got
+done
+for name in big even; do # curl takes a reply without data for a failure
+    rm -f got
+    at alpha curl -s -o got "tftp://10.44.0.1/$name" || fail "curl tftp: $name"
+    same "curl" "$name" got
+done
+if command -v tftp >/dev/null; then
+    at alpha tftp -m netascii 10.44.0.1 -c get text got
+    same "netascii" text got
+fi
+at alpha busybox tftp -g -r link -l got 10.44.0.1 2>/dev/null || fail "a link that stays inside"
+for name in nowhere out absolute ../secret sub/../../secret fifo "sub dir" private; do
+    at alpha timeout 5 busybox tftp -g -r "$name" -l got 10.44.0.1 2>/dev/null && fail "TFTP gave $name away"
+done
+at alpha busybox tftp -p -l "$boot/even" -r written 10.44.0.1 2>/dev/null && fail "TFTP took a file"
+[[ ! -e $boot/written ]] || fail "TFTP wrote"
+
+# HTTP
+get() { at alpha curl -s --max-time 5 "$@"; }
+code() { get -o /dev/null -w '%{http_code}' "$@"; }
+get -o got http://10.44.0.1/big
+same "HTTP" big got
+is "twice on one connection" "$(get -o a -o b -w '%{num_connects}' http://10.44.0.1/even http://10.44.0.1/big)" 10
+same "the second" big b
+is "a range" "$(get -r 4-6 http://10.44.0.1/text)" two
+is "the end" "$(get -r -5 http://10.44.0.1/text | tr -d '\r\n')" two
+is "a range's code" "$(code -r 4-6 http://10.44.0.1/text)" 206
+is "beyond the end" "$(code -r 100- http://10.44.0.1/text)" 416
+is "HEAD" "$(get -I http://10.44.0.1/big | tr -d '\r' | sed -n 's/^Content-Length: //p')" 3000000
+is "an escaped name" "$(get 'http://10.44.0.1/sub%20dir/file?x=1')" inside
+for name in nowhere out absolute %2e%2e/secret sub/%2e%2e/%2e%2e/secret "sub%20dir" "" %00; do
+    case $(code --path-as-is "http://10.44.0.1/$name") in 403 | 404) ;; *) fail "HTTP: /$name" ;; esac
+done
+is "not for reading" "$(code http://10.44.0.1/private)" 403
+is "a FIFO" "$(code http://10.44.0.1/fifo)" 403
+is "POST" "$(code -d x http://10.44.0.1/big)" 405
+is "nonsense" "$(printf 'GARBAGE\r\n\r\n' | at alpha timeout 5 busybox nc 10.44.0.1 80 | head -c 12)" "HTTP/1.1 400"
+
+# Who opens files is a process that only does that, and it ends with the other.
+[[ -n $(pgrep -x netsvc-files) ]] || fail "no netsvc-files"
+kill -KILL "$(pgrep -x bascule-netsvc)"
+files_again() { [[ $(code http://10.44.0.1/text) == 200 ]]; }
+wait_until 10 "HTTP after the helper was killed" files_again
+is "one opener" "$(pgrep -c -x netsvc-files)" 1
