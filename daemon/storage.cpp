@@ -352,28 +352,31 @@ void Storage::create(std::string_view xml, std::uint32_t flags, Reply<const Pool
     });
 }
 
+// A pool that nothing is done with; `now` is "already" or "still", for the error of an active one.
+Result<const Pool*> Storage::at_rest(const Uuid& uuid, std::string_view now) const {
+    TRY(const Pool* const found, by_uuid(uuid));
+    if (found->active()) {
+        return fail(Code::invalid_state, fmt::format("storage pool '{}' is {} active", found->shown().name.str(), now));
+    }
+    if (found->jobs > 0) {
+        return std::unexpected(has_jobs(found->shown().name.str()));
+    }
+    return found;
+}
+
 void Storage::start(const Uuid& uuid, std::uint32_t flags, Reply<void> reply) {
-    const auto found = by_uuid(uuid);
+    const auto found = at_rest(uuid, "already");
     if (!found) {
         reply(std::unexpected(found.error()));
-    } else if ((*found)->active()) {
-        reply(fail(Code::invalid_state,
-                   fmt::format("storage pool '{}' is already active", (*found)->shown().name.str())));
-    } else if ((*found)->jobs > 0) {
-        reply(std::unexpected(has_jobs((*found)->shown().name.str())));
-    } else {
-        bring_up(*(*found)->definition, flags, std::move(reply));
+        return;
     }
+    bring_up(*(*found)->definition, flags, std::move(reply));
 }
 
 void Storage::build(const Uuid& uuid, std::uint32_t flags, Reply<void> reply) {
-    const auto found = by_uuid(uuid);
-    if (!found || (*found)->active() || (*found)->jobs > 0) {
-        reply(std::unexpected(!found ? found.error()
-                              : (*found)->active()
-                                  ? Error{Code::invalid_state, fmt::format("storage pool '{}' is already active",
-                                                                           (*found)->shown().name.str())}
-                                  : has_jobs((*found)->shown().name.str())));
+    const auto found = at_rest(uuid, "already");
+    if (!found) {
+        reply(std::unexpected(found.error()));
         return;
     }
     if ((flags & kOverwrite) != 0 && (flags & kNoOverwrite) != 0) {
@@ -423,13 +426,9 @@ void Storage::destroy(const Uuid& uuid, Reply<void> reply) {
 }
 
 void Storage::erase(const Uuid& uuid, Reply<void> reply) {
-    const auto found = by_uuid(uuid);
-    if (!found || (*found)->active() || (*found)->jobs > 0) {
-        reply(std::unexpected(!found ? found.error()
-                              : (*found)->active()
-                                  ? Error{Code::invalid_state, fmt::format("storage pool '{}' is still active",
-                                                                           (*found)->shown().name.str())}
-                                  : has_jobs((*found)->shown().name.str())));
+    const auto found = at_rest(uuid, "still");
+    if (!found) {
+        reply(std::unexpected(found.error()));
         return;
     }
     const storage::PoolSpec spec = *(*found)->definition;
@@ -449,14 +448,8 @@ void Storage::erase(const Uuid& uuid, Reply<void> reply) {
 }
 
 Result<void> Storage::undefine(const Uuid& uuid) {
-    TRY(const Pool* const found, by_uuid(uuid));
+    TRY(const Pool* const found, at_rest(uuid, "still"));
     const storage::PoolSpec spec = found->shown();
-    if (found->active()) {
-        return fail(Code::invalid_state, fmt::format("storage pool '{}' is still active", spec.name.str()));
-    }
-    if (found->jobs > 0) {
-        return std::unexpected(has_jobs(spec.name.str()));
-    }
     TRY_OK(definitions_.remove(spec.name));
     find(uuid)->definition.reset();
     forget_if_gone(uuid);

@@ -113,6 +113,7 @@ private:
     struct Birth;  // a volume that is being made (storage_births.cpp)
 
     Pool* find(const Uuid& uuid);
+    Result<const Pool*> at_rest(const Uuid& uuid, std::string_view now) const;
     Pool* find_name(const std::string& name);
     Result<Pool*> active(const Uuid& uuid);
     Result<std::pair<Pool*, Pool::Entry*>> idle_volume(const VolumeName& name);

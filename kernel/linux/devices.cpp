@@ -7,6 +7,7 @@
 
 #include "kernel/linux/facts.h"
 #include "kernel/linux/host.h"
+#include "kernel/linux/sysfs.h"
 
 namespace bascule::kernel::os {
 
@@ -14,25 +15,7 @@ namespace {
 
 using Kind = HostDevice::Kind;
 
-std::string small_file(const std::string& path) {
-    std::string text = read_text(path, 4096);
-    while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') {
-        text.pop_back();
-    }
-    // What a device calls itself can be any bytes.
-    std::ranges::replace_if(text, [](char c) { return c < ' ' || c > '~'; }, '?');
-    return text;
-}
-
-std::vector<std::string> entries(const std::string& folder) {
-    std::vector<std::string> out;
-    std::error_code error;
-    for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-        out.push_back(it->path().filename().string());
-    }
-    std::ranges::sort(out);
-    return out;
-}
+std::string word(const std::string& path) { return printable(small_file(path)); }
 
 // Where a link of /sys leads; empty: nowhere.
 std::string target(const std::string& link) {
@@ -68,7 +51,7 @@ std::string parent_of(std::string path, const std::string& sys) {
         if (is_pci_address(name)) {
             return "pci_" + plain(name);
         }
-        if (!small_file(path + "/devnum").empty()) {
+        if (!word(path + "/devnum").empty()) {
             return "usb_" + plain(name);
         }
     }
@@ -77,7 +60,7 @@ std::string parent_of(std::string path, const std::string& sys) {
 
 void read_facts(HostDevice& device, std::initializer_list<const char*> files) {
     for (const char* const file : files) {
-        if (std::string text = small_file(device.path + "/" + file); !text.empty()) {
+        if (std::string text = word(device.path + "/" + file); !text.empty()) {
             device.facts.emplace(file, std::move(text));
         }
     }
@@ -88,16 +71,16 @@ HostDevice read_pci(const std::string& address, const std::string& path, const s
     device.facts.emplace("slot", address);
     read_facts(device, {"class", "vendor", "device"});
     device.driver = last_part(target(path + "/driver"));
-    if (const auto node = integer(small_file(path + "/numa_node")); node && *node >= 0) {
+    if (const auto node = integer(word(path + "/numa_node")); node && *node >= 0) {
         device.numa_node = node;
     }
     if (const std::string group = target(path + "/iommu_group"); !group.empty()) {
         device.iommu_group = static_cast<unsigned>(integer(last_part(group)).value_or(0));
-        device.iommu_members = entries(group + "/devices");
+        device.iommu_members = folder_entries(group + "/devices");
     }
     device.physical_function = last_part(target(path + "/physfn"));
     device.most_virtual_functions =
-        static_cast<unsigned>(std::max(integer(small_file(path + "/sriov_totalvfs")).value_or(0), 0));
+        static_cast<unsigned>(std::max(integer(word(path + "/sriov_totalvfs")).value_or(0), 0));
     for (unsigned i = 0; i < device.most_virtual_functions; ++i) {
         const std::string function = target(path + "/virtfn" + std::to_string(i));
         if (function.empty()) {
@@ -127,19 +110,19 @@ HostDevice read_net(const std::string& name, const std::string& path, const std:
 
 std::vector<HostDevice> host_devices(const std::string& sys) {
     std::vector<HostDevice> out{{.kind = Kind::computer, .name = "computer", .facts = firmware_facts(sys)}};
-    for (const std::string& address : entries(sys + "/bus/pci/devices")) {
+    for (const std::string& address : folder_entries(sys + "/bus/pci/devices")) {
         const std::string path = target(sys + "/bus/pci/devices/" + address);
         if (is_pci_address(address) && !path.empty()) {
             out.push_back(read_pci(address, path, sys));
         }
     }
-    for (const std::string& name : entries(sys + "/bus/usb/devices")) {
+    for (const std::string& name : folder_entries(sys + "/bus/usb/devices")) {
         const std::string path = target(sys + "/bus/usb/devices/" + name);
         if (name.find(':') == std::string::npos && !path.empty()) {  // with a colon: an interface of a device
             out.push_back(read_usb(name, path, sys));
         }
     }
-    for (const std::string& name : entries(sys + "/class/net")) {
+    for (const std::string& name : folder_entries(sys + "/class/net")) {
         const std::string path = target(sys + "/class/net/" + name);
         if (!path.empty()) {
             out.push_back(read_net(name, path, sys));

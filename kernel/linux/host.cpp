@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "kernel/linux/facts.h"
+#include "kernel/linux/sysfs.h"
 
 namespace bascule::kernel::os {
 
@@ -26,32 +27,6 @@ std::uint64_t number(std::string_view text) {
     std::uint64_t value = 0;
     std::from_chars(text.data(), text.data() + text.size(), value);
     return value;
-}
-
-std::string trimmed(std::string text) {
-    while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') {
-        text.pop_back();
-    }
-    return text;
-}
-
-std::string small_file(const std::string& path) { return trimmed(read_text(path, 4096)); }
-
-// What firmware and devices call themselves can be any bytes.
-std::string printable(std::string text) {
-    std::ranges::replace_if(text, [](char c) { return c < ' ' || c > '~'; }, '?');
-    return text;
-}
-
-// The entries of a folder, sorted; none when it is not there.
-std::vector<std::string> entries(const std::string& folder) {
-    std::vector<std::string> out;
-    std::error_code error;
-    for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-        out.push_back(it->path().filename().string());
-    }
-    std::ranges::sort(out);
-    return out;
 }
 
 HostCpu read_cpu(const std::string& sys, unsigned id) {
@@ -71,7 +46,7 @@ HostCpu read_cpu(const std::string& sys, unsigned id) {
 std::vector<PagePool> huge_pages(const std::string& folder) {
     std::vector<PagePool> pools;
     constexpr std::string_view kPrefix = "hugepages-";
-    for (const std::string& name : entries(folder)) {
+    for (const std::string& name : folder_entries(folder)) {
         if (name.starts_with(kPrefix)) {
             pools.push_back({.size_kib = number(std::string_view(name).substr(kPrefix.size())),
                              .total = number(small_file(folder + "/" + name + "/nr_hugepages")),
@@ -229,7 +204,7 @@ MemoryUse parse_memory_use(std::string_view meminfo) {
 std::map<std::string, std::string> firmware_facts(const std::string& sys) {
     std::map<std::string, std::string> out;
     const std::string folder = sys + "/class/dmi/id";
-    for (const std::string& name : entries(folder)) {
+    for (const std::string& name : folder_entries(folder)) {
         if (name != "modalias" && name != "uevent") {
             if (std::string value = printable(small_file(folder + "/" + name)); !value.empty()) {
                 out.emplace(name, std::move(value));
@@ -242,7 +217,7 @@ std::map<std::string, std::string> firmware_facts(const std::string& sys) {
 std::map<std::string, std::uint64_t> page_merging(const std::string& sys) {
     std::map<std::string, std::uint64_t> out;
     const std::string folder = sys + "/kernel/mm/ksm";
-    for (const std::string& name : entries(folder)) {
+    for (const std::string& name : folder_entries(folder)) {
         out.emplace(name, number(small_file(folder + "/" + name)));
     }
     return out;
@@ -279,7 +254,7 @@ std::vector<ThreadUse> thread_uses(int pid) {
     std::vector<ThreadUse> out;
     const auto tick = 1'000'000'000U / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
     const std::string folder = fmt::format("/proc/{}/task", pid);
-    for (const std::string& entry : entries(folder)) {
+    for (const std::string& entry : folder_entries(folder)) {
         const std::string stat = read_text(folder + "/" + entry + "/stat", 4096);
         const auto open = stat.find('('), close = stat.rfind(')');
         if (open == std::string::npos || close == std::string::npos || close < open) {

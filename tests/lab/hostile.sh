@@ -9,19 +9,7 @@ needs_daemon
 export BASCULE_ACCEL=kvm
 daemon_start
 prepare_guest_image
-cat >"$BASCULE_TEST_DIR/no-server.xml" <<'XML'
-<filter name='no-dhcp-server-here' chain='ipv4' priority='-710'>
-  <rule action='drop' direction='out' priority='100'><ip protocol='udp' srcportstart='67'/></rule>
-</filter>
-XML
-cat >"$BASCULE_TEST_DIR/guarded.xml" <<'XML'
-<filter name='guarded'>
-  <filterref filter='no-dhcp-server-here'/>
-  <filterref filter='clean-traffic'/>
-</filter>
-XML
-v nwfilter-define "$BASCULE_TEST_DIR/no-server.xml" >/dev/null
-v nwfilter-define "$BASCULE_TEST_DIR/guarded.xml" >/dev/null
+define_guarded
 mac=52:54:00:0b:00:01
 guest_xml intruder $mac "" default guarded >"$BASCULE_TEST_DIR/intruder.xml"
 v create "$BASCULE_TEST_DIR/intruder.xml" >/dev/null

@@ -14,19 +14,7 @@ cat >"$BASCULE_TEST_DIR/lab.xml" <<'XML'
 </network>
 XML
 v net-create "$BASCULE_TEST_DIR/lab.xml" >/dev/null
-cat >"$BASCULE_TEST_DIR/no-server.xml" <<'XML'
-<filter name='no-dhcp-server-here' chain='ipv4' priority='-710'>
-  <rule action='drop' direction='out' priority='100'><ip protocol='udp' srcportstart='67'/></rule>
-</filter>
-XML
-cat >"$BASCULE_TEST_DIR/guarded.xml" <<'XML'
-<filter name='guarded'>
-  <filterref filter='no-dhcp-server-here'/>
-  <filterref filter='clean-traffic'/>
-</filter>
-XML
-v nwfilter-define "$BASCULE_TEST_DIR/no-server.xml" >/dev/null
-v nwfilter-define "$BASCULE_TEST_DIR/guarded.xml" >/dev/null
+define_guarded
 
 mac=52:54:00:60:00:02
 plug intruder labbr $mac

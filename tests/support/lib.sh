@@ -64,6 +64,23 @@ daemon_stop() {
 }
 daemon_gone() { ! kill -0 "$daemon" 2>/dev/null || [[ $(ps -o stat= -p "$daemon") == Z* ]]; }
 
+# The filter "guarded": clean-traffic, and no DHCP server behind the port.
+define_guarded() {
+    cat >"$BASCULE_TEST_DIR/no-server.xml" <<'XML'
+<filter name='no-dhcp-server-here' chain='ipv4' priority='-710'>
+  <rule action='drop' direction='out' priority='100'><ip protocol='udp' srcportstart='67'/></rule>
+</filter>
+XML
+    cat >"$BASCULE_TEST_DIR/guarded.xml" <<'XML'
+<filter name='guarded'>
+  <filterref filter='no-dhcp-server-here'/>
+  <filterref filter='clean-traffic'/>
+</filter>
+XML
+    v nwfilter-define "$BASCULE_TEST_DIR/no-server.xml" >/dev/null
+    v nwfilter-define "$BASCULE_TEST_DIR/guarded.xml" >/dev/null
+}
+
 # By program name; sees only the process namespace that it runs in.
 processes() { pgrep -x "$1" || true; }
 processes_gone() { [[ -z $(pgrep -x -d ' ' "$1") ]]; }
