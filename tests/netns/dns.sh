@@ -80,6 +80,34 @@ is "unknown EDNS version" "$(status +edns=1 +noednsnegotiation alpha)" BADVERS
 is "other opcodes" "$(status +opcode=2 alpha)" NOTIMP
 is "transfers" "$(at alpha dig +time=2 +tries=1 @10.42.0.1 names.example AXFR | grep -c 'Transfer failed')" 1
 
+# A guest's name is the inventory's from its definition on, renamed and gone with it; the MAC has a lease already.
+plug gamma namesbr 52:54:00:42:00:03
+leased=$(lease gamma -x hostname:oldname | fact ip)
+cat >"$BASCULE_TEST_DIR/guest.xml" <<'XML'
+<domain type='qemu'>
+  <name>Web One</name>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <interface type='network'><mac address='52:54:00:42:00:03'/><source network='names'/></interface>
+    <interface type='network'><mac address='52:54:00:42:00:01'/><source network='names'/></interface>
+  </devices>
+</domain>
+XML
+called() { [[ $(ask "$1") == *"$leased"* ]]; } # NAME
+wait_until 5 "what the client calls itself" called oldname.names.example
+v define "$BASCULE_TEST_DIR/guest.xml" >/dev/null
+wait_until 5 "the guest's name" called web-one
+is "both of its addresses" "$(ask web-one.names.example | sort | tr '\n' ' ')" "$(printf '%s\n' "$leased" 10.42.0.100 | sort | tr '\n' ' ')"
+is "its address's name" "$(ask -x "$leased")" web-one.names.example.
+v domrename "Web One" shop >/dev/null
+wait_until 5 "the new name" called shop.names.example
+is "the old name" "$(status web-one.names.example)" NXDOMAIN
+is "its address's new name" "$(ask -x "$leased")" shop.names.example.
+v undefine shop >/dev/null
+gone() { [[ $(status shop.names.example) == NXDOMAIN ]]; }
+wait_until 5 "the name to go" gone
+
 # Forwarding: cached, negatives too; nobody is asked twice.
 is "forwarded" "$(ask www.example)" 198.51.100.7
 is "an alias" "$(ask alias.example | tr '\n' ' ')" "real.example. 198.51.100.9 "
