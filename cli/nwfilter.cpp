@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "rpc/proto_bascule.h"
 #include "rpc/proto_nwfilter.h"
 
 namespace bascule::cli {
@@ -54,6 +55,20 @@ Result<void> undefine(Context& context) {
     return {};
 }
 
+Result<void> diff(Context& context) {
+    TRY(std::string xml, read_input(context.arguments[0]));
+    TRY(const auto answer, context.client.call<proto::nwfilter_diff>({.xml = std::move(xml)}));
+    context.out = answer.text;
+    return {};
+}
+
+Result<void> explain(Context& context) {
+    TRY(const auto answer,
+        context.client.call<proto::nwfilter_explain>({.port = context.arguments[0], .packet = context.arguments[1]}));
+    context.out = answer.text;
+    return {};
+}
+
 }  // namespace
 
 void add_nwfilter_commands(std::vector<Command>& table) {
@@ -66,6 +81,15 @@ void add_nwfilter_commands(std::vector<Command>& table) {
                      false,
                      define});
     table.push_back({"nwfilter", "dumpxml", {"NAME"}, {}, "Print a filter's XML", true, dumpxml});
+    table.push_back(
+        {"nwfilter", "diff", {"FILE"}, {}, "Show what defining the filter would change, port by port", true, diff});
+    table.push_back({"nwfilter",
+                     "explain",
+                     {"PORT", "PACKET"},
+                     {},
+                     "Say which rules decide about a packet: 'out tcp src=10.0.0.5 dst=10.0.0.1 dport=22'",
+                     true,
+                     explain});
     table.push_back({"nwfilter", "undefine", {"NAME"}, {}, "Remove a filter", false, undefine});
 }
 

@@ -6,8 +6,10 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "kernel/linux/bridge_abilities.h"
 #include "kernel/linux/facts.h"
 #include "nwfilter/builtin.h"
+#include "nwfilter/explain.h"
 #include "nwfilter/xml.h"
 
 namespace bascule::daemon {
@@ -16,7 +18,7 @@ namespace os = kernel::os;
 
 namespace {
 
-constexpr std::size_t kMaxBinding = 1U << 20;
+constexpr std::size_t kMaxBinding = 1U << 20, kMaxSet = 4U << 20;
 
 const nwfilter::Filter* stock(const std::string& name) {
     const auto& all = nwfilter::builtin_filters();
@@ -34,6 +36,7 @@ Filters::Filters(Host& host, Ports& ports, NetworkOf network_of)
     for (const nwfilter::Filter& filter : nwfilter::builtin_filters()) {
         filters_.emplace(filter.name, filter);
     }
+    ports_.rely_on([this] { return abilities(); });
 }
 
 // ---- looking up ---------------------------------------------------------------------------------
@@ -133,6 +136,42 @@ Result<const nwfilter::Filter*> Filters::define(std::string_view xml) {
     return find(name->str());
 }
 
+Result<std::string> Filters::diff(std::string_view xml) const {
+    TRY(nwfilter::Filter parsed, nwfilter::parse(xml));
+    TRY(const nwfilter::Filter filter, accept(std::move(parsed)));
+    const auto before = [this](const std::string& name) { return find(name); };
+    const auto after = [&](const std::string& name) { return name == filter.name ? &filter : find(name); };
+    // Ports that change alike are told of together.
+    std::map<std::string, std::string> ports;
+    for (const nwfilter::Port* const port : ports_.using_filter(filter.name)) {
+        TRY(const std::string now, nwfilter::describe(*port, before));
+        auto then = nwfilter::describe(*port, after);
+        if (!then) {
+            return std::unexpected(std::move(then).error().in("port " + port->ifname.str()));
+        }
+        std::string& names = ports[nwfilter::difference(now, *then)];
+        names += (names.empty() ? "" : ", ") + port->ifname.str();
+    }
+    if (ports.empty()) {
+        return fmt::format("no port uses filter {}\n", filter.name);
+    }
+    std::string out;
+    for (const auto& [lines, names] : ports) {
+        out += fmt::format("{}: {}\n{}", names, lines.empty() ? "no change" : "changes", lines);
+    }
+    return out;
+}
+
+Result<std::string> Filters::explain(std::string_view port, std::string_view packet) const {
+    const auto name = IfName::parse(port);
+    const nwfilter::Port* const filtered = name ? ports_.filter_of(*name) : nullptr;
+    if (filtered == nullptr) {
+        return fail(Code::no_nwfilter_binding, fmt::format("no port '{}' has a filter", port));
+    }
+    return nwfilter::explain(
+        *filtered, [this](const std::string& filter) { return find(filter); }, ports_.learned_by(*name), packet);
+}
+
 Result<void> Filters::undefine(const Uuid& uuid) {
     TRY(const nwfilter::Filter* const filter, by_uuid(uuid));
     const nwfilter::Filter* const original = stock(filter->name);
@@ -196,6 +235,53 @@ std::vector<std::string> Filters::load() {
     return problems;
 }
 
+namespace {
+
+// One address or net a line; what follows a '#' is a remark.
+Result<nwfilter::NamedSet> parse_set(std::string_view text) {
+    nwfilter::NamedSet out;
+    for (unsigned number = 1; !text.empty(); ++number) {
+        const auto end = text.find('\n');
+        std::string_view line = text.substr(0, end);
+        text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+        line = line.substr(0, line.find('#'));
+        const auto first = line.find_first_not_of(" \t\r");
+        if (first == std::string_view::npos) {
+            continue;
+        }
+        line = line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
+        const auto address = parse_ip(line);
+        const auto prefix = address ? std::optional(Prefix::of(*address, address->bits())) : parse_prefix(line);
+        if (!prefix) {
+            return fail(
+                Code::invalid_argument,
+                fmt::format("line {}: expected an address or a net such as 10.0.0.0/8, got '{}'", number, line));
+        }
+        out.insert(*prefix);
+    }
+    return out;
+}
+
+}  // namespace
+
+nwfilter::Abilities Filters::abilities() const {
+    const os::BridgeAbilities bridge = os::bridge_abilities();
+    return {.tracking = bridge.tracking,
+            .reject = bridge.reject,
+            .sets = [this](const std::string& name) -> Result<nwfilter::NamedSet> {
+                const std::string path = "/etc/bascule/sets/" + name;
+                if (!ObjectName::parse(name) || !host_.files.exists(path)) {
+                    return fail(Code::invalid_argument, fmt::format("there is no set of that name; write its addresses "
+                                                                    "into {}, one a line",
+                                                                    host_.files.real(path)));
+                }
+                TRY(const std::string text, host_.files.read(path, kMaxSet));
+                auto set = parse_set(text);
+                return set ? std::move(set)
+                           : Result<nwfilter::NamedSet>(std::unexpected(located(path, std::move(set).error())));
+            }};
+}
+
 // The pass of the start again (its put() reaches the ports, which there are none of at start), then the files that
 // were removed: a stock filter comes back, another one goes unless it is used.
 std::vector<std::string> Filters::reload() {
@@ -210,6 +296,9 @@ std::vector<std::string> Filters::reload() {
             problems.push_back(
                 std::move(gone.error()).in("nwfilter " + name->str() + ": its file was removed").message);
         }
+    }
+    if (auto sets = ports_.refresh_sets(); !sets) {
+        problems.push_back(std::move(sets.error()).in("named sets").message);
     }
     return problems;
 }

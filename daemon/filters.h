@@ -10,6 +10,7 @@
 #include "daemon/host.h"
 #include "daemon/ports.h"
 #include "daemon/store.h"
+#include "nwfilter/port.h"
 #include "nwfilter/spec.h"
 
 namespace bascule::daemon {
@@ -25,6 +26,8 @@ public:
     std::vector<std::string> load();           // definitions
     std::vector<std::string> load_bindings();  // those of a former daemon, into the ledger; after load()
     std::vector<std::string> reload();
+    // What filters can rely on here: asks the kernel, and reads named sets from /etc/bascule/sets/NAME.
+    nwfilter::Abilities abilities() const;
 
     const nwfilter::Filter* find(const std::string& name) const;
     Result<const nwfilter::Filter*> by_name(std::string_view name) const;
@@ -33,6 +36,10 @@ public:
     // In force on every port that uses it when it returns, or refused and nothing changed.
     Result<const nwfilter::Filter*> define(std::string_view xml);
     Result<void> undefine(const Uuid& uuid);
+    // What define would change, port by port, as text for people. Nothing changes.
+    Result<std::string> diff(std::string_view xml) const;
+    // Which rules of its filter decide about a packet of that port (nwfilter/explain.h), and how.
+    Result<std::string> explain(std::string_view port, std::string_view packet) const;
 
     Result<const nwfilter::Binding*> bind(std::string_view xml);
     Result<void> unbind(const IfName& port);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/handlers.h"
 #include "nwfilter/xml.h"
+#include "rpc/proto_bascule.h"
 #include "rpc/proto_nwfilter.h"
 #include "rpc/session.h"
 
@@ -115,9 +116,26 @@ proto::NwfilterBinding to_wire(const nwfilter::Binding& binding) {
     return {.portdev = binding.port.str(), .filtername = binding.filter.filter};
 }
 
+namespace {
+
+void add_questions(rpc::Handlers& h, Services& s) {
+    h.add<proto::nwfilter_explain>(
+        [&s](Call&, const proto::nwfilter_explain_args& args) -> Result<proto::nwfilter_explain_ret> {
+            TRY(std::string text, s.filters.explain(args.port, args.packet));
+            return proto::nwfilter_explain_ret{std::move(text)};
+        });
+    h.add<proto::nwfilter_diff>([&s](Call&, const proto::nwfilter_diff_args& args) -> Result<proto::nwfilter_diff_ret> {
+        TRY(std::string text, s.filters.diff(args.xml));
+        return proto::nwfilter_diff_ret{std::move(text)};
+    });
+}
+
+}  // namespace
+
 void add_filter_handlers(rpc::Handlers& handlers, Services& services) {
     add_filters(handlers, services);
     add_bindings(handlers, services);
+    add_questions(handlers, services);
 }
 
 }  // namespace bascule::daemon

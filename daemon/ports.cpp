@@ -21,9 +21,27 @@ void merge(kernel::Ruleset& into, kernel::Ruleset from) {
 Result<Ports::Port> Ports::attach(PortSpec spec) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
-        TRY(port.attachment, nwfilter::attach(*port.spec.filter, lookup_));
+        TRY(port.attachment, attach_filter(*port.spec.filter));
     }
     return port;
+}
+
+Result<nwfilter::Attachment> Ports::attach_filter(const nwfilter::Port& filter) const {
+    const bool fresh = !abilities_;
+    if (fresh) {
+        abilities_ = ask_abilities_ ? ask_abilities_() : nwfilter::Abilities{};
+    }
+    auto attachment = nwfilter::attach(filter, lookup_, *abilities_);
+    if (!attachment && !fresh && ask_abilities_ && attachment.error().code == Code::unsupported_config) {
+        abilities_ = ask_abilities_();
+        attachment = nwfilter::attach(filter, lookup_, *abilities_);
+    }
+    return attachment;
+}
+
+const nwfilter::Port* Ports::filter_of(const IfName& ifname) const {
+    const auto port = ports_.find(ifname);
+    return port == ports_.end() || !port->second.spec.filter ? nullptr : &*port->second.spec.filter;
 }
 
 kernel::State Ports::wish(const Port& port) const {
@@ -96,14 +114,32 @@ bool Ports::uses(const std::string& filter) const {
     return false;
 }
 
-Result<void> Ports::refilter(const std::set<std::string>& changed) {
+std::vector<Ip> Ports::learned_by(const IfName& ifname) const {
+    const auto port = ports_.find(ifname);
+    if (port == ports_.end() || !port->second.spec.network) {
+        return {};
+    }
+    const auto lease = learned_.find({*port->second.spec.network, port->second.spec.mac});
+    return lease == learned_.end() ? std::vector<Ip>{} : std::vector{lease->second.address};
+}
+
+std::vector<const nwfilter::Port*> Ports::using_filter(const std::string& filter) const {
+    std::vector<const nwfilter::Port*> out;
+    for (const auto& [name, port] : ports_) {
+        if (port.attachment && port.attachment->filters.contains(filter)) {
+            out.push_back(&*port.spec.filter);
+        }
+    }
+    return out;
+}
+
+// Those ports anew, all in one transaction.
+template <class Reached>
+Result<void> Ports::attach_again(Reached reached) {
     std::map<IfName, Port> next;
     std::vector<std::pair<std::string, kernel::State>> wishes;
     for (const auto& [name, port] : ports_) {
-        const bool reached = port.attachment && std::ranges::any_of(changed, [&](const std::string& filter) {
-                                 return port.attachment->filters.contains(filter);
-                             });
-        if (reached) {
+        if (port.attachment && reached(*port.attachment)) {
             auto attached = attach(port.spec);
             if (!attached) {
                 return std::unexpected(std::move(attached.error()).in("port " + name.str()));
@@ -117,6 +153,17 @@ Result<void> Ports::refilter(const std::set<std::string>& changed) {
         ports_.insert_or_assign(name, std::move(port));
     }
     return {};
+}
+
+Result<void> Ports::refilter(const std::set<std::string>& changed) {
+    return attach_again([&](const nwfilter::Attachment& attachment) {
+        return std::ranges::any_of(changed,
+                                   [&](const std::string& filter) { return attachment.filters.contains(filter); });
+    });
+}
+
+Result<void> Ports::refresh_sets() {
+    return attach_again([](const nwfilter::Attachment& attachment) { return !attachment.sets.empty(); });
 }
 
 std::vector<std::pair<std::string, kernel::State>> Ports::note(const LeaseKey& key,

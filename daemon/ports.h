@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,6 +31,9 @@ class Ports {
 public:
     Ports(kernel::Kernel& kernel, kernel::Ledger& ledger, nwfilter::Lookup lookup)
         : kernel_(kernel), ledger_(ledger), lookup_(std::move(lookup)) {}
+    // Asked when a filter first needs it, and again when one was refused: a module may be there now. Nobody asked:
+    // filters can rely on nothing.
+    void rely_on(std::function<nwfilter::Abilities()> abilities) { ask_abilities_ = std::move(abilities); }
 
     // Makes the port so. On failure nothing of it is left (or what was before).
     Result<void> plug(PortSpec spec);
@@ -43,6 +47,12 @@ public:
     // transaction, or none does.
     Result<void> refilter(const std::set<std::string>& changed);
     bool uses(const std::string& filter) const;
+    // The named sets may have changed: every port whose filter asks one gets what they are now.
+    Result<void> refresh_sets();
+    // What the port's filter was compiled from; null: the port has no filter.
+    const nwfilter::Port* filter_of(const IfName& ifname) const;
+    std::vector<Ip> learned_by(const IfName& ifname) const;
+    std::vector<const nwfilter::Port*> using_filter(const std::string& filter) const;
 
     // A lease of that network's port was given, or (expires empty) ended. Addresses are kept for ports
     // that are not plugged yet: the lease may be older than the port.
@@ -66,6 +76,9 @@ private:
     };
     static std::string owner(const IfName& ifname) { return "port:" + ifname.str(); }
     Result<Port> attach(PortSpec spec) const;
+    Result<nwfilter::Attachment> attach_filter(const nwfilter::Port& filter) const;
+    template <class Reached>
+    Result<void> attach_again(Reached reached);
     kernel::State wish(const Port& port) const;
     void keep(Port port);
     // Notes what was learned; the wishes that change by it.
@@ -74,6 +87,8 @@ private:
     kernel::Kernel& kernel_;
     kernel::Ledger& ledger_;
     nwfilter::Lookup lookup_;
+    std::function<nwfilter::Abilities()> ask_abilities_;
+    mutable std::optional<nwfilter::Abilities> abilities_;
     std::map<IfName, Port> ports_;
     std::map<LeaseKey, Learned> learned_;
     std::map<LeaseKey, std::set<IfName>> by_lease_;  // the ports that a lease feeds

@@ -15,6 +15,7 @@ cat >"$BASCULE_TEST_DIR/lab.xml" <<'XML'
 </network>
 XML
 v net-create "$BASCULE_TEST_DIR/lab.xml" >/dev/null
+b() { "$BASCULE_BUILD/bascule" --socket "$root/run/bascule/libvirt-sock" "$@"; }
 reaches() { at "$1" busybox ping -c 1 -W 1 -I "$2" 10.50.0.1; }
 unreached() { ! reaches "$@"; }
 refused() { # WORDS COMMAND…: fails, and says so in these words
@@ -78,6 +79,66 @@ refused "in use" v nwfilter-undefine own
 v nwfilter-binding-delete alpha-port >/dev/null
 v nwfilter-binding-delete beta-port >/dev/null
 v nwfilter-undefine own >/dev/null
+
+# The IP layer decides beside the Ethernet layer: both have to let a packet pass. What would change is told before it
+# does, and why a packet fares as it does.
+cat >"$BASCULE_TEST_DIR/own.xml" <<'XML'
+<filter name='own' chain='root'>
+  <uuid>5f4d0a7e-58c7-4f0b-9b43-0a1f5f3a7d11</uuid>
+  <rule action='accept' direction='inout' priority='100'><mac protocolid='ipv4'/></rule>
+  <rule action='accept' direction='out' priority='100' statematch='false'><icmp dstipaddr='$PEER[@1]' type='8'/></rule>
+  <rule action='accept' direction='in' priority='100' statematch='false'><icmp type='0'/></rule>
+  <rule action='drop' direction='inout' priority='900'><all/></rule>
+</filter>
+XML
+sed "s/\$PEER\[@1\]/10.50.0.1/" "$BASCULE_TEST_DIR/own.xml" >"$BASCULE_TEST_DIR/one.xml"
+v nwfilter-define "$BASCULE_TEST_DIR/one.xml" >/dev/null
+bind alpha-port $mac own >/dev/null
+wait_until 5 "the one address that may be pinged" reaches alpha 10.50.0.2
+if at alpha busybox ping -c 1 -W 1 10.50.0.4; then fail "an address that may not be pinged was"; fi
+b nwfilter explain alpha-port 'out icmp src=10.50.0.2 dst=10.50.0.4 type=8' >"$BASCULE_TEST_DIR/why"
+grep -q 'is dropped' "$BASCULE_TEST_DIR/why" || fail "explain: $(cat "$BASCULE_TEST_DIR/why")"
+grep -q '# own/rule 4' "$BASCULE_TEST_DIR/why" || fail "explain: $(cat "$BASCULE_TEST_DIR/why")"
+refused "expected 'in' or 'out'" b nwfilter explain alpha-port tcp
+sed "s/dstipaddr='10.50.0.1'/dstipaddr='10.50.0.4'/" "$BASCULE_TEST_DIR/one.xml" >"$BASCULE_TEST_DIR/two.xml"
+b nwfilter diff "$BASCULE_TEST_DIR/two.xml" >"$BASCULE_TEST_DIR/changes"
+grep -q '^alpha-port: changes' "$BASCULE_TEST_DIR/changes" || fail "diff: $(cat "$BASCULE_TEST_DIR/changes")"
+grep -q '^+ .*10.50.0.4' "$BASCULE_TEST_DIR/changes" || fail "diff: $(cat "$BASCULE_TEST_DIR/changes")"
+reaches alpha 10.50.0.2 || fail "diff changed something"
+# A change that a port's parameters do not fit is refused, and all is as it was.
+refused "parameter PEER is missing" v nwfilter-define "$BASCULE_TEST_DIR/own.xml"
+reaches alpha 10.50.0.2 || fail "a refused change did something"
+v nwfilter-binding-delete alpha-port >/dev/null
+
+# A named set of ours: its file is read when it is first used, and again when the daemon is told to.
+sed "s/<icmp dstipaddr='10.50.0.1' type='8'\/>/<icmp ipset='peers' ipsetflags='dst' type='8'\/>/" "$BASCULE_TEST_DIR/one.xml" \
+    >"$BASCULE_TEST_DIR/set.xml"
+v nwfilter-define "$BASCULE_TEST_DIR/set.xml" >/dev/null
+refused "no set of that name" bind alpha-port $mac own
+mkdir -p "$root/etc/bascule/sets"
+printf '10.50.0.0/31 # the bridge\n' >"$root/etc/bascule/sets/peers"
+bind alpha-port $mac own >/dev/null
+wait_until 5 "an address of the set" reaches alpha 10.50.0.2
+if at alpha busybox ping -c 1 -W 1 10.50.0.4; then fail "an address outside of the set passed"; fi
+printf '10.50.0.0/31\n10.50.0.4\n' >"$root/etc/bascule/sets/peers"
+b reload >/dev/null
+wait_until 5 "an address that came into the set" at alpha busybox ping -c 1 -W 1 10.50.0.4
+v nwfilter-binding-delete alpha-port >/dev/null
+v nwfilter-undefine own >/dev/null
+
+# Connections can be tracked, or the filter is refused and the reason named.
+cat >"$BASCULE_TEST_DIR/stateful.xml" <<'XML'
+<filter name='stateful'>
+  <rule action='accept' direction='in'><tcp dstportstart='22'/></rule>
+</filter>
+XML
+v nwfilter-define "$BASCULE_TEST_DIR/stateful.xml" >/dev/null
+if nft -c 'add table bridge probe; add chain bridge probe c { type filter hook prerouting priority 0; }; add rule bridge probe c ct state new' 2>/dev/null; then
+    bind alpha-port $mac stateful >/dev/null
+    v nwfilter-binding-delete alpha-port >/dev/null
+else
+    refused "stateful/rule 1 tracks connections" bind alpha-port $mac stateful
+fi
 
 # The address learned from the lease that our own server gave.
 plug gamma labbr 52:54:00:50:00:03

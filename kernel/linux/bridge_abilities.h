@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+namespace bascule::kernel::os {
+
+// What rules of the bridge family can do on this kernel. Asking may load the modules that it takes; nothing else
+// changes.
+struct BridgeAbilities {
+    bool tracking = false;  // `ct`, with nf_conntrack_bridge
+    bool reject = false;    // with nft_reject_bridge
+};
+BridgeAbilities bridge_abilities();
+
+}  // namespace bascule::kernel::os
