@@ -4,6 +4,7 @@
 #include <fmt/chrono.h>
 
 #include "cli/commands.h"
+#include "rpc/program.h"
 #include "rpc/proto_network.h"
 
 namespace bascule::cli {
@@ -50,8 +51,10 @@ Result<void> list(Context& context) {
 
 Result<void> define(Context& context) {
     TRY(std::string xml, read_input(context.arguments[0]));
-    TRY(const auto defined, context.client.call<proto::network_define_xml>({.xml = std::move(xml)}));
-    say(context, defined.net, "defined");
+    const bool live = context.is_set("live");
+    TRY(const auto defined, context.client.call<proto::network_define_xml_flags>(
+                                {.xml = std::move(xml), .flags = live ? rpc::kDefineLive : 0U}));
+    say(context, defined.net, live ? "defined, and running so" : "defined");
     return {};
 }
 
@@ -104,8 +107,13 @@ Result<void> leases(Context& context) {
 
 void add_net_commands(std::vector<Command>& table) {
     table.push_back({"net", "list", {}, {}, "List all networks", true, list});
-    table.push_back(
-        {"net", "define", {"FILE"}, {}, "Define a network from an XML file, or replace its definition", false, define});
+    table.push_back({"net",
+                     "define",
+                     {"FILE"},
+                     {{"live", "a running network becomes so at once; its guests stay connected"}},
+                     "Define a network from an XML file, or replace its definition",
+                     false,
+                     define});
     table.push_back({"net",
                      "dumpxml",
                      {"NAME"},

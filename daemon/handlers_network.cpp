@@ -4,6 +4,7 @@
 #include "daemon/handlers.h"
 #include "daemon/metadata.h"
 #include "rpc/constants.h"
+#include "rpc/program.h"
 #include "rpc/proto_network.h"
 #include "rpc/session.h"
 
@@ -110,6 +111,18 @@ void add_lookups(rpc::Handlers& h, Services& s) {
     });
 }
 
+// Answers with the network as it then is.
+template <class P>
+Networks::Done answering_network(const Services& s, Responder<P> responder) {
+    return [&s, r = std::move(responder)](Result<Uuid> started) mutable {
+        if (!started) {
+            return r.fail(started.error());
+        }
+        const auto network = s.networks.by_uuid(*started);
+        network ? r.ok({to_wire(**network)}) : r.fail(network.error());
+    };
+}
+
 void add_life_cycle(rpc::Handlers& h, Services& s) {
     h.add<proto::network_define_xml>(
         [&s](Call&, const proto::network_define_xml_args& args) -> Result<proto::network_define_xml_ret> {
@@ -118,27 +131,37 @@ void add_life_cycle(rpc::Handlers& h, Services& s) {
         });
     h.add<proto::network_define_xml_flags>(
         [&s](Call&, const proto::network_define_xml_flags_args& args) -> Result<proto::network_define_xml_flags_ret> {
-            TRY_OK(check_flags(args.flags, kValidate, "networkDefineXMLFlags"));
-            TRY(const Network* const network, s.networks.define(args.xml));
+            TRY_OK(check_flags(args.flags, kValidate | rpc::kDefineLive, "networkDefineXMLFlags"));
+            TRY(const Network* const network, s.networks.define(args.xml, (args.flags & rpc::kDefineLive) != 0));
             return proto::network_define_xml_flags_ret{to_wire(*network)};
         });
     h.add<proto::network_create_xml>(
-        [&s](Call&, const proto::network_create_xml_args& args) -> Result<proto::network_create_xml_ret> {
-            TRY(const Network* const network, s.networks.create(args.xml));
-            return proto::network_create_xml_ret{to_wire(*network)};
+        [&s](Call&, const proto::network_create_xml_args& args, Responder<proto::network_create_xml> responder) {
+            s.networks.create(args.xml, answering_network(s, std::move(responder)));
         });
-    h.add<proto::network_create_xml_flags>(
-        [&s](Call&, const proto::network_create_xml_flags_args& args) -> Result<proto::network_create_xml_flags_ret> {
-            TRY_OK(check_flags(args.flags, kValidate, "networkCreateXMLFlags"));
-            TRY(const Network* const network, s.networks.create(args.xml));
-            return proto::network_create_xml_flags_ret{to_wire(*network)};
-        });
+    h.add<proto::network_create_xml_flags>([&s](Call&, const proto::network_create_xml_flags_args& args,
+                                                Responder<proto::network_create_xml_flags> responder) {
+        if (auto ok = check_flags(args.flags, kValidate, "networkCreateXMLFlags"); !ok) {
+            return responder.fail(ok.error());
+        }
+        s.networks.create(args.xml, answering_network(s, std::move(responder)));
+    });
     h.add<proto::network_create>(
-        [&s](Call&, const proto::network_create_args& args) { return s.networks.start(args.net.uuid); });
+        [&s](Call&, const proto::network_create_args& args, Responder<proto::network_create> responder) {
+            s.networks.start(args.net.uuid, [r = std::move(responder)](Result<Uuid> started) mutable {
+                started ? r.ok({}) : r.fail(started.error());
+            });
+        });
     h.add<proto::network_destroy>(
         [&s](Call&, const proto::network_destroy_args& args) { return s.networks.destroy(args.net.uuid); });
     h.add<proto::network_undefine>(
         [&s](Call&, const proto::network_undefine_args& args) { return s.networks.undefine(args.net.uuid); });
+    h.add<proto::network_update>([&s](Call&, const proto::network_update_args& args) -> Result<void> {
+        TRY_OK(check_flags(args.flags, kAffectLive | kAffectConfig, "networkUpdate"));
+        TRY(const network::Order order, network::order_of(args.section, args.command, args.xml));
+        return s.networks.update(args.net.uuid, (args.flags & kAffectLive) != 0, (args.flags & kAffectConfig) != 0,
+                                 {order.section, order.command, args.parent_index, args.xml});
+    });
     h.add<proto::network_set_autostart>([&s](Call&, const proto::network_set_autostart_args& args) {
         return s.networks.set_autostart(args.net.uuid, args.autostart != 0);
     });

@@ -166,7 +166,6 @@ void add_displays(rpc::Handlers& h, Services& s) {
 }
 
 void add_networks(rpc::Handlers& h, Services& s) {
-    refuse<proto::network_update>(h, s, "virNetworkUpdate");
     refuse<proto::network_list_all_ports>(h, s, "virNetworkListAllPorts");
     refuse<proto::network_port_lookup_by_uuid>(h, s, "virNetworkPortLookupByUUID");
     refuse<proto::network_port_get_xml_desc>(h, s, "virNetworkPortGetXMLDesc");

@@ -2,12 +2,15 @@
 #include "daemon/networks.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "kernel/linux/facts.h"
 #include "kernel/reconcile.h"
+#include "network/check.h"
 #include "network/compile.h"
 #include "network/extras.h"
 #include "network/xml.h"
@@ -27,6 +30,7 @@ Networks::Networks(Host& host, Netsvc& netsvc, Events& events, InUse in_use)
       netsvc_(netsvc),
       events_(events),
       in_use_(std::move(in_use)),
+      hooks_(host, "network"),
       definitions_(host.files, "/etc/bascule/networks"),
       live_(host.files, "/run/bascule/networks") {}
 
@@ -159,6 +163,7 @@ Result<void> Networks::serve(const std::optional<dhcp::Spec>& service, const Uui
 }
 
 Result<void> Networks::bring_up(Network& network, network::Spec spec) {
+    TRY_OK(network::check_realisable(spec));
     TRY_OK(check_clashes(spec));
     auto compiled = network::compile(spec, admits_of(spec));
     const std::string name = owner(spec.uuid);
@@ -175,6 +180,7 @@ Result<void> Networks::bring_up(Network& network, network::Spec spec) {
         return rest;
     }
     network.live = std::move(spec);
+    tell_hook(*network.live, "started", "begin");
     emit(*network.live, kStarted);
     return tell_admitting(network.live->name.str());
 }
@@ -189,28 +195,10 @@ Result<void> Networks::bring_down(Network& network) {
     if (rules) {
         rules_changed_(*rules, nullptr);
     }
+    tell_hook(spec, "stopped", "end");
     emit(spec, kStopped);
     TRY_OK(tell_admitting(spec.name.str()));
     return withdrawn;
-}
-
-// Brings a running network to its definition without taking it down.
-Result<void> Networks::apply_live(Network& network) {
-    network::Spec next = *network.definition;
-    if (next.bridge != network.live->bridge) {
-        return fail(Code::invalid_state, "the bridge's name changed: it takes effect at the next net-start");
-    }
-    TRY_OK(check_clashes(next));
-    const auto before = rules_of(*network.live), after = rules_of(next);
-    auto compiled = network::compile(next, admits_of(next));
-    TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner(next.uuid), std::move(compiled.state)));
-    TRY_OK(serve(compiled.service, next.uuid));
-    TRY_OK(live_.save(next.name, network::format(next)));
-    network.live = std::move(next);
-    if (before) {
-        rules_changed_(*before, after ? &*after : nullptr);
-    }
-    return {};
 }
 
 // ---- who may reach whom -------------------------------------------------------------------------
@@ -257,44 +245,6 @@ Result<void> Networks::keep_definition(network::Spec spec) {
     network.autostart = definitions_.autostart(spec.name);
     network.definition = std::move(spec);
     return {};
-}
-
-Result<const Network*> Networks::define(std::string_view xml) {
-    TRY(network::Spec spec, network::parse(xml));
-    TRY_OK(complete(spec));
-    TRY_OK(check_identity(spec));
-    TRY_OK(definitions_.save(spec.name, network::format(spec)));
-    const Uuid uuid = spec.uuid;
-    TRY_OK(keep_definition(std::move(spec)));
-    emit(*find(uuid)->definition, kDefined);
-    return find(uuid);
-}
-
-Result<const Network*> Networks::create(std::string_view xml) {
-    TRY(network::Spec spec, network::parse(xml));
-    TRY_OK(complete(spec));
-    TRY_OK(check_identity(spec));
-    const Uuid uuid = spec.uuid;
-    if (const Network* const known = find(uuid); known != nullptr && known->active()) {
-        return fail(Code::invalid_state, fmt::format("network '{}' is already active", spec.name.str()));
-    }
-    const std::string name = spec.name.str();
-    Network& network = networks_[uuid];
-    names_.insert_or_assign(name, uuid);
-    auto started = bring_up(network, std::move(spec));
-    if (!started) {
-        forget_if_gone(uuid);
-        return std::unexpected(std::move(started).error());
-    }
-    return &network;
-}
-
-Result<void> Networks::start(const Uuid& uuid) {
-    TRY(const Network* const found, by_uuid(uuid));
-    if (found->active()) {
-        return fail(Code::invalid_state, "network is already active");
-    }
-    return bring_up(*find(uuid), *found->definition);
 }
 
 Result<void> Networks::destroy(const Uuid& uuid) {
@@ -387,7 +337,7 @@ std::vector<std::string> Networks::load() {
     each(live_, [&](const Store::Entry& entry) -> Result<void> {
         TRY(const std::string text, entry.text);
         TRY(network::Spec spec, network::parse(text));
-        auto compiled = network::compile(spec);
+        auto compiled = network::compile(spec);  // who is admitted is told as the others are read
         TRY(const kernel::Scope scope, host_.ledger.put(owner(spec.uuid), std::move(compiled.state)));
         (void)scope;  // made true by the first full reconcile
         TRY_OK(serve(compiled.service, spec.uuid));
@@ -411,16 +361,29 @@ Result<void> Networks::install_default() {
 }
 
 std::vector<std::string> Networks::autostart() {
-    std::vector<std::string> problems;
-    for (auto& [uuid, network] : networks_) {
+    std::vector<const Network*> wanted;
+    for (const auto& [uuid, network] : networks_) {
         if (network.autostart && !network.active()) {
-            if (auto started = bring_up(network, *network.definition); !started) {
-                problems.push_back(
-                    fmt::format("network {}: {}", network.definition->name.str(), started.error().message));
-            }
+            wanted.push_back(&network);
         }
     }
-    return problems;
+    // What a hook makes wait is told of later.
+    const auto problems = std::make_shared<std::optional<std::vector<std::string>>>(std::in_place);
+    for (const Network* const network : wanted) {
+        begin(*network->definition, false, [problems, name = network->definition->name.str()](Result<Uuid> started) {
+            if (started) {
+                return;
+            }
+            std::string said = fmt::format("network {}: {}", name, started.error().message);
+            if (*problems) {
+                (*problems)->push_back(std::move(said));
+            } else {
+                log::error("{}", said);
+            }
+        });
+    }
+    auto out = *std::exchange(*problems, std::nullopt);
+    return out;
 }
 
 std::vector<std::string> Networks::reload() {

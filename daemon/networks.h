@@ -4,15 +4,18 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "daemon/hooks.h"
 #include "daemon/host.h"
 #include "daemon/netsvc.h"
 #include "daemon/store.h"
 #include "nat/spec.h"
 #include "network/defaults.h"
 #include "network/spec.h"
+#include "network/update.h"
 
 namespace bascule::daemon {
 
@@ -55,13 +58,19 @@ public:
     // is brought to its new definition.
     std::vector<std::string> reload();
 
-    Result<const Network*> define(std::string_view xml);
-    Result<const Network*> create(std::string_view xml);  // transient, active
-    Result<void> start(const Uuid& uuid);
+    // `live`: the running network becomes what the definition says, or nothing changes and the error says why not.
+    Result<const Network*> define(std::string_view xml, bool live = false);
+    // These two wait for the administrator's hook, which may refuse. `done` is called once.
+    using Done = std::move_only_function<void(Result<Uuid>)>;
+    void create(std::string_view xml, Done done);  // transient, active
+    void start(const Uuid& uuid, Done done);
     Result<void> destroy(const Uuid& uuid);
     Result<void> undefine(const Uuid& uuid);
     Result<void> set_autostart(const Uuid& uuid, bool on);
     // Changes notes of what runs, of the definition, or (neither) of what the network shows. On an error nothing is.
+    // net-update: one section, of what runs, of the definition, or (neither) of what the network shows. What runs changes
+    // at once, bridge and ports stay. On an error nothing changes.
+    Result<void> update(const Uuid& uuid, bool live, bool config, const network::Update& change);
     using Edit = std::function<Result<void>(network::Spec&)>;
     Result<void> annotate(const Uuid& uuid, bool live, bool config, const Edit& edit);
 
@@ -78,11 +87,16 @@ private:
     Result<void> complete(network::Spec& spec) const;
     Result<void> check_clashes(const network::Spec& spec) const;
     Result<void> serve(const std::optional<dhcp::Spec>& service, const Uuid& uuid);
+    // Asks the hook, then brings up what there is by then.
+    void begin(network::Spec spec, bool transient, Done done);
+    Result<void> enter(network::Spec spec, bool transient);
+    void tell_hook(const network::Spec& spec, const char* operation, const char* suboperation);
     Result<void> bring_up(Network& network, network::Spec spec);
     Result<void> bring_down(Network& network);
     Result<void> keep_definition(network::Spec spec);
     Result<void> read_file(const Store::Entry& entry);
     Result<void> apply_live(Network& network);
+    Result<void> make_live(Network& network, network::Spec next);
     std::vector<nat::Admitted> admits_of(const network::Spec& spec) const;
     std::optional<nat::Spec> rules_of(const network::Spec& spec) const;
     Result<void> tell_admitting(const std::string& name);
@@ -93,6 +107,8 @@ private:
     Netsvc& netsvc_;
     Events& events_;
     InUse in_use_;
+    Hooks hooks_;
+    std::set<Uuid> starting_;  // whose hook is asked
     RulesChanged rules_changed_ = [](const nat::Spec&, const nat::Spec*) {};
     Store definitions_, live_;
     std::map<Uuid, Network> networks_;

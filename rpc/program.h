@@ -14,3 +14,11 @@ inline constexpr std::uint32_t keepalive = 0x6b656570;
 inline constexpr std::uint32_t bascule = 0x62617363;  // our own calls
 
 }  // namespace bascule::rpc::program
+
+namespace bascule::rpc {
+
+// A flag of network-define-xml-flags that is ours: the running network becomes what is defined. Far from the bits that
+// the peer gives out, from the other end.
+inline constexpr std::uint32_t kDefineLive = 0x4000'0000;
+
+}  // namespace bascule::rpc
