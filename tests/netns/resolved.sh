@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# systemd-resolved on the host learns of a network's names by itself, both ways, and again after it was started anew. It
+# is the machine's, or one that was unpacked into the cache (dpkg -x systemd-resolved_*.deb BASCULE_CACHE/resolved):
+# installing it would take the machine's own resolver over.
+# time: 40
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+resolved=
+for candidate in /lib/systemd/systemd-resolved "${BASCULE_CACHE:-/nowhere}/resolved/lib/systemd/systemd-resolved"; do
+    [[ ! -x $candidate ]] || resolved=$candidate
+done
+[[ -n $resolved ]] || skip "needs systemd-resolved"
+command -v dbus-daemon >/dev/null || skip "needs dbus-daemon"
+
+# A system bus and a host of our own, on which everybody may own every name.
+mkdir -p /run/dbus /run/systemd "$BASCULE_TEST_DIR/etc"
+cat >"$BASCULE_TEST_DIR/bus.conf" <<'XML'
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/><allow user='*'/></policy>
+</busconfig>
+XML
+dbus-daemon --config-file="$BASCULE_TEST_DIR/bus.conf" --nofork 2>"$BASCULE_TEST_DIR/bus.log" &
+wait_until 5 "the bus" busctl --system list
+cp -a /etc/. "$BASCULE_TEST_DIR/etc"
+mount --bind "$BASCULE_TEST_DIR/etc" /etc
+id systemd-resolve >/dev/null 2>&1 || {
+    echo 'systemd-resolve:x:991:991::/:/bin/false' >>/etc/passwd
+    echo 'systemd-resolve:x:991:' >>/etc/group
+}
+resolve1() { busctl --system "$1" org.freedesktop.resolve1 /org/freedesktop/resolve1 org.freedesktop.resolve1.Manager "${@:2}"; }
+start_resolved() {
+    LD_LIBRARY_PATH=/lib/systemd:/usr/lib/x86_64-linux-gnu/systemd "$resolved" >>"$BASCULE_TEST_DIR/resolved.log" 2>&1 &
+    resolver=$!
+    wait_until 10 "systemd-resolved" resolve1 get-property DNS
+}
+start_resolved
+
+daemon_start
+cat >"$BASCULE_TEST_DIR/host.xml" <<'XML'
+<network>
+  <name>host</name>
+  <forward mode='nat'/>
+  <bridge name='hostbr' stp='off' delay='0'/>
+  <domain name='host.example' localOnly='yes'/>
+  <dns><host ip='10.46.0.200'><hostname>printer</hostname></host></dns>
+  <ip address='10.46.0.1' netmask='255.255.255.0'/>
+</network>
+XML
+v net-create "$BASCULE_TEST_DIR/host.xml" >/dev/null
+plug alpha hostbr # a bridge without a port has no carrier, and resolved asks nobody there
+there() { [[ $(resolve1 call ResolveHostname isit 0 printer.host.example 2 0) == *' 10 46 0 200 '* ]]; }
+back() { [[ $(resolve1 call ResolveAddress iiayt 0 2 4 10 46 0 200 0) == *'"printer.host.example"'* ]]; }
+wait_until 10 "the name on the host" there
+wait_until 10 "the address's name on the host" back
+[[ $(resolve1 get-property Domains) == *'"host.example" true'* ]] || fail "the domain is not for routing only"
+
+kill "$resolver"
+wait "$resolver" 2>/dev/null || true
+start_resolved
+wait_until 10 "the name after systemd-resolved was started again" there
