@@ -193,7 +193,7 @@ void write_virtual_port(xml::Writer& w, const VirtualPort& port) {
     w.close();
 }
 
-Result<void> complete(VirtualPort& port, bool generate, Uuid (*fresh)()) {
+Result<void> complete(VirtualPort& port, bool generate, const std::function<Uuid()>& fresh) {
     using Type = VirtualPort::Type;
     if (port.type == Type::unsaid) {
         return {};

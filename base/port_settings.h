@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -73,7 +74,7 @@ void write_virtual_port(xml::Writer& w, const VirtualPort& port);
 
 // What a type wants and has not; `generate` makes the identity that the switch knows the port by (openvswitch and
 // midonet interfaceid, 802.1Qbg instanceid). An error names what is missing, or what the type has no use for.
-Result<void> complete(VirtualPort& port, bool generate, Uuid (*fresh)() = &Uuid::random);
+Result<void> complete(VirtualPort& port, bool generate, const std::function<Uuid()>& fresh = Uuid::random);
 
 // The interface's, the network's and the portgroup's put together: where two say something, they must agree.
 Result<std::optional<VirtualPort>> merge(const std::optional<VirtualPort>& interface,

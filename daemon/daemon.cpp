@@ -31,11 +31,13 @@
 #include "kernel/linux/monitor.h"
 #include "kernel/linux/polkit.h"
 #include "kernel/linux/process.h"
+#include "kernel/linux/shaping.h"
 #include "kernel/linux/tap.h"
 #include "kernel/reconcile.h"
 #include "nat/compile.h"
 #include "rpc/proto_secret.h"
 #include "rpc/proto_storage.h"
+#include "switch/shaping.h"
 
 namespace bascule::daemon {
 
@@ -128,6 +130,7 @@ private:
     Emulator emulator_;
     Consoles consoles_;
     Subscriptions subscriptions_;
+    HostInterfaces interfaces_;
     Storage storage_;
     Secrets secrets_;
     Services services_;
@@ -192,6 +195,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       inventory_(guests_, networks_, netsvc_),
       emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
+      interfaces_(host),
       storage_(host, [this](const PoolEvent& event) { tell(event); }),
       secrets_(host, [this](const SecretEvent& event) { tell(event); }),
       services_{.host = host,
@@ -203,6 +207,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                 .subscriptions = subscriptions_,
                 .emulator = emulator_,
                 .consoles = consoles_,
+                .interfaces = interfaces_,
                 .facts = host_facts(config),
                 .problems = {},
                 .reload = [this] { reload(); }},
@@ -246,6 +251,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     add_domain_stats_handlers(handlers_, services_, storage_);
     add_domain_block_handlers(handlers_, services_, storage_);
     add_domain_tuning_handlers(handlers_, services_);
+    add_domain_bandwidth_handlers(handlers_, services_);
     add_domain_control_handlers(handlers_, services_);
     add_refusals(handlers_, services_);
     add_admin_handlers(handlers_, server_);
@@ -362,6 +368,7 @@ Result<void> Daemon::start() {
         }
     }
     report(secrets_.load());
+    report(interfaces_.load());
     report(guests_.load());
     inventory_.all_changed();
     netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); }, .ready = [this] { ready(); }});
@@ -396,6 +403,7 @@ void Daemon::ready() {
         report({checked.error().message});
     }
     set_resolvers();
+    report(interfaces_.settle());
     report(networks_.autostart());
     if (!os::can_confine_files()) {
         log::warning("this kernel has no Landlock: qemu-img is not held to the files it is to read and write");
@@ -466,6 +474,9 @@ Result<void> run(const CommandLine& line) {
     const auto spawner = os::make_spawner();
     const auto taps = os::make_taps();
     kernel::Ledger ledger;
+    if (!kernel::os::can_police()) {
+        ledger.adapt(vswitch::limit_by_rules);
+    }
     KeptSysctls kept(*linux_kernel, ledger, *files);
     Host host{kept, ledger, *files, *loop, *spawner, *taps};
     Daemon daemon(host, kept, generations, *config, line);

@@ -114,8 +114,9 @@ Result<vmm::Spec> Guests::read(std::string_view xml) const {
     if (spec.emulator.empty()) {
         spec.emulator = deps_.emulator;
     }
-    TRY_OK(vmm::complete(spec));
+    TRY_OK(vmm::complete(spec, {.mac = [this] { return fresh_mac(); }}));
     TRY_OK(check_identity(spec));
+    TRY_OK(check_stations(spec));
     return spec;
 }
 
@@ -206,9 +207,20 @@ void Guests::launch(const Uuid& uuid, vmm::Spec spec, bool paused, Done done) {
     plan->persistent = domain.persistent();
     domain.guest = std::make_unique<vmm::Guest>(vmm::Guest::Deps{deps_.host.loop, deps_.host.spawner, os::connect_unix},
                                                 callbacks(uuid));
-    domain.guest->start(std::move(*plan), [this, uuid, done = std::move(done)](Result<void> result) mutable {
-        started(uuid, std::move(result), std::move(done));
-    });
+    auto errands = errands_of(domain, plan->spec);
+    domain.errands = std::make_unique<CommandChain>(
+        deps_.host.spawner, deps_.host.loop, std::move(errands), kScriptTime,
+        [this, uuid, plan = std::move(*plan), done = std::move(done)](Result<void> ready) mutable {
+            Domain& starting = *find(uuid);
+            if (!ready) {
+                started(uuid, std::move(ready), std::move(done));
+                return;
+            }
+            starting.guest->start(std::move(plan), [this, uuid, done = std::move(done)](Result<void> result) mutable {
+                started(uuid, std::move(result), std::move(done));
+            });
+        });
+    domain.errands->run();
 }
 
 void Guests::started(const Uuid& uuid, Result<void> result, Done done) {
@@ -219,6 +231,7 @@ void Guests::started(const Uuid& uuid, Result<void> result, Done done) {
     }
     Domain& domain = *find(uuid);
     domain.starting = false;
+    domain.errands.reset();
     save_live(domain);
     if (domain.status().state == vmm::State::running) {
         emit(domain, kResumed, 0);
@@ -292,11 +305,9 @@ void Guests::ended(const Uuid& uuid, const vmm::Guest::Ended& end) {
 void Guests::release(const Uuid& uuid) {
     Domain& domain = *find(uuid);
     for (const Domain::Nic& nic : domain.nics) {
-        deps_.filters.forget_guest_port(nic.tap);
-        if (auto done = deps_.ports.unplug(nic.tap); !done) {
-            log::error("port {}: {}", nic.tap.str(), done.error().message);
-        }
+        unplug(nic);
     }
+    domain.errands.reset();
     domain.nics.clear();
     for (const std::string& socket : domain.sockets) {
         if (auto done = os::unlink_socket(socket); !done) {
@@ -335,6 +346,11 @@ void Guests::on_running(const Uuid& uuid, Done done, Operation operation) {
 }
 
 void Guests::destroy(const Uuid& uuid, bool graceful, Done done) {
+    if (const Domain* const domain = find(uuid); domain != nullptr && domain->guest && !domain->guest->active()) {
+        done(
+            fail(Code::invalid_state, "the programs that plug its interfaces in still run; try again when they ended"));
+        return;
+    }
     on_running(uuid, std::move(done),
                [&](vmm::Guest& guest, vmm::Done next) { guest.destroy(graceful, std::move(next)); });
 }

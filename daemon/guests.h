@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/command_chain.h"
 #include "daemon/filters.h"
 #include "daemon/host.h"
 #include "daemon/networks.h"
@@ -28,11 +29,16 @@ struct Domain {
     bool starting = false;
     vmm::Status last{vmm::State::shutoff, vmm::reason::kShutoffUnknown};  // while it does not run
     struct Nic {
-        IfName tap;
-        std::optional<Uuid> network;
+        std::optional<IfName> tap{};  // none: QEMU's own network
+        std::optional<Uuid> network{};
+        std::optional<IfName> bridge{};
+        bool open_vswitch = false;
+        std::optional<kernel::Command> plug_in{};  // what puts it into its switch, where that is not the kernel's
+        std::string downscript{};
     };
-    std::vector<Nic> nics;             // while it runs, one an interface
-    std::vector<std::string> sockets;  // while it runs: of its channels, paths of the host
+    std::vector<Nic> nics;                  // while it runs, one an interface
+    std::unique_ptr<CommandChain> errands;  // while it starts: what plugs its NICs in
+    std::vector<std::string> sockets;       // while it runs: of its channels, paths of the host
 
     bool active() const { return guest != nullptr && !starting; }
     bool persistent() const { return definition.has_value(); }
@@ -79,6 +85,13 @@ public:
     enum class Impact { current, live, config, both };
     using Edit = std::function<Result<void>(vmm::Spec& spec, bool live)>;
     Result<void> change(const Uuid& uuid, Impact impact, const Edit& edit);
+    // One NIC of what runs, of the definition, or both. `apply` makes of what is there what is wanted; of what runs
+    // only the switch's side can differ, and then it is there when this returns. The cable is the caller's (operate()).
+    struct NicEdit {
+        std::function<Result<std::size_t>(const vmm::Spec&)> find;
+        std::function<Result<void>(vmm::Interface&)> apply;
+    };
+    Result<void> update_nic(const Uuid& uuid, Impact impact, const NicEdit& edit);
     Result<void> rename(const Uuid& uuid, const std::string& name);
     Result<void> undefine(const Uuid& uuid);
     Result<void> set_autostart(const Uuid& uuid, bool on);
@@ -100,6 +113,19 @@ private:
     void show_binding(const vmm::Spec& spec, std::size_t nic, const IfName& tap);
     Result<PortSpec> port_of(const vmm::Spec& spec, std::size_t nic, Domain::Nic& place) const;
     Result<IfName> tap_name(const vmm::Interface& nic);
+    struct OpenNics {  // one each an interface
+        std::vector<vmm::NicPlan> plans;
+        std::vector<std::vector<UniqueFd>> taps, vhosts;
+        std::vector<UniqueFd> passts;
+    };
+    Result<OpenNics> open_nics(Domain& domain, vmm::Spec& spec);
+    Result<UniqueFd> start_passt(const vmm::Interface& nic);
+    static std::vector<Errand> errands_of(const Domain& domain, const vmm::Spec& spec);
+    void unplug(const Domain::Nic& nic);
+    void drop_port(const IfName& tap);
+    Result<void> check_stations(const vmm::Spec& spec) const;
+    MacAddr fresh_mac() const;
+    Result<void> replug(Domain& domain, vmm::Spec& spec, std::size_t index);
     Result<void> open_files(vmm::Spec& launched, std::vector<UniqueFd>& extra, std::size_t slots) const;
     struct OpenDisks {
         std::vector<vmm::DiskPlan> plans;           // one a disk
@@ -132,6 +158,9 @@ private:
     std::map<std::string, Uuid, std::less<>> names_;
     int next_id_ = 1;
     unsigned next_tap_ = 0;
+    static constexpr std::chrono::seconds kScriptTime{30};
+    std::map<unsigned, std::unique_ptr<CommandChain>> farewells_;  // what runs for ports that go
+    unsigned next_farewell_ = 0;
 };
 
 }  // namespace bascule::daemon

@@ -24,135 +24,19 @@ namespace {
 
 constexpr std::size_t kMaxLive = 8U << 20;
 
-vhost::Asked asked(vmm::NicBackend backend) {
-    switch (backend) {
-        case vmm::NicBackend::qemu: return vhost::Asked::qemu;
-        case vmm::NicBackend::vhost: return vhost::Asked::vhost;
-        case vmm::NicBackend::automatic: break;
-    }
-    return vhost::Asked::nothing;
-}
-
-nwfilter::Parameters parameters(const vmm::FilterRef& reference) {
-    nwfilter::Parameters out;
-    for (const auto& [name, value] : reference.parameters) {
-        out[name].push_back(value);
-    }
-    return out;
-}
-
 }  // namespace
-
-// The name the user wants, else the first free vnetN.
-Result<IfName> Guests::tap_name(const vmm::Interface& nic) {
-    const auto taken = [this](const IfName& name) {
-        kernel::Scope scope;
-        scope.links.insert(name);
-        const auto seen = deps_.host.kernel.observe(scope);
-        return deps_.ports.has(name) || !seen || seen->links.contains(name);
-    };
-    if (nic.target) {
-        if (taken(*nic.target)) {
-            return fail(Code::conflict,
-                        fmt::format("the device '{}' that <target dev> names exists already", nic.target->str()));
-        }
-        return *nic.target;
-    }
-    constexpr unsigned kMostTaps = 100'000;
-    for (unsigned tried = 0; tried < kMostTaps; ++tried, next_tap_ = (next_tap_ + 1) % kMostTaps) {
-        const auto name = IfName::parse(fmt::format("{}{}", vmm::kGeneratedTarget, next_tap_));
-        if (name && !taken(*name)) {
-            next_tap_ = (next_tap_ + 1) % kMostTaps;
-            return *name;
-        }
-    }
-    return fail(Code::conflict, "every name from vnet0 on is taken");
-}
-
-// The port of one NIC, and where it plugs in.
-Result<PortSpec> Guests::port_of(const vmm::Spec& spec, std::size_t index, Domain::Nic& place) const {
-    const vmm::Interface& nic = spec.interfaces[index];
-    std::optional<IfName> bridge;
-    std::optional<std::uint32_t> mtu = nic.mtu;
-    if (nic.type == vmm::Interface::Type::network) {
-        TRY(const Network* const network, deps_.networks.by_name(nic.source));
-        if (!network->active()) {
-            return fail(Code::invalid_state, fmt::format("network '{}' is not active", nic.source));
-        }
-        place.network = network->live->uuid;
-        bridge = network->live->bridge;
-        mtu = mtu ? mtu : network->live->mtu;
-    } else {
-        bridge = IfName::parse(nic.source);
-    }
-    if (!bridge) {
-        return fail(Code::invalid_argument, fmt::format("'{}' is not a device name", nic.source));
-    }
-    PortSpec port{.ifname = place.tap, .mac = *nic.mac, .network = place.network, .link = {}, .filter = {}};
-    port.link = vswitch::compile_port({.name = place.tap,
-                                       .bridge = *bridge,
-                                       .guest_mac = *nic.mac,
-                                       .mtu = mtu,
-                                       .queues = static_cast<std::uint16_t>(nic.queue_count()),
-                                       .up = true},
-                                      "port:" + place.tap.str());
-    if (nic.filter) {
-        port.filter = nwfilter::Port{place.tap, *nic.mac, nic.filter->filter, parameters(*nic.filter)};
-    }
-    return port;
-}
-
-// Clients see a filtered NIC as a binding.
-void Guests::show_binding(const vmm::Spec& spec, std::size_t index, const IfName& tap) {
-    const vmm::Interface& nic = spec.interfaces[index];
-    if (nic.filter) {
-        deps_.filters.note_guest_port({.owner_name = spec.name.str(),
-                                       .owner_uuid = spec.uuid,
-                                       .port = tap,
-                                       .link_device = {},
-                                       .mac = *nic.mac,
-                                       .filter = {nic.filter->filter, parameters(*nic.filter)}});
-    }
-}
 
 // Everything up to the process. What is made on the way is in domain.nics or is closed; release() takes it back.
 Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
-    const bool host_vhost = deps_.host.taps.open_vhost_net().has_value();
-    std::vector<vmm::NicPlan> plans;
-    std::vector<std::vector<UniqueFd>> taps, vhosts;
-    for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
-        vmm::Interface& nic = spec.interfaces[i];
-        TRY(const auto path, vhost::choose({.asked = asked(nic.backend), .virtio = nic.model == vmm::NicModel::virtio},
-                                           {.vhost_net = host_vhost}));
-        const bool vhost = path == vhost::DataPath::vhost;
-        TRY(const IfName tap, tap_name(nic));
-        Domain::Nic place{tap, std::nullopt};
-        TRY(PortSpec port, port_of(spec, i, place));
-        const std::string bridge = port.link.links.at(tap).master->str();
-        domain.nics.push_back(place);
-        TRY_OK(deps_.ports.plug(std::move(port)));
-        show_binding(spec, i, tap);
-        auto& tap_fds = taps.emplace_back();
-        auto& vhost_fds = vhosts.emplace_back();
-        for (unsigned queue = 0; queue < nic.queue_count(); ++queue) {
-            TRY(UniqueFd fd, deps_.host.taps.open_tap(tap, nic.queue_count() > 1));
-            tap_fds.push_back(std::move(fd));
-            if (vhost) {
-                TRY(UniqueFd vhost_fd, deps_.host.taps.open_vhost_net());
-                vhost_fds.push_back(std::move(vhost_fd));
-            }
-        }
-        plans.push_back({.vhost = vhost});
-        nic.live = vmm::NicLive{.target = tap, .bridge = bridge, .vhost = vhost};
-    }
+    TRY(OpenNics nics, open_nics(domain, spec));
     TRY(auto channels, open_channels(domain, spec));
     TRY(auto disks, open_disks(spec));
     TRY_OK(prepare_display(domain, spec));
-    TRY(vmm::Launch launch, vmm::compile(spec, plans, disks.plans));
+    TRY(vmm::Launch launch, vmm::compile(spec, nics.plans, disks.plans));
     std::vector<UniqueFd> extra;
     vmm::Spec launched = spec;
     TRY_OK(open_files(launched, extra, launch.slots.size()));
-    TRY(launch, vmm::compile(launched, plans, disks.plans));
+    TRY(launch, vmm::compile(launched, nics.plans, disks.plans));
 
     for (const char* const folder : {"/run/bascule/guests", "/var/log/bascule/guests"}) {
         TRY_OK(os::make_folder(deps_.host.files.real(folder), 0700, 0, 0));
@@ -163,8 +47,9 @@ Result<vmm::StartPlan> Guests::prepare(Domain& domain, vmm::Spec spec) {
     for (const vmm::Slot& slot : launch.slots) {
         switch (slot.kind) {
             case vmm::Slot::Kind::monitor: fds.push_back(std::move(monitor)); break;
-            case vmm::Slot::Kind::tap: fds.push_back(std::move(taps[slot.index][slot.queue])); break;
-            case vmm::Slot::Kind::vhost: fds.push_back(std::move(vhosts[slot.index][slot.queue])); break;
+            case vmm::Slot::Kind::tap: fds.push_back(std::move(nics.taps[slot.index][slot.queue])); break;
+            case vmm::Slot::Kind::vhost: fds.push_back(std::move(nics.vhosts[slot.index][slot.queue])); break;
+            case vmm::Slot::Kind::passt: fds.push_back(std::move(nics.passts[slot.index])); break;
             case vmm::Slot::Kind::channel: fds.push_back(std::move(channels[slot.index])); break;
             case vmm::Slot::Kind::disk: fds.push_back(std::move(disks.layers[slot.index][slot.queue])); break;
         }
@@ -208,14 +93,16 @@ Result<void> Guests::adopt(const std::string& text) {
     next_id_ = std::max(next_id_, live.id + 1);
     for (std::size_t i = 0; i < live.spec.interfaces.size(); ++i) {
         if (const auto& on_host = live.spec.interfaces[i].live) {
-            Domain::Nic place{on_host->target, std::nullopt};
+            Domain::Nic place{.tap = on_host->target};
             auto port = port_of(live.spec, i, place);
             auto kept = port ? deps_.ports.remember(std::move(*port)) : std::unexpected(std::move(port).error());
             if (!kept) {
-                log::error("guest {}: port {}: {}", domain.name, place.tap.str(), kept.error().message);
+                log::error("guest {}: port {}: {}", domain.name, place.tap->str(), kept.error().message);
             }
             domain.nics.push_back(place);
-            show_binding(live.spec, i, place.tap);
+            show_binding(live.spec, i, *place.tap);
+        } else {
+            domain.nics.push_back({});
         }
     }
     for (const vmm::Graphics& display : live.spec.graphics) {

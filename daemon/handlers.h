@@ -19,6 +19,7 @@
 #include "daemon/emulator.h"
 #include "daemon/filters.h"
 #include "daemon/guests.h"
+#include "daemon/host_interfaces.h"
 #include "daemon/netsvc.h"
 #include "daemon/networks.h"
 #include "daemon/subscriptions.h"
@@ -42,6 +43,7 @@ struct Services {
     Subscriptions& subscriptions;
     Emulator& emulator;
     Consoles& consoles;
+    HostInterfaces& interfaces;
     vmm::HostFacts facts;
     // What was wrong with files at start or at the last reload; `bascule status` shows it until it is mended.
     std::vector<std::string> problems;
@@ -62,6 +64,7 @@ void add_domain_change_handlers(rpc::Handlers& handlers, Services& services);  /
 void add_domain_vcpu_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_stats_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);
 void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services);
+void add_domain_bandwidth_handlers(rpc::Handlers& handlers, Services& services);  // of one NIC
 void add_domain_block_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);  // disks
 void add_domain_control_handlers(rpc::Handlers& handlers, Services& services);  // of a running one: keys, reboot …
 void add_refusals(rpc::Handlers& handlers, Services& services);  // what belongs to engines that are not there

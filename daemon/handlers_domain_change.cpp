@@ -150,26 +150,6 @@ Result<std::size_t> find_nic(const vmm::Spec& spec, const vmm::Interface& wanted
                                                     wanted.mac ? format(*wanted.mac) : "that the document leaves out"));
 }
 
-// What may differ: the cable. All else must be as it is, or the client would think that it was changed.
-Result<void> check_only_link(vmm::Interface is, vmm::Interface wanted) {
-    const auto neutral = [](vmm::Interface& nic) {
-        nic.live.reset();
-        nic.target.reset();
-        nic.address.reset();
-        nic.alias.clear();
-        nic.link_up = true;
-        nic.link_state.reset();
-    };
-    neutral(is);
-    neutral(wanted);
-    if (is != wanted) {
-        return fail(Code::unsupported,
-                    "of an interface only the link's state can be changed: everything else needs a new "
-                    "definition and a restart");
-    }
-    return {};
-}
-
 struct LinkChange {
     vmm::Interface wanted;
     std::optional<std::size_t> live;  // which NIC of the running guest
@@ -181,19 +161,21 @@ Result<LinkChange> prepare_update(const Services& s, const proto::domain_update_
     TRY_OK(s.guests.by_uuid(args.dom.uuid));
     TRY(vmm::Interface wanted, read_nic(args.xml));
     LinkChange change{.wanted = std::move(wanted), .live = std::nullopt};
-    const auto edit = [&](vmm::Spec& spec, bool live) -> Result<void> {
-        TRY(const std::size_t index, find_nic(spec, change.wanted));
-        vmm::Interface& nic = spec.interfaces[index];
-        TRY_OK(check_only_link(nic, change.wanted));
-        if (live) {
-            change.live = index;
-        } else {
-            nic.link_state = change.wanted.link_state;
-            nic.link_up = change.wanted.link_up;
-        }
-        return {};
-    };
-    TRY_OK(s.guests.change(args.dom.uuid, impact_of(args.flags), edit));
+    const Guests::NicEdit edit{.find = [&](const vmm::Spec& spec) { return find_nic(spec, change.wanted); },
+                               .apply = [&](vmm::Interface& nic) -> Result<void> {
+                                   const vmm::Interface is = std::exchange(nic, change.wanted);
+                                   // A document may leave out what finds the NIC its place.
+                                   nic.address = nic.address ? nic.address : is.address;
+                                   nic.alias = nic.alias.empty() ? is.alias : nic.alias;
+                                   nic.target = nic.target ? nic.target : is.target;
+                                   nic.live = is.live;
+                                   return {};
+                               }};
+    TRY_OK(s.guests.update_nic(args.dom.uuid, impact_of(args.flags), edit));
+    TRY(const Domain* const domain, s.guests.by_uuid(args.dom.uuid));
+    if ((args.flags & kAffectLive) != 0 || ((args.flags & kAffectConfig) == 0 && domain->active())) {
+        TRY(change.live, find_nic(domain->guest->spec(), change.wanted));
+    }
     return change;
 }
 

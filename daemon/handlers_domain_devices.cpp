@@ -26,8 +26,7 @@ Result<const Domain*> running(const Services& s, const proto::Domain& dom) {
     return domain;
 }
 
-// What a NIC has by that source. The host's own tables know no prefix lengths:
-// 0, as the peer says it.
+// What a NIC has by that source. The host's own tables know no prefix lengths: 0, as the peer says it.
 std::vector<proto::DomainIpAddr> addresses_of(const Services& s, const Domain::Nic& nic, const MacAddr& mac,
                                               const std::vector<os::Neighbour>& seen) {
     constexpr std::int32_t kIpv4 = 0, kIpv6 = 1;  // virIPAddrType
@@ -50,8 +49,7 @@ std::vector<proto::DomainIpAddr> addresses_of(const Services& s, const Domain::N
     return out;
 }
 
-// Addresses of each NIC: from the leases of a network of ours, or from whom the
-// host has talked to.
+// Addresses of each NIC: from the leases of a network of ours, or from whom the host has talked to.
 Result<proto::domain_interface_addresses_ret> addresses(const Services& s, const proto::Domain& dom,
                                                         std::uint32_t source) {
     TRY(const Domain* const running_one, running(s, dom));
@@ -73,10 +71,10 @@ Result<proto::domain_interface_addresses_ret> addresses(const Services& s, const
     const auto& interfaces = domain.guest->spec().interfaces;
     for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
         const Domain::Nic& nic = domain.nics[i];
-        if (source == kFromLease && !nic.network) {
+        if ((source == kFromLease && !nic.network) || !nic.tap) {
             continue;
         }
-        proto::DomainInterface entry{.name = nic.tap.str(), .hwaddr = format(*interfaces[i].mac), .addrs = {}};
+        proto::DomainInterface entry{.name = nic.tap->str(), .hwaddr = format(*interfaces[i].mac), .addrs = {}};
         entry.addrs = addresses_of(s, nic, *interfaces[i].mac, seen);
         if (!entry.addrs.empty()) {
             ret.ifaces.push_back(std::move(entry));
@@ -88,10 +86,14 @@ Result<proto::domain_interface_addresses_ret> addresses(const Services& s, const
 Result<proto::domain_interface_stats_ret> counters(const Domain& domain, const std::string& device) {
     const auto& interfaces = domain.guest->spec().interfaces;
     for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
-        if (domain.nics[i].tap.str() != device && format(*interfaces[i].mac) != device) {
+        const auto& tap = domain.nics[i].tap;
+        if ((!tap || tap->str() != device) && format(*interfaces[i].mac) != device) {
             continue;
         }
-        TRY(const os::LinkCounters host, os::link_counters(domain.nics[i].tap));
+        if (!tap) {
+            return fail(Code::unsupported, "QEMU's own networks are not counted: the interface has no device here");
+        }
+        TRY(const os::LinkCounters host, os::link_counters(*tap));
         const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
         // The guest's view: what it received is what the host sent to the tap.
         return proto::domain_interface_stats_ret{.rx_bytes = number(host.tx_bytes),
@@ -146,8 +148,7 @@ void open_console(Services& s, const proto::domain_open_console_args& args,
     connect_stream(s, device(), Consoles::Kind::terminal, (args.flags & kForce) != 0, std::move(responder));
 }
 
-// By the name that the guest finds it by, or by its alias; without either the
-// first one.
+// By the name that the guest finds it by, or by its alias; without either the first one.
 void open_channel(Services& s, const proto::domain_open_channel_args& args,
                   Responder<proto::domain_open_channel> responder) {
     constexpr std::uint32_t kForce = 1;

@@ -121,8 +121,12 @@ public:
         }
         add(field::domain_stats_net_count, static_cast<std::uint32_t>(domain_.nics.size()));
         for (std::size_t i = 0; i < domain_.nics.size(); ++i) {
-            numbered("net", i, "name", domain_.nics[i].tap.str());
-            const auto host = os::link_counters(domain_.nics[i].tap);
+            const auto& tap = domain_.nics[i].tap;
+            if (!tap) {
+                continue;
+            }
+            numbered("net", i, "name", tap->str());
+            const auto host = os::link_counters(*tap);
             if (!host) {
                 continue;
             }

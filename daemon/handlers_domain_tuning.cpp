@@ -142,46 +142,6 @@ void add_resources(rpc::Handlers& h, Services& s) {
         });
 }
 
-// ---- NICs
-
-Result<void> check_nic(const Services& s, const proto::Domain& dom, const std::string& device, std::uint32_t flags) {
-    TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
-    const bool live = (flags & kAffectLive) != 0 || ((flags & kAffectConfig) == 0 && domain->active());
-    const vmm::Spec& spec = live || !domain->persistent() ? domain->shown() : *domain->definition;
-    for (const vmm::Interface& nic : spec.interfaces) {
-        if ((nic.mac && format(*nic.mac) == device) || (nic.live && nic.live->target.str() == device)) {
-            return {};
-        }
-    }
-    return fail(Code::invalid_argument, fmt::format("'{}' is not a known interface", device));
-}
-
-void add_bandwidth(rpc::Handlers& h, Services& s) {
-    h.add<proto::domain_get_interface_parameters>([&s](Call&, const proto::domain_get_interface_parameters_args& args)
-                                                      -> Result<proto::domain_get_interface_parameters_ret> {
-        TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainGetInterfaceParameters"));
-        TRY_OK(check_nic(s, args.dom, args.device, args.flags));
-        std::vector<TypedParam> params;
-        for (const auto name :
-             {field::domain_bandwidth_in_average, field::domain_bandwidth_in_peak, field::domain_bandwidth_in_burst,
-              field::domain_bandwidth_in_floor, field::domain_bandwidth_out_average, field::domain_bandwidth_out_peak,
-              field::domain_bandwidth_out_burst}) {
-            params.push_back(param(name, std::uint32_t{0}));  // no limit
-        }
-        return sized<proto::domain_get_interface_parameters_ret>(std::move(params), args.nparams);
-    });
-    h.add<proto::domain_set_interface_parameters>(
-        [&s](Call&, const proto::domain_set_interface_parameters_args& args) -> Result<void> {
-            TRY_OK(check_target(s, args.dom, args.flags, "qemuDomainSetInterfaceParameters"));
-            TRY_OK(check_nic(s, args.dom, args.device, args.flags));
-            const bool none = std::ranges::all_of(args.params, [](const TypedParam& p) {
-                const auto* const value = std::get_if<std::uint32_t>(&p.value);
-                return value != nullptr && *value == 0;
-            });
-            return none ? Result<void>() : no_limits("the network bandwidth");
-        });
-}
-
 }  // namespace
 
 Result<void> check_target(const Services& s, const proto::Domain& dom, std::uint32_t flags, std::string_view function) {
@@ -199,7 +159,6 @@ Result<void> check_target(const Services& s, const proto::Domain& dom, std::uint
 void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services) {
     add_scheduler(handlers, services);
     add_resources(handlers, services);
-    add_bandwidth(handlers, services);
 }
 
 }  // namespace bascule::daemon

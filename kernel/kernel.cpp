@@ -13,6 +13,8 @@ std::string describe(const PutLink& op) {
 }
 std::string describe(const LinkUp& op) { return fmt::format("set {} {}", op.name.str(), op.up ? "up" : "down"); }
 std::string describe(const DropLink& op) { return "drop link " + op.name.str(); }
+std::string describe(const PutShaping& op) { return "shape " + op.name.str(); }
+std::string describe(const DropShaping& op) { return "unshape " + op.name.str(); }
 std::string describe(const PutAddress& op) { return "put address " + format(op.address); }
 std::string describe(const DropAddress& op) { return "drop address " + format(op.address); }
 std::string describe(const PutRoute& op) { return "put route " + format(op.route); }

@@ -28,6 +28,18 @@ struct DropLink {  // one that is already gone is fine
     IfName name;
     bool operator==(const DropLink&) const = default;
 };
+// How much passes a link: in place where it can be, so that what waits there is not lost. Code::conflict where a
+// foreign link has a queueing discipline that somebody chose.
+struct PutShaping {
+    IfName name;
+    Shaping shaping;
+    Floors floors{};  // those of that link
+    bool operator==(const PutShaping&) const = default;
+};
+struct DropShaping {  // one whose link is gone is fine
+    IfName name;
+    bool operator==(const DropShaping&) const = default;
+};
 struct PutAddress {  // one that is already there is fine; so are gone ones below
     Address address;
     bool operator==(const PutAddress&) const = default;
@@ -49,7 +61,8 @@ struct SetSysctl {
     bool operator==(const SetSysctl&) const = default;
 };
 
-using Op = std::variant<PutLink, LinkUp, DropLink, PutAddress, DropAddress, PutRoute, DropRoute, SetSysctl, RuleBatch>;
+using Op = std::variant<PutLink, LinkUp, DropLink, PutShaping, DropShaping, PutAddress, DropAddress, PutRoute,
+                        DropRoute, SetSysctl, RuleBatch>;
 std::string format(const Op& op);  // one line, for errors and `status`
 
 // The whole waist between us and Linux. Two implementations: kernel/linux and tests/support/fake_kernel,

@@ -58,11 +58,19 @@ void each_of_table(Family family, const Table& table, F& f) {
 template <class F>
 void each_thing(const State& wish, F f) {
     const auto links = [](auto& state) { return &state.links; };
+    const auto shapings = [](auto& state) { return &state.shapings; };
+    const auto floors = [](auto& state) { return &state.floors; };
     const auto addresses = [](auto& state) { return &state.addresses; };
     const auto routes = [](auto& state) { return &state.routes; };
     const auto sysctls = [](auto& state) { return &state.sysctls; };
     for (const auto& [name, link] : wish.links) {
         f("link " + name.str(), links, name, link);
+    }
+    for (const auto& [name, shaping] : wish.shapings) {
+        f("shaping " + name.str(), shapings, name, shaping);
+    }
+    for (const auto& [key, rate] : wish.floors) {
+        f(fmt::format("floor {} {}", key.link.str(), format(key.station)), floors, key, rate);
     }
     for (const Address& address : wish.addresses) {
         f("address " + format(address), addresses, address, Nothing{});
@@ -158,6 +166,9 @@ const State* Ledger::wish(const std::string& owner) const {
 State Ledger::wanted(const Scope& scope) const { return restrict(united_, scope); }
 
 Result<Scope> Ledger::put(const std::string& owner, State wish) {
+    if (adapt_) {
+        adapt_(wish);
+    }
     TRY_OK(check_self_contained(wish));
     TRY_OK(check_conflicts(owner, wish));
     Scope scope = withdraw(owner);

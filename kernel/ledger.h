@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -13,6 +14,10 @@ namespace bascule::kernel {
 // held once and stay until the last of them lets go. Owners that contradict each other are refused.
 class Ledger {
 public:
+    // What every wish goes through first: a wish for what this kernel has not, said in what it has.
+    using Adapt = std::function<void(State& wish)>;
+    void adapt(Adapt adapt) { adapt_ = std::move(adapt); }
+
     // Replaces the owner's wish. Code::conflict names the thing and the other owner; the ledger is then
     // unchanged. Returns the scope of everything the owner had or has now. A wish brings the definitions of the
     // sets that its elements are in. Costs what the owner has, not what the others have.
@@ -32,6 +37,7 @@ private:
     void unite(const State& wish);
     void divide(const State& wish);  // the owner is already out of wishes_
 
+    Adapt adapt_;
     std::map<std::string, State> wishes_;
     State united_;
     // How many owners hold a thing, and how many of them an element that expires. Keys are readable

@@ -33,7 +33,22 @@ bool fits(const Link& actual, const Link& wanted) {
     }
     return !ours(wanted) ||
            (actual.kind == wanted.kind && actual.owner == wanted.owner && fits(actual.mac, wanted.mac) &&
-            fits(actual.mtu, wanted.mtu) && fits(actual.bridge, wanted.bridge));
+            fits(actual.mtu, wanted.mtu) && fits(actual.bridge, wanted.bridge) && fits(actual.port, wanted.port) &&
+            fits(actual.station, wanted.station));
+}
+
+// The kernel keeps a burst as the time that it takes, in steps of 64 ns: it comes back a little smaller.
+bool same_burst(std::uint64_t actual, std::uint64_t wanted) {
+    const std::uint64_t apart = actual > wanted ? actual - wanted : wanted - actual;
+    return apart <= wanted / 100 + 64;
+}
+
+bool same(const Shaping& actual, const Shaping& wanted) {
+    const auto alike = [](const auto& a, const auto& b) {
+        return a.has_value() == b.has_value() && (!a || (a->rate == b->rate && same_burst(a->burst, b->burst)));
+    };
+    return actual.shared == wanted.shared && alike(actual.out, wanted.out) && alike(actual.in, wanted.in) &&
+           (!actual.out || actual.out->ceil == wanted.out->ceil);
 }
 
 bool same(const Element& actual, const Element& wanted) {
@@ -66,10 +81,12 @@ public:
         take_down();
         release_foreign_links();
         drop_addresses_and_routes();
+        drop_shapings();
         drop_links();
         put_bridges();
         change_rules();
         put_ports();
+        put_shapings();
         set_sysctls();
         put_addresses();
         set_up();
@@ -153,6 +170,26 @@ private:
     bool is_managed(const IfName& name) const {
         const auto link = actual_.links.find(name);
         return link != actual_.links.end() && ours(link->second);
+    }
+
+    void drop_shapings() {
+        for (const auto& [name, shaping] : actual_.shapings) {
+            if (!wanted_.shapings.contains(name) && !going_.contains(name)) {
+                ops_.emplace_back(DropShaping{name});
+            }
+        }
+    }
+
+    // Before the link comes up.
+    void put_shapings() {
+        for (const auto& [name, shaping] : wanted_.shapings) {
+            const auto now = actual_.shapings.find(name);
+            Floors floors = floors_of(wanted_.floors, name);
+            if (now == actual_.shapings.end() || going_.contains(name) || !same(now->second, shaping) ||
+                floors_of(actual_.floors, name) != floors) {
+                ops_.emplace_back(PutShaping{name, shaping, std::move(floors)});
+            }
+        }
     }
 
     void drop_links() {

@@ -29,6 +29,31 @@ std::string dump_link(const IfName& name, const Link& link) {
     if (link.queues != 1) {
         out += fmt::format(" queues {}", link.queues);
     }
+    if (link.port) {
+        out += link.port->isolated ? " isolated" : "";
+        out += link.port->learning ? "" : " no-learning";
+        out += link.port->flood ? "" : " no-flood";
+        if (link.port->untagged != 0) {
+            out += fmt::format(" vlan {}", link.port->untagged);
+        }
+        for (const std::uint16_t tag : link.port->tagged) {
+            out += fmt::format(" tagged {}", tag);
+        }
+    }
+    if (link.station) {
+        out += " station " + format(*link.station);
+    }
+    return out;
+}
+
+std::string dump_shaping(const IfName& name, const Shaping& shaping) {
+    std::string out = "shaping " + name.str();
+    if (shaping.out) {
+        out += fmt::format(" out {} ceil {} burst {}", shaping.out->rate, shaping.out->ceil, shaping.out->burst);
+    }
+    if (shaping.in) {
+        out += fmt::format(" in {} burst {}", shaping.in->rate, shaping.in->burst);
+    }
     return out;
 }
 
@@ -82,13 +107,20 @@ std::string format(const Route& route) {
 }
 
 std::string format(const Address& address) {
-    return fmt::format("{} on {}", format(address.address), address.link.str());
+    return fmt::format("{}{} on {}", format(address.address), address.peer ? " peer " + format(*address.peer) : "",
+                       address.link.str());
 }
 
 std::string dump(const State& state) {
     std::string out;
     for (const auto& [name, link] : state.links) {
         out += dump_link(name, link) + "\n";
+    }
+    for (const auto& [name, shaping] : state.shapings) {
+        out += dump_shaping(name, shaping) + "\n";
+    }
+    for (const auto& [key, rate] : state.floors) {
+        out += fmt::format("floor {} on {} {}\n", format(key.station), key.link.str(), rate);
     }
     for (const Address& address : state.addresses) {
         out += "address " + format(address) + "\n";
@@ -100,6 +132,14 @@ std::string dump(const State& state) {
         out += fmt::format("sysctl {} = {}\n", key, value);
     }
     return out + dump(state.rules);
+}
+
+Floors floors_of(const Floors& floors, const IfName& link) {
+    Floors out;
+    for (auto it = floors.lower_bound({link, MacAddr{}}); it != floors.end() && it->first.link == link; ++it) {
+        out.insert(*it);
+    }
+    return out;
 }
 
 std::string sysctl_key(std::string_view family_part, const IfName& link, std::string_view name) {
@@ -115,6 +155,7 @@ Scope Scope::of(const State& state) {
 void Scope::add(const Scope& other) {
     everything = everything || other.everything;
     links.insert(other.links.begin(), other.links.end());
+    shapings.insert(other.shapings.begin(), other.shapings.end());
     routes.insert(other.routes.begin(), other.routes.end());
     sysctls.insert(other.sysctls.begin(), other.sysctls.end());
     for (const auto& [family, more] : other.rules) {
@@ -133,6 +174,12 @@ void Scope::add(const State& state) {
         if (link.kind == LinkKind::foreign && link.master) {
             links.insert(*link.master);
         }
+    }
+    for (const auto& [name, shaping] : state.shapings) {
+        shapings.insert(name);
+    }
+    for (const auto& [key, rate] : state.floors) {
+        shapings.insert(key.link);
     }
     for (const Address& address : state.addresses) {
         links.insert(address.link);
@@ -177,6 +224,12 @@ State restrict(const State& state, const Scope& scope) {
         for (auto a = state.addresses.lower_bound({name, {}}); a != state.addresses.end() && a->link == name; ++a) {
             out.addresses.insert(*a);
         }
+    }
+    for (const IfName& name : scope.shapings) {
+        if (const auto shaping = state.shapings.find(name); shaping != state.shapings.end()) {
+            out.shapings.insert(*shaping);
+        }
+        out.floors.merge(floors_of(state.floors, name));
     }
     for (const Route& route : state.routes) {
         if (route.link ? scope.links.contains(*route.link) : scope.routes.contains(route)) {

@@ -51,6 +51,19 @@ struct BridgeSettings {
     auto operator<=>(const BridgeSettings&) const = default;
 };
 
+// What a bridge does for one of its ports.
+struct BridgePort {
+    bool isolated = false;  // it reaches no other isolated port
+    // Unicast for stations that nobody has seen, and seeing them: off where the MAC table is ours.
+    bool learning = true, flood = true;
+    // Where the bridge is VLAN-aware. The VLAN of frames without a tag (0: such frames are dropped), and those that
+    // pass with theirs. Both nothing: as the bridge has it.
+    std::uint16_t untagged = 0;
+    std::set<std::uint16_t> tagged{};
+    bool has_vlans() const { return untagged != 0 || !tagged.empty(); }
+    bool operator==(const BridgePort&) const = default;
+};
+
 struct Link {
     LinkKind kind = LinkKind::foreign;
     std::string owner;                     // the alias after "bascule:"; empty for foreign links
@@ -61,12 +74,15 @@ struct Link {
     std::optional<BridgeSettings> bridge;  // kind bridge only; none: as they are
     // kind tap only; 1 is a single-queue device, more need IFF_MULTI_QUEUE. Fixed once made.
     std::uint16_t queues = 1;
+    std::optional<BridgePort> port;  // kind tap only; none in a wish: as it is
+    std::optional<MacAddr> station;  // who is behind it, where the bridge does not learn; none: nobody is named
     bool operator==(const Link&) const = default;
 };
 
 struct Address {
     IfName link;
     IpInterface address;
+    std::optional<Ip> peer{};  // a point-to-point link: the other end, whose prefix it then is
     auto operator<=>(const Address&) const = default;
 };
 
@@ -78,8 +94,36 @@ struct Route {
     auto operator<=>(const Route&) const = default;
 };
 
+// How much passes a link. Rates in bytes a second, bursts in bytes.
+struct Shaping {
+    struct Out {  // what we send to it: the guest's inbound
+        std::uint64_t rate = 0, ceil = 0, burst = 0;
+        bool operator==(const Out&) const = default;
+    };
+    struct In {  // what comes from it: more is dropped
+        std::uint64_t rate = 0, burst = 0;
+        bool operator==(const In&) const = default;
+    };
+    std::optional<Out> out;
+    std::optional<In> in;
+    bool shared = false;  // many stations are behind the link (a bridge): each may have a floor
+    bool operator==(const Shaping&) const = default;
+};
+
+// What of a link's `out` one station is sure of; who has none shares the rest. Bytes a second.
+struct FloorKey {
+    IfName link;
+    MacAddr station;
+    auto operator<=>(const FloorKey&) const = default;
+};
+using Floors = std::map<FloorKey, std::uint64_t>;
+// Those of one link.
+Floors floors_of(const Floors& floors, const IfName& link);
+
 struct State {
     std::map<IfName, Link> links;
+    std::map<IfName, Shaping> shapings{};
+    Floors floors{};  // on links that are shaped and shared
     std::set<Address> addresses;
     std::set<Route> routes;                      // static routes we add; the kernel's own are not listed
     std::map<std::string, std::string> sysctls;  // "net/ipv4/ip_forward" -> "1", see sysctl_key()
@@ -100,9 +144,10 @@ std::string sysctl_key(std::string_view family_part, const IfName& link, std::st
 // The keys one operation is about. Observing a scope returns exactly those of its things that exist;
 // for foreign links only the facts that State can express.
 struct Scope {
-    bool everything = false;  // all that is ours; the other fields then add foreign things
-    std::set<IfName> links;   // with their addresses and routes
-    std::set<Route> routes;   // those that name no link
+    bool everything = false;      // all that is ours; the other fields then add foreign things
+    std::set<IfName> links;       // with their addresses and routes
+    std::set<IfName> shapings{};  // with their floors
+    std::set<Route> routes;       // those that name no link
     std::set<std::string> sysctls;
     struct Rules {
         std::set<std::string> chains, sets;

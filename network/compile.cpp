@@ -10,6 +10,7 @@
 #include "network/dnsmasq.h"
 #include "network/extras.h"
 #include "switch/compile.h"
+#include "switch/shaping.h"
 
 namespace bascule::network {
 
@@ -101,11 +102,11 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
         service.subnets.push_back(subnet_of(ip));
         add_boot(ip, service);
     }
-    return service;
     apply(extras_of(spec.metadata).services, service);
     if (auto added = add_dnsmasq(spec.dnsmasq_options, service); !added) {
         return std::nullopt;  // check_realisable() has seen to it that this does not happen
     }
+    return service;
 }
 
 // The modes that have a bridge of ours.
@@ -165,13 +166,16 @@ nat::Spec rules_of(const Spec& spec, std::vector<nat::Admitted> admits) {
 std::string owner_of(const Spec& spec) { return "network:" + format(spec.uuid); }
 
 Compiled compile(const Spec& spec, std::vector<nat::Admitted> admits) {
+    Compiled out;
+    if (const auto shaping = vswitch::shaping_of(spec.bandwidth, true); shaping && spec.bridge) {
+        out.state.shapings.emplace(*spec.bridge, *shaping);
+    }
     if (!spec.has_own_bridge()) {
-        return {};  // somebody else's bridge, or a list of devices: nothing of it is ours to make
+        return out;  // somebody else's bridge, or a list of devices: nothing else of it is ours to make
     }
     const vswitch::Bridge bridge{
         .name = *spec.bridge, .stp = spec.stp, .delay_seconds = spec.delay_seconds, .mac = spec.mac, .mtu = spec.mtu};
-    Compiled out;
-    out.state = vswitch::compile_bridge(bridge, owner_of(spec));
+    out.state.links = vswitch::compile_bridge(bridge, owner_of(spec)).links;
     for (const IpAddress& ip : spec.addresses) {
         out.state.addresses.insert(kernel::Address{.link = *spec.bridge, .address = ip.address});
     }

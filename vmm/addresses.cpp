@@ -257,7 +257,14 @@ private:
 };
 
 PciFit fit_of(NicModel model) {
-    return model == NicModel::virtio || model == NicModel::e1000e ? PciFit::express : PciFit::conventional;
+    switch (model) {
+        case NicModel::virtio:
+        case NicModel::virtio_non_transitional:
+        case NicModel::e1000e:
+        case NicModel::igb:
+        case NicModel::vmxnet3: return PciFit::express;
+        default: return PciFit::conventional;
+    }
 }
 
 void add_controllers(Spec& spec, std::vector<Device>& out, bool pci) {

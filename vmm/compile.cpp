@@ -286,8 +286,16 @@ Result<Launch> compile(const Spec& spec, const std::vector<NicPlan>& nics, const
                     fmt::format("vmm::compile got {} disk plans for {} disks", disks.size(), spec.disks.size()));
     }
     for (std::size_t i = 0; i < nics.size(); ++i) {
-        if (nics[i].vhost && spec.interfaces[i].model != NicModel::virtio) {
-            return fail(Code::internal, fmt::format("{}: vhost serves virtio only", nic_alias(spec, i)));
+        const Interface& nic = spec.interfaces[i];
+        if (nics[i].vhost && !(is_virtio(nic.model) && nic.has_tap())) {
+            return fail(Code::internal, fmt::format("{}: vhost serves virtio on a tap only", nic_alias(spec, i)));
+        }
+        const auto group = nic.type == Interface::Type::mcast ? parse_ip(nic.remote.address) : std::nullopt;
+        if (nic.type == Interface::Type::mcast && !(group && group->is_multicast())) {
+            return fail(Code::unsupported_config,
+                        fmt::format("{}: <source address='{}'> of type='mcast' is no multicast address; use one of "
+                                    "224.0.0.0 to 239.255.255.255",
+                                    nic_alias(spec, i), nic.remote.address));
         }
     }
     return Builder(spec, nics, disks).build();

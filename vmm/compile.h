@@ -29,9 +29,9 @@ struct DiskPlan {
 
 // One descriptor that the child expects, at number 3 plus its index in Launch::slots.
 struct Slot {
-    enum class Kind { monitor, tap, vhost, channel, disk };
+    enum class Kind { monitor, tap, vhost, channel, disk, passt };
     Kind kind = Kind::monitor;
-    std::size_t index = 0;  // of the interface (tap and vhost), the channel or the disk
+    std::size_t index = 0;  // of the interface (tap, vhost and passt), the channel or the disk
     std::size_t queue = 0;  // tap and vhost; disk: the layer, 0 is the disk's own image
     bool operator==(const Slot&) const = default;
 };

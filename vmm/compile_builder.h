@@ -47,13 +47,16 @@ private:
     // compile_devices.cpp
     void controllers();
     void controller(const Controller& one);
-    void nic(std::size_t index);
-    void nic_device(std::size_t index);
     void serial(std::size_t index);
     void channel(std::size_t index);
     void balloon();
     void rng(std::size_t index);
     void watchdog(std::size_t index);
+
+    // compile_nic.cpp
+    void nic(std::size_t index);
+    std::string netdev(std::size_t index);
+    std::string nic_device(std::size_t index);
 
     // compile_display.cpp
     void display();

@@ -86,45 +86,6 @@ void Builder::controller(const Controller& one) {
     option("-device", device + "," + place(one.address));
 }
 
-void Builder::nic(std::size_t index) {
-    const unsigned queues = spec_.interfaces[index].queue_count();
-    const auto numbers = [&](Slot::Kind kind) {
-        std::string out;
-        for (unsigned queue = 0; queue < queues; ++queue) {
-            out += fmt::format("{}{}", queue == 0 ? "" : ":", slot(kind, index, queue));
-        }
-        return out;
-    };
-    const std::string_view plural = queues > 1 ? "s" : "";
-    std::string netdev = fmt::format("tap,id=hostnet{},fd{}={}", index, plural, numbers(Slot::Kind::tap));
-    if (nics_[index].vhost) {
-        netdev += fmt::format(",vhost=on,vhostfd{}={}", plural, numbers(Slot::Kind::vhost));
-    }
-    option("-netdev", netdev);
-    nic_device(index);
-}
-
-void Builder::nic_device(std::size_t index) {
-    const Interface& nic = spec_.interfaces[index];
-    const std::string_view driver = nic.model == NicModel::virtio ? "virtio-net-pci" : kNicModels.name(nic.model);
-    std::string device = fmt::format("{},netdev=hostnet{},id={},mac={},{}", driver, index, nic_alias(spec_, index),
-                                     format(*nic.mac), place(nic.address));
-    if (nic.queue_count() > 1) {
-        // A vector for each queue's two rings, one for configuration changes, one for the control queue.
-        device += fmt::format(",mq=on,vectors={}", 2 * nic.queue_count() + 2);
-    }
-    if (nic.mtu && nic.model == NicModel::virtio) {
-        device += fmt::format(",host_mtu={}", *nic.mtu);
-    }
-    if (const unsigned order = boot_index(index); order != 0) {
-        device += fmt::format(",bootindex={}", order);
-    }
-    if (!nic.rom) {
-        device += ",romfile=";
-    }
-    option("-device", device);
-}
-
 void Builder::serial(std::size_t index) {
     const std::string alias = serial_alias(spec_, index);
     option("-chardev", fmt::format("pty,id=char{}", alias));

@@ -35,10 +35,12 @@ Result<void> complete(Spec& spec, const Fresh& fresh) {
         spec.uuid = fresh.uuid();
     }
     // Two NICs on one wire cannot share a station address; on two wires (a bond, a standby) they may.
+    // QEMU's own networks are a wire each.
     std::set<std::tuple<Interface::Type, std::string, MacAddr>> stations;
     std::set<MacAddr> taken;
     for (const Interface& nic : spec.interfaces) {
-        if (nic.mac && !stations.emplace(nic.type, nic.source, *nic.mac).second) {
+        const bool own_wire = nic.type == Interface::Type::user || nic.type == Interface::Type::ethernet;
+        if (nic.mac && !own_wire && !stations.emplace(nic.type, nic.source, *nic.mac).second) {
             return fail(Code::invalid_xml,
                         fmt::format("two <interface> of '{}' have the MAC address {}", nic.source, format(*nic.mac)));
         }
@@ -52,6 +54,11 @@ Result<void> complete(Spec& spec, const Fresh& fresh) {
             if (taken.insert(mac).second) {
                 nic.mac = mac;
             }
+        }
+    }
+    for (Interface& nic : spec.interfaces) {
+        if (nic.virtual_port) {
+            TRY_OK(bascule::complete(*nic.virtual_port, true, fresh.uuid));
         }
     }
     complete_display(spec);

@@ -10,17 +10,12 @@
 
 #include "base/names.h"
 #include "base/net.h"
+#include "vmm/interface.h"
+#include "vmm/pci_address.h"
 
 namespace bascule::vmm {
 
 // Members have initialisers, `{}` too, so that a designated initialiser may leave any of them out.
-
-struct PciAddress {
-    std::uint16_t domain = 0;
-    std::uint8_t bus = 0, slot = 0, function = 0;  // slot 0..31, function 0..7
-    std::optional<bool> multifunction{};           // at function 0: others of the slot may be there
-    auto operator<=>(const PciAddress&) const = default;
-};
 
 // A port of a USB controller; no hubs.
 struct UsbAddress {
@@ -32,47 +27,6 @@ struct UsbAddress {
 struct DriveAddress {
     unsigned controller = 0, bus = 0, target = 0, unit = 0;
     bool operator==(const DriveAddress&) const = default;
-};
-
-enum class NicModel { virtio, e1000, e1000e, rtl8139 };
-enum class NicBackend { automatic, qemu, vhost };  // <driver name=>
-
-// A reference to an nwfilter. A name may repeat: its values form a list, in order.
-struct FilterRef {
-    std::string filter{};
-    std::vector<std::pair<std::string, std::string>> parameters{};
-    bool operator==(const FilterRef&) const = default;
-};
-
-// What a NIC has only while the guest runs.
-struct NicLive {
-    IfName target;         // the tap
-    std::string bridge{};  // the bridge that it is on
-    bool vhost = false;    // whether the kernel's vhost-net serves it
-    bool operator==(const NicLive&) const = default;
-};
-
-struct Interface {
-    enum class Type { network, bridge };
-    Type type = Type::network;
-    std::string source{};          // the network's or the bridge's name
-    std::optional<MacAddr> mac{};  // always there after complete()
-    NicModel model = NicModel::rtl8139;
-    NicBackend backend = NicBackend::automatic;
-    std::optional<unsigned> queues{};  // virtio only; 1..256
-    std::optional<IfName> target{};    // a name the user wants for the tap; none: the daemon's choice
-    bool link_up = true;
-    std::optional<bool> link_state{};  // as written, for format(); link_up is what it means
-    std::optional<std::uint32_t> mtu{};
-    std::optional<FilterRef> filter{};
-    std::optional<unsigned> boot_order{};  // 1 is first
-    bool rom = true;                       // <rom enabled='no'/> clears it
-    std::string alias{};                   // the user's own ("ua-…"), else empty
-    std::optional<PciAddress> address{};   // always there after complete()
-    std::optional<NicLive> live{};
-    bool operator==(const Interface&) const = default;
-
-    unsigned queue_count() const { return queues.value_or(1); }
 };
 
 // A serial port on a pseudo-terminal. The first one is the guest's console too.

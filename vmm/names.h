@@ -18,12 +18,26 @@ inline constexpr EnumNames<Clock::Offset, 2> kClocks{
     {{{"utc", Clock::Offset::utc}, {"localtime", Clock::Offset::localtime}}}};
 inline constexpr EnumNames<Lifecycle, 2> kLifecycles{
     {{{"destroy", Lifecycle::destroy}, {"restart", Lifecycle::restart}}}};
-inline constexpr EnumNames<Interface::Type, 2> kInterfaceTypes{
-    {{{"network", Interface::Type::network}, {"bridge", Interface::Type::bridge}}}};
-inline constexpr EnumNames<NicModel, 4> kNicModels{{{{"virtio", NicModel::virtio},
-                                                     {"e1000", NicModel::e1000},
-                                                     {"e1000e", NicModel::e1000e},
-                                                     {"rtl8139", NicModel::rtl8139}}}};
+inline constexpr EnumNames<Interface::Type, 8> kInterfaceTypes{{{{"network", Interface::Type::network},
+                                                                 {"bridge", Interface::Type::bridge},
+                                                                 {"ethernet", Interface::Type::ethernet},
+                                                                 {"user", Interface::Type::user},
+                                                                 {"mcast", Interface::Type::mcast},
+                                                                 {"server", Interface::Type::server},
+                                                                 {"client", Interface::Type::client},
+                                                                 {"udp", Interface::Type::udp}}}};
+inline constexpr EnumNames<NicModel, 10> kNicModels{{{{"virtio", NicModel::virtio},
+                                                      {"virtio-transitional", NicModel::virtio_transitional},
+                                                      {"virtio-non-transitional", NicModel::virtio_non_transitional},
+                                                      {"e1000", NicModel::e1000},
+                                                      {"e1000e", NicModel::e1000e},
+                                                      {"rtl8139", NicModel::rtl8139},
+                                                      {"igb", NicModel::igb},
+                                                      {"vmxnet3", NicModel::vmxnet3},
+                                                      {"ne2k_pci", NicModel::ne2k_pci},
+                                                      {"pcnet", NicModel::pcnet}}}};
+inline constexpr EnumNames<NicTransmit, 2> kNicTransmits{
+    {{{"iothread", NicTransmit::iothread}, {"timer", NicTransmit::timer}}}};
 inline constexpr EnumNames<NicBackend, 2> kNicBackends{{{{"qemu", NicBackend::qemu}, {"vhost", NicBackend::vhost}}}};
 inline constexpr EnumNames<Channel::Backend, 2> kChannelBackends{
     {{{"unix", Channel::Backend::socket}, {"pty", Channel::Backend::pty}}}};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/spec.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 
@@ -20,6 +21,10 @@ std::string named(const std::vector<Device>& devices, std::size_t index, std::st
 }
 
 }  // namespace
+
+bool is_generated_target(std::string_view name) {
+    return std::ranges::any_of(kReservedTargets, [name](std::string_view prefix) { return name.starts_with(prefix); });
+}
 
 Chipset Os::chipset() const { return machine.contains("q35") ? Chipset::q35 : Chipset::i440fx; }
 

@@ -183,6 +183,9 @@ std::optional<std::int64_t> parse_utc(std::string_view text);
 // Taps whose names the daemon makes begin with this, as libvirt's do: such a name in a document came from
 // a running guest's description and is not a wish.
 inline constexpr std::string_view kGeneratedTarget = "vnet";
+// And the other names that are nobody's wish: daemons' too.
+inline constexpr std::string_view kReservedTargets[] = {kGeneratedTarget, "vif", "macvtap", "macvlan"};
+bool is_generated_target(std::string_view name);
 
 // Likewise sockets of channels: the daemon's are below this folder (of its root).
 inline constexpr std::string_view kChannelFolder = "/run/bascule/channel/";

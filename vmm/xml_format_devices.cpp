@@ -8,68 +8,6 @@ namespace bascule::vmm::parts {
 
 namespace {
 
-void write_filter(Writer& w, const FilterRef& filter) {
-    if (filter.parameters.empty()) {
-        w.empty("filterref", {{"filter", filter.filter}});
-        return;
-    }
-    w.open("filterref", {{"filter", filter.filter}});
-    for (const auto& [name, value] : filter.parameters) {
-        w.empty("parameter", {{"name", name}, {"value", value}});
-    }
-    w.close();
-}
-
-void write_source(Writer& w, const Interface& nic, bool running) {
-    if (nic.type == Interface::Type::bridge) {
-        w.empty("source", {{"bridge", nic.source}});
-        return;
-    }
-    const std::string bridge = running && nic.live ? nic.live->bridge : std::string();
-    w.empty("source", present({{"network", nic.source}, {"bridge", bridge}}));
-}
-
-void write_target(Writer& w, const Interface& nic, bool running) {
-    if (running && nic.live) {
-        w.empty("target", {{"dev", nic.live->target.str()}});
-    } else if (nic.target) {
-        w.empty("target", {{"dev", nic.target->str()}});
-    }
-}
-
-void write_interface(Writer& w, const Spec& spec, std::size_t index, bool running) {
-    const Interface& nic = spec.interfaces[index];
-    w.open("interface", {{"type", std::string(kInterfaceTypes.name(nic.type))}});
-    if (nic.mac) {
-        w.empty("mac", {{"address", format(*nic.mac)}});
-    }
-    write_source(w, nic, running);
-    write_target(w, nic, running);
-    w.empty("model", {{"type", std::string(kNicModels.name(nic.model))}});
-    if (nic.backend != NicBackend::automatic || nic.queues) {
-        w.empty("driver", present({{"name", std::string(kNicBackends.name(nic.backend))},
-                                   {"queues", nic.queues ? std::to_string(*nic.queues) : ""}}));
-    }
-    if (nic.filter) {
-        write_filter(w, *nic.filter);
-    }
-    if (nic.link_state) {
-        w.empty("link", {{"state", std::string(kLinkStates.name(nic.link_up))}});
-    }
-    if (nic.mtu) {
-        w.empty("mtu", {{"size", std::to_string(*nic.mtu)}});
-    }
-    if (nic.boot_order) {
-        w.empty("boot", {{"order", std::to_string(*nic.boot_order)}});
-    }
-    write_alias(w, nic.alias, nic_alias(spec, index), running);
-    if (!nic.rom) {
-        w.empty("rom", {{"enabled", "no"}});
-    }
-    write_address(w, nic.address);
-    w.close();
-}
-
 void write_serial(Writer& w, const Spec& spec, std::size_t index, bool running) {
     const Serial& serial = spec.serials[index];
     w.open("serial", {{"type", "pty"}});

@@ -39,6 +39,8 @@ void write_clock(Writer& w, const Clock& clock);
 void write_power_management(Writer& w, const PowerManagement& pm);
 // xml_format_devices.cpp
 void write_devices(Writer& w, const Spec& spec, View view);
+// xml_format_interface.cpp
+void write_interface(Writer& w, const Spec& spec, std::size_t index, bool running);
 // xml_format_bus.cpp
 void write_disk(Writer& w, const Disk& disk, View view);
 void write_controllers(Writer& w, const Spec& spec, View view);

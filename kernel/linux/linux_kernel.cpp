@@ -9,9 +9,11 @@
 
 #include <fmt/format.h>
 
+#include "kernel/linux/bridge_port.h"
 #include "kernel/linux/netlink.h"
 #include "kernel/linux/nft.h"
 #include "kernel/linux/rtnl.h"
+#include "kernel/linux/shaping.h"
 #include "kernel/linux/sysctl.h"
 #include "kernel/linux/tap.h"
 
@@ -38,12 +40,15 @@ private:
     Result<Seen> observe_links(const Scope& scope, State& out);
     Result<Seen> named_links(const Scope& scope);
     Result<void> name_masters(const Seen& seen, State& out);
+    Result<void> observe_shapings(const Scope& scope, const Seen& seen, State& out);
     Result<void> observe_addresses(const Scope& scope, const Seen& seen, State& out);
     Result<void> observe_routes(const Scope& scope, const Seen& seen, State& out);
 
     Result<void> apply_one(const PutLink& op);
     Result<void> apply_one(const LinkUp& op);
     Result<void> apply_one(const DropLink& op);
+    Result<void> apply_one(const PutShaping& op);
+    Result<void> apply_one(const DropShaping& op);
     Result<void> apply_one(const PutAddress& op);
     Result<void> apply_one(const DropAddress& op);
     Result<void> apply_one(const PutRoute& op);
@@ -110,6 +115,7 @@ Result<LinkSeen> LinuxKernel::need(const IfName& name, std::string_view why) {
 Result<State> LinuxKernel::observe(const Scope& scope) {
     State out;
     TRY(const Seen seen, observe_links(scope, out));
+    TRY_OK(observe_shapings(scope, seen, out));
     TRY_OK(observe_addresses(scope, seen, out));
     TRY_OK(observe_routes(scope, seen, out));
     for (const std::string& key : scope.sysctls) {
@@ -165,7 +171,8 @@ Result<LinuxKernel::Seen> LinuxKernel::observe_links(const Scope& scope, State& 
     }
     for (const auto& [index, link] : seen) {
         if (link.ours() || scope.links.contains(link.name)) {
-            out.links.emplace(link.name, link.facts);
+            Link& facts = out.links.emplace(link.name, link.facts).first->second;
+            TRY_OK(read_port(netlink_, index, facts));
         }
     }
     TRY_OK(name_masters(seen, out));
@@ -212,7 +219,7 @@ Result<void> LinuxKernel::observe_addresses(const Scope& scope, const Seen& seen
             }
             const auto link = seen.find(address->index);
             if (link != seen.end() && out.links.contains(link->second.name)) {
-                out.addresses.insert({.link = link->second.name, .address = address->address});
+                out.addresses.insert({.link = link->second.name, .address = address->address, .peer = address->peer});
             }
         }
     }
@@ -349,10 +356,54 @@ Result<void> LinuxKernel::adjust(const LinkSeen& seen, const PutLink& op) {
         }
         change.forward_delay_cs = wanted.bridge->forward_delay_cs;
     }
-    if (change.empty()) {
-        return {};
+    if (!change.empty()) {
+        TRY_OK(netlink_.command(change_link(seen.index, change), words(op.name)));
     }
-    return netlink_.command(change_link(seen.index, change), words(op.name));
+    // With its master: the settings belong to the membership.
+    const bool is_port = wanted.kind == LinkKind::tap && (wanted.master || seen.master != 0);
+    return is_port ? put_port(netlink_, seen.index, wanted, words(op.name)) : Result<void>();
+}
+
+Result<void> LinuxKernel::apply_one(const PutShaping& op) {
+    TRY(const LinkSeen seen, need(op.name, "shall have its traffic limited"));
+    return put_shaping(netlink_, seen.index, op.shaping, op.floors, words(op.name) + ": limiting its traffic");
+}
+
+Result<void> LinuxKernel::apply_one(const DropShaping& op) {
+    TRY(const std::optional<LinkSeen> seen, find(op.name));
+    return seen ? drop_shaping(netlink_, seen->index, words(op.name) + ": no longer limiting its traffic")
+                : Result<void>();
+}
+
+Result<void> LinuxKernel::observe_shapings(const Scope& scope, const Seen& seen, State& out) {
+    std::map<int, IfName> links;
+    if (scope.everything) {
+        TRY(const std::set<int> shaped, shaped_links(netlink_));
+        for (const int index : shaped) {
+            const auto link = seen.find(index);
+            if (link != seen.end() && (link->second.ours() || scope.shapings.contains(link->second.name))) {
+                links.emplace(index, link->second.name);
+            }
+        }
+    } else {
+        for (const IfName& name : scope.shapings) {
+            TRY(const std::optional<LinkSeen> link, find(name));
+            if (link) {
+                links.emplace(link->index, name);
+            }
+        }
+    }
+    for (const auto& [index, name] : links) {
+        TRY(auto shaping, read_shaping(netlink_, index));
+        if (!shaping) {
+            continue;
+        }
+        out.shapings.emplace(name, shaping->shaping);
+        for (const auto& [station, rate] : shaping->floors) {
+            out.floors.emplace(FloorKey{name, station}, rate);
+        }
+    }
+    return {};
 }
 
 Result<void> LinuxKernel::apply_one(const LinkUp& op) {
@@ -381,7 +432,7 @@ Result<void> LinuxKernel::apply_one(const DropLink& op) {
 
 Result<void> LinuxKernel::apply_one(const PutAddress& op) {
     TRY(const LinkSeen seen, need(op.address.link, "shall have address " + format(op.address.address)));
-    return netlink_.command(put_address(op.address.address, seen.index),
+    return netlink_.command(put_address(op.address.address, seen.index, op.address.peer),
                             fmt::format("{}: address {}", words(op.address.link), format(op.address.address)));
 }
 
@@ -390,7 +441,7 @@ Result<void> LinuxKernel::apply_one(const DropAddress& op) {
     if (!seen) {
         return {};
     }
-    TRY(const Answer answer, netlink_.talk(drop_address(op.address.address, seen->index)));
+    TRY(const Answer answer, netlink_.talk(drop_address(op.address.address, seen->index, op.address.peer)));
     if (answer.failed_with(EADDRNOTAVAIL) || answer.failed_with(ENODEV)) {
         return {};
     }

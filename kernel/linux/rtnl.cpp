@@ -17,6 +17,8 @@
 
 #include <fmt/format.h>
 
+#include "kernel/linux/bridge_port.h"
+
 namespace bascule::kernel::os {
 
 namespace {
@@ -194,12 +196,15 @@ RouteObject to_object(const Route& route, int index) {
     return out;
 }
 
-AddrObject to_object(const IpInterface& address, int index) {
+AddrObject to_object(const IpInterface& address, int index, const std::optional<Ip>& peer) {
     AddrObject out = needed(AddrObject(rtnl_addr_alloc()));
     rtnl_addr_set_ifindex(out.get(), index);
     needed(rtnl_addr_set_local(out.get(), to_nl(address.address, address.length).get()));
     rtnl_addr_set_prefixlen(out.get(), static_cast<int>(address.length));
-    if (address.address.is_v4() && address.length < 31) {  // RFC 3021: a /31 has no broadcast address
+    if (peer) {
+        needed(rtnl_addr_set_peer(out.get(), to_nl(*peer, address.length).get()));
+        rtnl_addr_set_prefixlen(out.get(), static_cast<int>(address.length));
+    } else if (address.address.is_v4() && address.length < 31) {  // RFC 3021: a /31 has no broadcast address
         needed(rtnl_addr_set_broadcast(out.get(), to_nl(address.prefix().last(), 32).get()));
     }
     return out;
@@ -250,6 +255,9 @@ std::optional<LinkSeen> parse_link(const NlMsg& reply) {
     nlattr* data = nested_data(reply);
     constexpr std::uint32_t kIffTap = 2;  // IFLA_TUN_TYPE has IFF_TUN (1) or IFF_TAP
     read_alias(seen, seen.kind == "tun" && number_in(data, IFLA_TUN_TYPE) == kIffTap);
+    if (seen.facts.kind == LinkKind::tap) {
+        seen.facts.port = parse_bridge_port(reply);
+    }
     if (seen.facts.kind == LinkKind::bridge) {
         seen.facts.bridge = BridgeSettings{.stp = number_in(data, IFLA_BR_STP_STATE).value_or(0) != 0,
                                            .forward_delay_cs = number_in(data, IFLA_BR_FORWARD_DELAY).value_or(0)};
@@ -304,8 +312,8 @@ NlMsg address_dump(int index) {
     return msg;
 }
 
-NlMsg put_address(const IpInterface& address, int index) {
-    const AddrObject object = to_object(address, index);
+NlMsg put_address(const IpInterface& address, int index, const std::optional<Ip>& peer) {
+    const AddrObject object = to_object(address, index, peer);
     if (address.address.is_v6()) {
         // Without duplicate address detection, which would keep servers from binding to it for a second.
         rtnl_addr_set_flags(object.get(), IFA_F_NODAD);
@@ -315,9 +323,9 @@ NlMsg put_address(const IpInterface& address, int index) {
     return NlMsg(msg);
 }
 
-NlMsg drop_address(const IpInterface& address, int index) {
+NlMsg drop_address(const IpInterface& address, int index, const std::optional<Ip>& peer) {
     nl_msg* msg = nullptr;
-    needed(rtnl_addr_build_delete_request(to_object(address, index).get(), 0, &msg));
+    needed(rtnl_addr_build_delete_request(to_object(address, index, peer).get(), 0, &msg));
     return NlMsg(msg);
 }
 
@@ -330,6 +338,10 @@ std::optional<AddressSeen> parse_address(const NlMsg& reply) {
     AddressSeen seen;
     seen.index = rtnl_addr_get_ifindex(object.get());
     seen.address = {.address = *ip, .length = static_cast<unsigned>(rtnl_addr_get_prefixlen(object.get()))};
+    seen.peer = from_nl(rtnl_addr_get_peer(object.get()));
+    if (seen.peer == ip) {
+        seen.peer.reset();
+    }
     // Since Linux 5.18 the kernel says which addresses it made itself.
     const nlattr* origin = nlmsg_find_attr(nlmsg_hdr(reply.get()), sizeof(ifaddrmsg), IFA_PROTO);
     const int protocol = origin != nullptr && nla_len(origin) == 1 ? nla_get_u8(origin) : IFAPROT_UNSPEC;

@@ -69,11 +69,12 @@ NlMsg delete_link(int index);
 struct AddressSeen {
     int index = 0;
     IpInterface address;
+    std::optional<Ip> peer{};
     bool by_kernel = false;  // link-local, from router advertisements, loopback: nobody's wish
 };
 NlMsg address_dump(int index);  // 0: of all links
-NlMsg put_address(const IpInterface& address, int index);
-NlMsg drop_address(const IpInterface& address, int index);
+NlMsg put_address(const IpInterface& address, int index, const std::optional<Ip>& peer = {});
+NlMsg drop_address(const IpInterface& address, int index, const std::optional<Ip>& peer = {});
 std::optional<AddressSeen> parse_address(const NlMsg& reply);
 
 struct RouteSeen {

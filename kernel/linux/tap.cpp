@@ -2,8 +2,10 @@
 #include "kernel/linux/tap.h"
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,6 +96,23 @@ Result<UniqueFd> attach_tap(const IfName& name, bool multi_queue) {
 Result<void> keep_tap(const UniqueFd& tap) {
     if (::ioctl(tap.get(), TUNSETPERSIST, 1UL) < 0) {
         return fail_errno("tap: making it persistent");
+    }
+    return {};
+}
+
+Result<void> set_rx_frames(const IfName& name, std::uint32_t frames) {
+    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request = request_for(name);
+    ethtool_coalesce settings{};
+    settings.cmd = ETHTOOL_GCOALESCE;
+    request.ifr_data = reinterpret_cast<char*>(&settings);
+    if (!socket || ::ioctl(socket.get(), SIOCETHTOOL, &request) < 0) {
+        return fail_errno(fmt::format("tap {}: asking how many frames it collects", name.str()));
+    }
+    settings.cmd = ETHTOOL_SCOALESCE;
+    settings.rx_max_coalesced_frames = frames;
+    if (::ioctl(socket.get(), SIOCETHTOOL, &request) < 0) {
+        return fail_errno(fmt::format("tap {}: collecting {} frames (<coalesce>)", name.str(), frames));
     }
     return {};
 }

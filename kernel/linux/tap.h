@@ -12,6 +12,9 @@ namespace bascule::kernel::os {
 Result<UniqueFd> attach_tap(const IfName& name, bool multi_queue);
 Result<void> keep_tap(const UniqueFd& tap);
 
+// How many frames a tap may collect before the host looks at them (<coalesce>).
+Result<void> set_rx_frames(const IfName& name, std::uint32_t frames);
+
 // open_tap() fails with Code::invalid_state when there is no such link: it would be made, without owner and rules.
 std::unique_ptr<Taps> make_taps();
 

@@ -196,6 +196,33 @@ TEST_P(Conformance, PuttingAnExistingLinkChangesWhatDiffers) {
     EXPECT_EQ(seen.mtu, 9000U);
 }
 
+TEST_P(Conformance, WhatPassesALinkIsLimitedAndReadBack) {
+    State wish;
+    wish.links[link_name("br0")] = bridge();
+    wish.links[link_name("tap0")] = tap("br0");
+    wish.links[link_name("tap0")].port = BridgePort{.isolated = true, .learning = false, .flood = false};
+    wish.links[link_name("tap0")].station = MacAddr{{0x52, 0x54, 0, 0, 0, 7}};
+    wish.shapings[link_name("tap0")].out = Shaping::Out{1'000'000, 2'000'000, 65536};
+    Shaping& shared = wish.shapings[link_name("br0")];
+    shared.out = Shaping::Out{5'000'000'000, 6'000'000'000, 100'000};
+    shared.shared = true;
+    wish.floors[{link_name("br0"), MacAddr{{0x52, 0x54, 0, 0, 0, 1}}}] = 200'000;
+    wish.floors[{link_name("br0"), MacAddr{{0x52, 0x54, 0, 0, 0, 2}}}] = 300'000;
+    bring(wish);
+    State former = wish;
+    // A change in place, one station fewer, then nothing.
+    wish.floors.erase(wish.floors.begin());
+    wish.shapings[link_name("tap0")].out->rate = 1'500'000;
+    wish.links[link_name("tap0")].port = BridgePort{};
+    wish.links[link_name("tap0")].station.reset();
+    bring(wish, former);
+    former = wish;
+    wish.shapings.clear();
+    wish.floors.clear();
+    bring(wish, former);
+    EXPECT_TRUE(all().shapings.empty());
+}
+
 TEST_P(Conformance, ATapIsMadeInItsBridge) {
     ASSERT_TRUE(apply(PutLink{link_name("br0"), bridge()}));
     Link wanted = tap("br0", "port:vnet0");

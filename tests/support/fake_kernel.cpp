@@ -96,6 +96,8 @@ Result<void> FakeKernel::one(const PutLink& op) {
         link.mtu = op.link.mtu ? op.link.mtu : former.mtu;
         link.master = op.link.master ? op.link.master : former.master;
         link.bridge = op.link.bridge ? op.link.bridge : former.bridge;
+        link.port = op.link.port ? op.link.port : former.port;
+        link.station = op.link.station ? op.link.station : former.station;
     }
     return {};
 }
@@ -126,6 +128,8 @@ Result<void> FakeKernel::one(const DropLink& op) {
 
 void FakeKernel::forget(const IfName& name) {
     state.links.erase(name);
+    state.shapings.erase(name);
+    std::erase_if(state.floors, [&name](const auto& entry) { return entry.first.link == name; });
     std::erase_if(state.addresses, [&name](const Address& address) { return address.link == name; });
     std::erase_if(state.routes, [&name](const Route& route) { return route.link == name; });
     std::erase_if(state.sysctls, [&name](const auto& entry) { return entry.first.contains("/" + name.str() + "/"); });
@@ -135,6 +139,22 @@ void FakeKernel::forget(const IfName& name) {
         }
     }
     forget_device(state.rules, name);
+}
+
+Result<void> FakeKernel::one(const PutShaping& op) {
+    if (!state.links.contains(op.name)) {
+        return no_such(op.name);
+    }
+    state.shapings.insert_or_assign(op.name, op.shaping);
+    std::erase_if(state.floors, [&op](const auto& entry) { return entry.first.link == op.name; });
+    state.floors.insert(op.floors.begin(), op.floors.end());
+    return {};
+}
+
+Result<void> FakeKernel::one(const DropShaping& op) {
+    state.shapings.erase(op.name);
+    std::erase_if(state.floors, [&op](const auto& entry) { return entry.first.link == op.name; });
+    return {};
 }
 
 Result<void> FakeKernel::one(const PutAddress& op) {

@@ -47,6 +47,8 @@ private:
     Result<void> one(const kernel::PutLink& op);
     Result<void> one(const kernel::LinkUp& op);
     Result<void> one(const kernel::DropLink& op);
+    Result<void> one(const kernel::PutShaping& op);
+    Result<void> one(const kernel::DropShaping& op);
     Result<void> one(const kernel::PutAddress& op);
     Result<void> one(const kernel::DropAddress& op);
     Result<void> one(const kernel::PutRoute& op);

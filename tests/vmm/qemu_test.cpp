@@ -272,6 +272,9 @@ protected:
 
 std::vector<fs::path> good() {
     auto files = test::cases("golden/vmm", ".xml");
+    // These name files, hosts and groups that are nowhere; nic-sockets is like them for this.
+    std::erase_if(files,
+                  [](const fs::path& file) { return file.stem() == "nic-types" || file.stem() == "nic-options"; });
     std::erase_if(files, [](const fs::path& file) { return file.filename().string().starts_with("bad-"); });
     return files;
 }

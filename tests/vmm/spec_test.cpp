@@ -91,6 +91,7 @@ TEST(VmmCompile, AnIncompleteSpecIsRefusedNotGuessed) {
     EXPECT_FALSE(compile(spec, {{}}));
     ASSERT_TRUE(complete(spec, test::counted()));
     EXPECT_FALSE(compile(spec, {}));
+    spec.interfaces[0].model = NicModel::rtl8139;
     EXPECT_FALSE(compile(spec, {{.vhost = true}})) << "an rtl8139 on vhost";
     EXPECT_TRUE(compile(spec, {{}}));
 }

@@ -36,8 +36,15 @@ inline std::vector<vmm::NicPlan> plans(const vmm::Spec& spec) {
 inline void pretend_running(vmm::Spec& spec) {
     for (std::size_t i = 0; i < spec.interfaces.size(); ++i) {
         vmm::Interface& nic = spec.interfaces[i];
+        if (!nic.has_tap()) {
+            continue;
+        }
         const auto name = nic.target.value_or(*IfName::parse(fmt::format("vnet{}", i)));
-        nic.live = vmm::NicLive{name, nic.type == vmm::Interface::Type::bridge ? nic.source : "virbr0", false};
+        nic.live = vmm::NicLive{name,
+                                nic.type == vmm::Interface::Type::bridge    ? nic.source
+                                : nic.type == vmm::Interface::Type::network ? "virbr0"
+                                                                            : "",
+                                false};
     }
     for (std::size_t i = 0; i < spec.serials.size(); ++i) {
         spec.serials[i].tty = fmt::format("/dev/pts/{}", 5 + i);
@@ -81,6 +88,7 @@ inline std::string to_text(const vmm::Launch& launch) {
                 case vmm::Slot::Kind::channel: return fmt::format("channel {}", slot.index);
                 case vmm::Slot::Kind::disk: return fmt::format("image {} of disk {}", slot.queue, slot.index);
                 case vmm::Slot::Kind::tap: return fmt::format("tap of nic {} queue {}", slot.index, slot.queue);
+                case vmm::Slot::Kind::passt: return fmt::format("passt of nic {}", slot.index);
                 case vmm::Slot::Kind::vhost: return fmt::format("vhost of nic {} queue {}", slot.index, slot.queue);
             }
             return std::string();

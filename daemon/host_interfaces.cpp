@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/host_interfaces.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "kernel/linux/facts.h"
+#include "kernel/linux/host.h"
+#include "kernel/reconcile.h"
+
+namespace bascule::daemon {
+
+namespace os = kernel::os;
+
+namespace {
+
+// As long as it takes to log in again and say that it works.
+constexpr std::chrono::seconds kPatience{60};
+constexpr const char* kNote = "/var/lib/bascule/interfaces-before/note";
+
+ObjectName object(const std::string& name) { return *ObjectName::parse(name); }
+
+// The addresses of ports, in a comment-like second part of the live file: one "PORT ADDRESS/LENGTH" a line after it.
+constexpr std::string_view kTaken = "<!-- taken:";
+
+}  // namespace
+
+std::string manager_of(const IfName& device) {
+    const std::string index = [&] {
+        std::string text = os::read_text("/sys/class/net/" + device.str() + "/ifindex", 16);
+        std::erase(text, '\n');
+        return text;
+    }();
+    if (!index.empty()) {
+        const std::string nm = os::read_text("/run/NetworkManager/devices/" + index, 4096);
+        if (nm.contains("managed=true") || nm.contains("managed=1") || nm.contains("managed=2") ||
+            nm.contains("managed=full")) {
+            return "NetworkManager";
+        }
+        const std::string networkd = os::read_text("/run/systemd/netif/links/" + index, 4096);
+        if (networkd.contains("NETWORK_FILE=")) {
+            return "systemd-networkd";
+        }
+    }
+    const std::string ifstate = "\n" + os::read_text("/run/network/ifstate", 65536);
+    return device.str() != "lo" && ifstate.contains("\n" + device.str() + "=") ? "ifupdown" : "";
+}
+
+HostInterfaces::HostInterfaces(Host& host)
+    : host_(host),
+      definitions_(host.files, "/etc/bascule/interfaces"),
+      live_files_(host.files, "/run/bascule/interfaces"),
+      before_(host.files, "/var/lib/bascule/interfaces-before"),
+      before_live_(host.files, "/var/lib/bascule/interfaces-before/live") {}
+
+std::vector<std::string> HostInterfaces::load() {
+    std::vector<std::string> problems;
+    const auto read = [&](const Store& store, auto use) {
+        const auto entries = store.load();
+        for (const Store::Entry& entry : entries.value_or(std::vector<Store::Entry>{})) {
+            auto spec = entry.text ? parse_host_interface(*entry.text) : std::unexpected(entry.text.error());
+            if (!spec) {
+                problems.push_back(located(entry.path, std::move(spec).error()).message);
+            } else {
+                use(std::move(*spec), *entry.text);
+            }
+        }
+    };
+    read(definitions_, [&](HostInterface spec, const std::string&) {
+        const std::string name = spec.name.str();
+        known_.insert_or_assign(name, std::move(spec));
+    });
+    read(live_files_, [&](HostInterface spec, const std::string& text) {
+        Live live{.spec = std::move(spec), .taken = {}};
+        const auto at = text.find(kTaken);
+        std::string rest = at == std::string::npos ? std::string() : text.substr(at + kTaken.size());
+        for (std::size_t from = 0; from < rest.size();) {
+            const auto end = std::min(rest.find('\n', from), rest.size());
+            const std::string line = rest.substr(from, end - from);
+            from = end + 1;
+            const auto space = line.find(' '), slash = line.find('/');
+            const auto port = space == std::string::npos ? std::nullopt : IfName::parse(line.substr(0, space));
+            const auto ip = slash == std::string::npos || slash < space
+                                ? std::nullopt
+                                : parse_ip(line.substr(space + 1, slash - space - 1));
+            if (port && ip) {
+                const auto length = static_cast<unsigned>(std::strtoul(line.c_str() + slash + 1, nullptr, 10));
+                live.taken.push_back({.link = *port, .address = {*ip, std::min(length, ip->bits())}});
+            }
+        }
+        if (auto put = host_.ledger.put(owner_of(live.spec), compile(live.spec)); !put) {
+            problems.push_back(put.error().message);
+            return;
+        }
+        const std::string name = live.spec.name.str();
+        live_.insert_or_assign(name, std::move(live));
+    });
+    changing_ = host_.files.exists(kNote);
+    return problems;
+}
+
+std::vector<std::string> HostInterfaces::settle() {
+    std::vector<std::string> problems;
+    if (changing_) {
+        log::warning("host interfaces: a change was begun and not confirmed; it is taken back");
+        if (auto done = rollback(); !done) {
+            problems.push_back(done.error().message);
+        }
+    }
+    for (const auto& [name, spec] : known_) {
+        if (spec.start != "onboot" || live_.contains(name)) {
+            continue;
+        }
+        if (auto done = start(name); !done) {
+            problems.push_back(fmt::format("host interface {}: {}", name, done.error().message));
+        }
+    }
+    return problems;
+}
+
+const HostInterface* HostInterfaces::definition(const std::string& name) const {
+    const auto found = known_.find(name);
+    return found == known_.end() ? nullptr : &found->second;
+}
+
+std::vector<const HostInterface*> HostInterfaces::all() const {
+    std::vector<const HostInterface*> out;
+    for (const auto& [name, spec] : known_) {
+        out.push_back(&spec);
+    }
+    return out;
+}
+
+// Neither somebody else's to configure, nor a part of what we made for networks and guests.
+Result<void> HostInterfaces::check_free(const HostInterface& spec) const {
+    TRY(const auto links, os::host_links());
+    std::vector<IfName> devices = spec.ports;
+    devices.push_back(spec.name);
+    for (const IfName& device : devices) {
+        if (device.str() == "lo" && spec.bridge) {
+            return fail(Code::invalid_argument, "lo is the host's own loop: it is no port and no bridge");
+        }
+        if (const std::string manager = manager_of(device); !manager.empty()) {
+            return fail(Code::conflict, fmt::format("{} manages {}: change it there, or take the device from it first",
+                                                    manager, device.str()));
+        }
+        const auto link = std::ranges::find(links, device, &kernel::HostLink::name);
+        const bool made_here = spec.bridge && device == spec.name;
+        if (!made_here && link == links.end()) {
+            return fail(Code::invalid_state, fmt::format("there is no network device {} on this host", device.str()));
+        }
+        for (const auto& [owner, wish] : host_.ledger.wishes()) {
+            const auto own = wish.links.find(device);
+            if (own != wish.links.end() && own->second.kind != kernel::LinkKind::foreign && owner != owner_of(spec)) {
+                return fail(Code::conflict, fmt::format("{} is Bascule's own already, of {}", device.str(), owner));
+            }
+        }
+    }
+    return {};
+}
+
+Result<IfName> HostInterfaces::define(std::string_view xml) {
+    TRY(HostInterface spec, parse_host_interface(xml));
+    TRY_OK(check_free(spec));
+    TRY_OK(definitions_.save(object(spec.name.str()), format(spec)));
+    const IfName name = spec.name;
+    known_.insert_or_assign(name.str(), std::move(spec));
+    return name;
+}
+
+Result<void> HostInterfaces::undefine(const std::string& name) {
+    if (!known_.contains(name)) {
+        return fail(Code::no_interface,
+                    fmt::format("no definition of interface '{}' here: it was made by the host's own tools", name));
+    }
+    TRY_OK(definitions_.remove(object(name)));
+    known_.erase(name);
+    return {};
+}
+
+Result<void> HostInterfaces::start(const std::string& name) {
+    const HostInterface* const spec = definition(name);
+    if (spec == nullptr) {
+        return fail(Code::no_interface,
+                    fmt::format("no definition of interface '{}' here: define it first (iface-define)", name));
+    }
+    if (live_.contains(name)) {
+        return fail(Code::invalid_state, fmt::format("interface '{}' is active already", name));
+    }
+    TRY_OK(check_free(*spec));
+    return bring_up(*spec);
+}
+
+Result<void> HostInterfaces::stop(const std::string& name) {
+    if (!live_.contains(name)) {
+        return fail(Code::invalid_state,
+                    fmt::format("interface '{}' was not started here, so it is not stopped here", name));
+    }
+    return bring_down(name);
+}
+
+// What a bridge is to have, its ports must not: the host would answer from the wrong one.
+Result<std::vector<kernel::Address>> HostInterfaces::take_addresses(const HostInterface& spec) {
+    std::vector<kernel::Address> taken;
+    TRY(const auto links, os::host_links());
+    for (const kernel::HostLink& link : links) {
+        if (std::ranges::find(spec.ports, link.name) == spec.ports.end()) {
+            continue;
+        }
+        for (const IpInterface& address : link.addresses) {
+            if (!address.address.is_link_local()) {
+                taken.push_back({.link = link.name, .address = address});
+                if (auto done = host_.kernel.apply(kernel::DropAddress{taken.back()}); !done) {
+                    give_back(taken);
+                    return std::unexpected(std::move(done).error());
+                }
+            }
+        }
+    }
+    return taken;
+}
+
+void HostInterfaces::give_back(const std::vector<kernel::Address>& addresses) {
+    for (const kernel::Address& address : addresses) {
+        if (auto done = host_.kernel.apply(kernel::PutAddress{address}); !done) {
+            log::error("giving {} back: {}", kernel::format(address), done.error().message);
+        }
+    }
+}
+
+Result<void> HostInterfaces::bring_up(const HostInterface& spec) {
+    const std::string name = spec.name.str();
+    Live live{.spec = spec, .taken = {}};
+    TRY(live.taken, take_addresses(spec));
+    const auto up = [&]() -> Result<void> {
+        if (!spec.bridge) {
+            TRY_OK(host_.kernel.apply(kernel::LinkUp{spec.name, true}));
+        }
+        TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner_of(spec), compile(spec)));
+        for (const IfName& port : spec.ports) {
+            TRY_OK(host_.kernel.apply(kernel::LinkUp{port, true}));
+        }
+        return save_live(live);
+    };
+    if (auto done = up(); !done) {
+        if (auto back = kernel::withdraw(host_.kernel, host_.ledger, owner_of(spec)); !back) {
+            log::error("interface {}: {}", name, back.error().message);
+        }
+        give_back(live.taken);
+        return done;
+    }
+    live_.insert_or_assign(name, std::move(live));
+    return {};
+}
+
+Result<void> HostInterfaces::bring_down(const std::string& name) {
+    const Live live = live_.at(name);
+    const kernel::State wish = compile(live.spec);
+    TRY_OK(kernel::withdraw(host_.kernel, host_.ledger, owner_of(live.spec)));
+    if (!live.spec.bridge) {  // a device of the host's keeps what it has unless it is told
+        for (const kernel::Address& address : wish.addresses) {
+            TRY_OK(host_.kernel.apply(kernel::DropAddress{address}));
+        }
+        TRY_OK(host_.kernel.apply(kernel::LinkUp{live.spec.name, false}));
+    }
+    live_.erase(name);
+    give_back(live.taken);
+    return live_files_.remove(object(name));
+}
+
+Result<void> HostInterfaces::save_live(const Live& live) {
+    std::string text = format(live.spec) + std::string(kTaken) + "\n";
+    for (const kernel::Address& address : live.taken) {
+        text += fmt::format("{} {}\n", address.link.str(), format(address.address));
+    }
+    return live_files_.save(object(live.spec.name.str()), text + "-->\n");
+}
+
+// ---- trying a change -----------------------------------------------------------------------------
+
+Result<void> HostInterfaces::begin() {
+    if (changing_) {
+        return fail(Code::invalid_state,
+                    "a change is under way already: confirm it (iface-commit) or take it back "
+                    "(iface-rollback) first");
+    }
+    forget_note();
+    for (const auto& [name, spec] : known_) {
+        TRY_OK(before_.save(object(name), format(spec)));
+    }
+    for (const auto& [name, live] : live_) {
+        TRY_OK(before_live_.save(object(name), format(live.spec)));
+    }
+    TRY_OK(host_.files.write(kNote, "a change of the host's interfaces was begun here\n"));
+    changing_ = true;
+    arm();
+    return {};
+}
+
+void HostInterfaces::arm() {
+    deadline_ = host_.loop.at(host_.loop.clock().now() + kPatience, [this] {
+        log::warning("host interfaces: nobody confirmed the change within {} s; it is taken back", kPatience.count());
+        if (auto done = rollback(); !done) {
+            log::error("host interfaces: {}", done.error().message);
+        }
+    });
+}
+
+void HostInterfaces::forget_note() {
+    for (Store* const store : {&before_, &before_live_}) {
+        const auto entries = store->load();
+        for (const Store::Entry& entry : entries.value_or(std::vector<Store::Entry>{})) {
+            if (auto done = store->remove(object(entry.name)); !done) {
+                log::error("{}", done.error().message);
+            }
+        }
+    }
+    if (auto done = host_.files.remove(kNote); !done) {
+        log::error("{}", done.error().message);
+    }
+    changing_ = false;
+}
+
+Result<void> HostInterfaces::commit() {
+    if (!changing_) {
+        return fail(Code::invalid_state, "no change is under way: iface-begin starts one");
+    }
+    deadline_.reset();
+    forget_note();
+    return {};
+}
+
+Result<void> HostInterfaces::rollback() {
+    if (!changing_) {
+        return fail(Code::invalid_state, "no change is under way: iface-begin starts one");
+    }
+    deadline_.reset();
+    auto done = put_back();
+    forget_note();
+    return done;
+}
+
+Result<void> HostInterfaces::put_back() {
+    const auto read = [](const Store& store) {
+        std::map<std::string, HostInterface> out;
+        const auto entries = store.load();
+        for (const Store::Entry& entry : entries.value_or(std::vector<Store::Entry>{})) {
+            if (auto spec = entry.text ? parse_host_interface(*entry.text) : std::unexpected(entry.text.error())) {
+                out.insert_or_assign(entry.name, std::move(*spec));
+            }
+        }
+        return out;
+    };
+    const auto definitions = read(before_), running = read(before_live_);
+    std::vector<std::string> stop;
+    for (const auto& [name, live] : live_) {
+        const auto was = running.find(name);
+        if (was == running.end() || was->second != live.spec) {
+            stop.push_back(name);
+        }
+    }
+    // As much of it as can be: a step that fails does not keep the others from being taken back.
+    Result<void> first;
+    const auto keep = [&first](Result<void> done) {
+        if (!done && first) {
+            first = std::move(done);
+        }
+    };
+    for (const std::string& name : stop) {
+        keep(bring_down(name));
+    }
+    for (auto it = known_.begin(); it != known_.end();) {
+        if (definitions.contains(it->first)) {
+            ++it;
+            continue;
+        }
+        keep(definitions_.remove(object(it->first)));
+        it = known_.erase(it);
+    }
+    for (const auto& [name, spec] : definitions) {
+        keep(definitions_.save(object(name), format(spec)));
+        known_.insert_or_assign(name, spec);
+    }
+    for (const auto& [name, spec] : running) {
+        if (!live_.contains(name)) {
+            keep(bring_up(spec));
+        }
+    }
+    return first;
+}
+
+}  // namespace bascule::daemon

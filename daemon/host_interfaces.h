@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Theory of operation
+//
+// The host's own network devices, where nobody else configures them: definitions in /etc/bascule/interfaces, what of
+// them is in force in /run/bascule/interfaces, and each in force an owner in the ledger ("interface:br0").
+//
+// Whoever else manages a device keeps it: one that NetworkManager, systemd-networkd or ifupdown has is refused by name.
+//
+// A change can be tried: begin() notes how everything is, and unless commit() follows within the time limit, or
+// when a daemon finds such a note at its start, everything is put back so. That is what keeps an administrator who
+// cut himself off from having to travel. Addresses that a port loses to its bridge are in that note, too.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/host.h"
+#include "daemon/host_interface_spec.h"
+#include "daemon/store.h"
+
+namespace bascule::daemon {
+
+class HostInterfaces {
+public:
+    explicit HostInterfaces(Host& host);
+
+    // Definitions and wishes from the disk. A change that nobody confirmed is taken back by settle().
+    std::vector<std::string> load();
+    // After the first full reconcile: takes back what was not confirmed, starts what starts with the host.
+    std::vector<std::string> settle();
+
+    Result<IfName> define(std::string_view xml);
+    Result<void> undefine(const std::string& name);
+    Result<void> start(const std::string& name);
+    Result<void> stop(const std::string& name);
+    const HostInterface* definition(const std::string& name) const;
+    bool active(const std::string& name) const { return live_.contains(name); }
+    std::vector<const HostInterface*> all() const;
+
+    Result<void> begin();
+    Result<void> commit();
+    Result<void> rollback();
+
+private:
+    struct Live {
+        HostInterface spec;
+        std::vector<kernel::Address> taken;  // what its ports had
+    };
+    Result<void> check_free(const HostInterface& spec) const;
+    Result<void> bring_up(const HostInterface& spec);
+    Result<void> bring_down(const std::string& name);
+    Result<std::vector<kernel::Address>> take_addresses(const HostInterface& spec);
+    void give_back(const std::vector<kernel::Address>& addresses);
+    Result<void> save_live(const Live& live);
+    Result<void> put_back();
+    void forget_note();
+    void arm();
+
+    Host& host_;
+    Store definitions_, live_files_, before_, before_live_;
+    std::map<std::string, HostInterface> known_;
+    std::map<std::string, Live> live_;
+    bool changing_ = false;
+    std::unique_ptr<kernel::Watch> deadline_;
+};
+
+// Who else configures that device: "NetworkManager", "systemd-networkd", "ifupdown"; empty: nobody.
+std::string manager_of(const IfName& device);
+
+}  // namespace bascule::daemon

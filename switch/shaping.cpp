@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "switch/shaping.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace bascule::vswitch {
+
+namespace {
+
+constexpr std::uint64_t kKib = 1024;
+// What may pass at once when nobody says: a tenth of a second, and at least what a host sends in one piece (GSO).
+constexpr std::uint64_t kLeastBurst = 128 * kKib;
+
+std::uint64_t burst_of(const Rate& rate) {
+    return rate.burst != 0 ? rate.burst * kKib : std::max(bytes_a_second(rate.average) / 10, kLeastBurst);
+}
+
+}  // namespace
+
+std::uint64_t bytes_a_second(std::uint64_t kilobytes) { return kilobytes * 1000; }
+
+std::optional<kernel::Shaping> shaping_of(const Bandwidth& bandwidth, bool shared) {
+    kernel::Shaping out;
+    out.shared = shared;
+    if (bandwidth.inbound && bandwidth.inbound->average != 0) {
+        const Rate& rate = *bandwidth.inbound;
+        out.out = kernel::Shaping::Out{.rate = bytes_a_second(rate.average),
+                                       .ceil = bytes_a_second(std::max(rate.peak, rate.average)),
+                                       .burst = burst_of(rate)};
+    }
+    if (bandwidth.outbound && bandwidth.outbound->average != 0) {
+        out.in = kernel::Shaping::In{bytes_a_second(bandwidth.outbound->average), burst_of(*bandwidth.outbound)};
+    }
+    out.shared = shared && out.out;
+    return out.out || out.in ? std::optional(out) : std::nullopt;
+}
+
+void limit_by_rules(kernel::State& wish) {
+    for (auto it = wish.shapings.begin(); it != wish.shapings.end();) {
+        auto& [link, shaping] = *it;
+        if (shaping.in) {
+            // nft counts a burst in 32 bits.
+            const std::uint64_t burst = std::min<std::uint64_t>(shaping.in->burst, 0xffffffffU);
+            kernel::Chain chain;
+            chain.hook = kernel::Hook{"filter", "ingress", 0, link.str(), "accept"};
+            chain.rules = {fmt::format("limit rate over {} bytes/second burst {} bytes drop", shaping.in->rate, burst)};
+            wish.rules[kernel::Family::netdev].add_chain("limit", std::move(chain));
+            shaping.in.reset();
+        }
+        it = shaping.out ? std::next(it) : wish.shapings.erase(it);
+    }
+}
+
+}  // namespace bascule::vswitch

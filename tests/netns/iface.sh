@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154
+# time: 30
+# The host's own devices: defined, started and stopped, put into a bridge and taken out, tried and taken back.
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+daemon_start
+ip link add eth0 type veth peer name far0
+ip link set far0 up
+ip link set eth0 up
+ip addr add 192.0.2.10/24 dev eth0
+names() { v iface-list "$@" | awk '{ print $1 }'; }
+address_of() { ip -j addr show "$1" | jq -r '.[0].addr_info[] | select(.family == "inet") | .local'; }
+refused() { # WORDS COMMAND…
+    local words=$1
+    shift
+    ! v "$@" >"$root/out" 2>"$root/words" || fail "$* was done"
+    grep -q "$words" "$root/words" || fail "$*: $(cat "$root/words")"
+}
+
+names | grep -qx eth0 || fail "eth0 is not listed"
+[[ $(v iface-mac eth0) == "$(cat /sys/class/net/eth0/address)" ]] || fail "iface-mac"
+[[ $(v iface-name "$(cat /sys/class/net/eth0/address)") == eth0 ]] || fail "iface-name"
+
+cat >"$root/br0.xml" <<'XML'
+<interface type='bridge' name='br0'>
+  <start mode='onboot'/>
+  <mtu size='1400'/>
+  <protocol family='ipv4'>
+    <ip address='192.0.2.20' prefix='24'/>
+    <route gateway='192.0.2.1'/>
+  </protocol>
+  <bridge stp='off' delay='0'>
+    <interface type='ethernet' name='eth0'/>
+  </bridge>
+</interface>
+XML
+v iface-define "$root/br0.xml" >/dev/null || fail "iface-define"
+names --inactive | grep -qx br0 || fail "a definition is not listed"
+v iface-dumpxml br0 --inactive >"$root/dumped.xml"
+v iface-define "$root/dumped.xml" >/dev/null || fail "what was dumped is not taken"
+v iface-start br0 >/dev/null || fail "iface-start"
+[[ $(address_of br0) == 192.0.2.20 && -z $(address_of eth0) ]] || fail "addresses: $(ip addr)"
+[[ $(readlink /sys/class/net/eth0/master) == *br0 ]] || fail "eth0 is no port of br0"
+ip route show default | grep -q "via 192.0.2.1 dev br0" || fail "no default route: $(ip route)"
+refused "active already" iface-start br0
+
+# The next daemon leaves it as it is.
+before=$(ip -4 -o addr show br0; cat /sys/class/net/br0/mtu)
+daemon_stop
+daemon_start
+[[ $(ip -4 -o addr show br0; cat /sys/class/net/br0/mtu) == "$before" ]] || fail "a new daemon changed it"
+v iface-destroy br0 >/dev/null || fail "iface-destroy"
+[[ ! -e /sys/class/net/br0 && $(address_of eth0) == 192.0.2.10 ]] || fail "eth0 did not get its address back: $(ip addr)"
+
+# Tried, and taken back: what runs and what is defined.
+v iface-begin >/dev/null
+refused "under way" iface-begin
+v iface-start br0 >/dev/null
+v iface-undefine br0 >/dev/null
+v iface-rollback >/dev/null || fail "iface-rollback"
+[[ ! -e /sys/class/net/br0 && $(address_of eth0) == 192.0.2.10 ]] || fail "not taken back: $(ip addr)"
+names --inactive | grep -qx br0 || fail "the definition did not come back"
+refused "no change is under way" iface-commit
+v iface-begin >/dev/null
+v iface-undefine br0 >/dev/null
+v iface-commit >/dev/null
+! names --all | grep -qx br0 || fail "it is defined still"
+# A daemon that finds a change which nobody confirmed takes it back.
+v iface-define "$root/br0.xml" >/dev/null
+v iface-begin >/dev/null
+v iface-undefine br0 >/dev/null
+daemon_stop KILL
+daemon_start
+names --all | grep -qx br0 || fail "a change that nobody confirmed was kept"
+[[ $(address_of br0) == 192.0.2.20 ]] || fail "what starts with the host did not"
+v iface-destroy br0 >/dev/null
+v iface-undefine br0 >/dev/null
+
+# virsh puts a device into a bridge, and takes it out.
+v iface-bridge eth0 br1 --no-stp >/dev/null 2>"$root/words" || fail "iface-bridge: $(cat "$root/words")"
+[[ $(address_of br1) == 192.0.2.10 && -z $(address_of eth0) ]] || fail "iface-bridge: $(ip addr)"
+v iface-unbridge br1 >/dev/null 2>"$root/words" || fail "iface-unbridge: $(cat "$root/words")"
+[[ ! -e /sys/class/net/br1 && $(address_of eth0) == 192.0.2.10 ]] || fail "iface-unbridge: $(ip addr)"
+
+# Whose it is.
+mkdir -p /run/NetworkManager/devices
+printf '[device]\nmanaged=true\n' >"/run/NetworkManager/devices/$(cat /sys/class/net/eth0/ifindex)"
+refused "NetworkManager manages eth0" iface-define "$root/br0.xml"
+rm -r /run/NetworkManager
+sed 's/name=.eth0./name="nosuch0"/' "$root/br0.xml" >"$root/no.xml"
+refused "no network device nosuch0" iface-define "$root/no.xml"
+sed "s/type='bridge' name/type='bond' name/" "$root/br0.xml" >"$root/bond.xml"
+refused "'bond'; use 'ethernet' or 'bridge'" iface-define "$root/bond.xml"
+sed "s/name='br0'/name='virbr0'/" "$root/br0.xml" >"$root/ours.xml"
+refused "own already" iface-define "$root/ours.xml"
+tear_down

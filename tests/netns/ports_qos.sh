@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154
+# time: 40
+# Ports of guests that only stand there (paused, nothing to boot): what the kernel holds for each kind of interface,
+# limits set and changed while they run, and moves to another network.
+. "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
+command -v tc >/dev/null || skip "needs tc"
+[[ -x /usr/bin/qemu-system-x86_64 ]] || skip "needs qemu-system-x86_64"
+daemon_start
+
+domain() { # NAME INTERFACES
+    cat >"$root/$1.xml" <<XML
+<domain type='qemu'><name>$1</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>$2</devices></domain>
+XML
+}
+tap_of() { v domiflist "$1" | awk -v mac="$2" '$5 == mac { print $1 }'; }
+class_of() { tc class show dev "$1" | tr '\n' ' '; }
+has() { [[ $1 == *"$2"* ]] || fail "$3: '$2' is not in: $1"; }
+
+# A second network, with a limit of its own that floors are shares of.
+cat >"$root/limited.xml" <<XML
+<network><name>limited</name><bridge name='vlim0'/>
+<bandwidth><inbound average='10000' peak='20000' burst='1000'/></bandwidth>
+<ip address='192.168.77.1' netmask='255.255.255.0'/></network>
+XML
+v net-create "$root/limited.xml" >/dev/null
+has "$(class_of vlim0)" "rate 80Mbit ceil 160Mbit" "the network's own limit"
+
+domain a "<interface type='network'><mac address='52:54:00:00:0a:01'/><source network='default'/>
+    <bandwidth><inbound average='1000' peak='2000' burst='512'/><outbound average='500'/></bandwidth>
+    <port isolated='yes'/></interface>
+  <interface type='user'><mac address='52:54:00:00:0a:02'/></interface>"
+v create --paused "$root/a.xml" >/dev/null
+tap=$(tap_of a 52:54:00:00:0a:01)
+[[ $tap == vnet* ]] || fail "the tap is called '$tap'"
+has "$(class_of "$tap")" "rate 8Mbit ceil 16Mbit" "inbound"
+has "$(ip -d link show "$tap")" "isolated on" "isolation"
+limited_in() { tc filter show dev "$tap" parent ffff: 2>/dev/null; nft list table netdev bascule 2>/dev/null; }
+limited_in | grep -Eq "police|limit rate over 500000 bytes/second|limit rate over 488" || fail "nothing limits what it sends"
+v domiftune a "$tap" | grep -Eq "inbound.average: *1000" || fail "domiftune does not tell"
+
+# Live, by MAC; and off again.
+v domiftune a 52:54:00:00:0a:01 --inbound 3000,6000,100 --live || fail "domiftune"
+has "$(class_of "$tap")" "rate 24Mbit ceil 48Mbit" "inbound, changed"
+v domiftune a "$tap" --inbound 0 --outbound 0 --live || fail "domiftune off"
+[[ -z $(class_of "$tap") ]] || fail "a limit is left: $(class_of "$tap")"
+! limited_in | grep -Eq "police|limit rate" || fail "a limit of what it sends is left"
+v domiftune a "$tap" --inbound 100,50 --live 2>"$root/words" && fail "a peak below the average was taken"
+grep -q "below the average" "$root/words" || fail "why not: $(cat "$root/words")"
+
+# To the other network, with a floor there; QEMU goes on as it was.
+v dumpxml a | grep -q "network='default'" || fail "where it is"
+move="<interface type='network'><mac address='52:54:00:00:0a:01'/><source network='limited'/>
+  <bandwidth><inbound average='1000' floor='400'/></bandwidth></interface>"
+echo "$move" >"$root/move.xml"
+v update-device a "$root/move.xml" --live || fail "moving it"
+[[ $(cat "/sys/class/net/$tap/master/uevent") == *vlim0* ]] || fail "it is not on the other bridge"
+has "$(class_of vlim0)" "rate 3200Kbit" "its floor"
+[[ $(ip -d link show "$tap") != *"isolated on"* ]] || fail "it is isolated still"
+sed 's/400/30000/' "$root/move.xml" >"$root/more.xml"
+v update-device a "$root/more.xml" --live 2>"$root/words" && fail "more than the network has was promised"
+grep -q "more than the network" "$root/words" || fail "why not: $(cat "$root/words")"
+sed "s/<source/<model type='e1000'\/><source/" "$root/move.xml" >"$root/model.xml"
+v update-device a "$root/model.xml" --live 2>"$root/words" && fail "the model changed under the guest"
+v domif-setlink a "$tap" down
+[[ $(v domif-getlink a "$tap") == *down* ]] || fail "the cable"
+
+# What a second guest may not have.
+domain b "<interface type='network'><mac address='52:54:00:00:0a:01'/><source network='limited'/></interface>"
+v define "$root/b.xml" 2>"$root/words" && fail "one MAC twice on one network"
+grep -q "has the MAC address" "$root/words" || fail "why not: $(cat "$root/words")"
+
+# Ethernet: a script of the user's, addresses of the host's end, a tap of somebody else's.
+cat >"$root/up" <<'SH'
+#!/bin/sh
+echo "$1" >>"$(dirname "$0")/script-ran"
+SH
+chmod 755 "$root/up"
+ip tuntap add mytap0 mode tap vnet_hdr
+domain e "<interface type='ethernet'><mac address='52:54:00:00:0e:01'/><target dev='side0'/>
+    <source><ip address='192.0.2.1' family='ipv4' prefix='32' peer='192.0.2.2'/></source>
+    <script path='$root/up'/></interface>
+  <interface type='ethernet'><mac address='52:54:00:00:0e:02'/><target dev='mytap0' managed='no'/></interface>
+  <interface type='udp'><source address='127.0.0.1' port='5555'><local address='127.0.0.1' port='5556'/></source></interface>
+  <interface type='server'><source address='127.0.0.1' port='5558'/></interface>"
+v create --paused "$root/e.xml" >/dev/null || fail "ethernet"
+[[ $(cat "$root/script-ran") == side0 ]] || fail "the script did not run"
+ip -4 addr show side0 | grep -q "192.0.2.1 peer 192.0.2.2" || fail "the host's end: $(ip addr show side0)"
+v destroy e >/dev/null
+wait_until 5 "side0 to go" test ! -e /sys/class/net/side0
+ip link show mytap0 >/dev/null || fail "a tap of somebody else's was removed"
+sed -i 's/mytap0/nosuch0/' "$root/e.xml"
+v create "$root/e.xml" 2>"$root/words" && fail "a tap that is not there"
+grep -q "no tap 'nosuch0'" "$root/words" || fail "why not: $(cat "$root/words")"
+
+# Nothing to do for the next daemon, and all of it known to it.
+daemon_stop
+daemon_start
+has "$(class_of vlim0)" "rate 3200Kbit" "its floor, later"
+v domiftune a "$tap" | grep -Eq "inbound.floor *: *400" || fail "the next daemon does not know"
+v destroy a >/dev/null
+[[ $(class_of vlim0) != *3200Kbit* ]] || fail "the floor of a guest that is gone"
+v net-destroy limited >/dev/null
+tear_down
+[[ -z $(left_behind) ]] || fail "left behind: $(left_behind)"
