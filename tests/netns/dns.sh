@@ -74,7 +74,10 @@ for how in +notcp +tcp; do
     is "no such name $how" "$(status $how nobody.names.example)" NXDOMAIN
     is "SOA with it $how" "$(at alpha dig +noall +authority $how @10.42.0.1 nobody.names.example | awk '{ print $4 }')" SOA
 done
-is "by IPv6" "$(at alpha dig +short +time=2 +tries=3 @10.42.0.1 printer)" 10.42.0.200
+at alpha ip addr add fd00:42::50/64 dev eth0 nodad
+six() { [[ $(at alpha dig +short +time=1 +tries=1 "$@" @fd00:42::1 printer) == 10.42.0.200 ]]; }
+wait_until 10 "an answer by IPv6" six
+wait_until 5 "an answer by IPv6 and TCP" six +tcp
 is "spelling is kept" "$(at alpha dig +noall +answer @10.42.0.1 ALPHA.names.Example | awk '{ print $1 }')" ALPHA.names.Example.
 is "unknown EDNS version" "$(status +edns=1 +noednsnegotiation alpha)" BADVERS
 is "other opcodes" "$(status +opcode=2 alpha)" NOTIMP
