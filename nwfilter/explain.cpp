@@ -2,13 +2,15 @@
 #include "nwfilter/explain.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <map>
 #include <optional>
 #include <sstream>
 
 #include <fmt/format.h>
 
-#include "base/xml_read.h"
+#include "base/bytes.h"
 #include "nwfilter/compile.h"
 #include "nwfilter/flatten.h"
 #include "nwfilter/protocols.h"

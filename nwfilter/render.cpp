@@ -16,6 +16,8 @@ namespace policy = kernel::policy;
 // Behind the bridge's connection tracking (-200), before br_netfilter hands frames to the IP layer's rules (0). The
 // layers go one after the other.
 constexpr int kPriority = -150;
+// The mark of resets and ICMP errors that rejecting makes.
+constexpr std::uint32_t kRejection = 0x62617363;
 
 // One direction of one port.
 class Renderer {
@@ -39,8 +41,12 @@ private:
         table_.sets[map] = {"ifname", "verdict"};
         table_.elements[map][port_.str()] = {"jump " + root, std::nullopt};
         const std::string hook = out_ ? "prerouting" : "postrouting";
-        table_.add_chain("nwf_" + hook + suffix, {kernel::Hook{"filter", hook, priority, {}, "accept"},
-                                                  {fmt::format("{} vmap @{}", device(), map)}});
+        kernel::Chain base{kernel::Hook{"filter", hook, priority, {}, "accept"}, {}};
+        if (!out_) {
+            base.rules.push_back(fmt::format("meta mark {:#x} accept", kRejection));
+        }
+        base.rules.push_back(fmt::format("{} vmap @{}", device(), map));
+        table_.add_chain("nwf_" + hook + suffix, std::move(base));
     }
 
     std::string_view device() const { return out_ ? "iifname" : "oifname"; }
@@ -63,6 +69,17 @@ private:
         return table_.add_chain(root ? stem() : stem() + "_" + identifier(from.name), std::move(chain));
     }
 
+    // What the kernel makes when it rejects goes out to the guest like any other frame, and no filter lets it pass: it
+    // belongs to no connection. It is known by its being made on this host, where a guest's frames never are.
+    void let_rejections_pass() {
+        const std::string mark = fmt::format("meta mark set {:#x}", kRejection);
+        table_.add_chain("nwf_output", {kernel::Hook{"filter", "output", kPriority, {}, "accept"},
+                                        {"meta protocol ip ip protocol 6 tcp flags & 4 == 4 " + mark,
+                                         "meta protocol ip6 meta l4proto 6 tcp flags & 4 == 4 " + mark,
+                                         "meta protocol ip ip protocol 1 icmp type 3 " + mark,
+                                         "meta protocol ip6 meta l4proto 58 icmpv6 type 1 " + mark}});
+    }
+
     static bool asks(const policy::Decision& decision, policy::Field field, std::uint32_t value) {
         return std::ranges::any_of(decision.when, [&](const policy::Condition& condition) {
             return condition == policy::equals(field, policy::Value::of(field, value));
@@ -75,6 +92,7 @@ private:
         if (decision.action != policy::Action::reject || !out_ || !abilities_.reject) {
             return {{"", verdict(decision)}};
         }
+        let_rejections_pass();
         constexpr std::uint32_t kTcp = 6;
         const std::string comment = fmt::format(" comment \"{}\"", decision.origin);
         const std::string reset = "counter reject with tcp reset" + comment;

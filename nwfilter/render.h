@@ -5,6 +5,7 @@
 //   chain nwf_prerouting_ip_H  the same for the IP layer, with map nwf_from_ip
 //   chain nwf_out_H          the class's root section
 //   chain nwf_out_arp-mac_H  its other sections
+//   chain nwf_output_H       marks what rejecting makes, for the postrouting chains to accept
 //   map   nwf_own_out/rarp   ports whose section of that name has values in place
 //
 // The evaluator of kernel/policy and these rules agree on every frame; what nft would guess (`ip saddr`

@@ -177,6 +177,9 @@ std::optional<RulesEvaluator::Word> RulesEvaluator::load(const Column& column, c
     if (name == "meta protocol") {
         return word(frame.protocol);
     }
+    if (name == "meta mark") {
+        return word(0);
+    }
     if (name == "meta l4proto") {
         return frame.l4 > 255 ? std::nullopt : std::optional(word(frame.l4));
     }
@@ -420,6 +423,9 @@ RulesEvaluator::RulesEvaluator(const kernel::Ruleset& rules, std::string_view po
     }
     const kernel::Table& table = found->second;
     for (const auto& [name, chain] : table.chains) {
+        if (chain.hook && chain.hook->hook == "output") {
+            continue;  // about what the host itself sends
+        }
         for (const std::string& text : chain.rules) {
             chains_[name].push_back(Parser(text, port_, problem_).rule());
         }
