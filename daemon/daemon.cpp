@@ -19,6 +19,7 @@
 #include "daemon/handlers_admin.h"
 #include "daemon/handlers_storage.h"
 #include "daemon/inventory.h"
+#include "daemon/network_ports.h"
 #include "daemon/repair.h"
 #include "daemon/server.h"
 #include "daemon/sysctls.h"
@@ -127,6 +128,7 @@ private:
     Networks networks_;
     Guests guests_;
     Inventory inventory_;
+    NetworkPorts network_ports_;
     Emulator emulator_;
     Consoles consoles_;
     Subscriptions subscriptions_;
@@ -190,9 +192,12 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       netsvc_(host, netsvc_settings(config, line)),
       ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
       filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
-      networks_(host, netsvc_, events_, [this](const Uuid& network) { return guests_.ports_of(network); }),
+      networks_(host, netsvc_, events_, [this](const Uuid& network) {
+          return guests_.ports_of(network) + network_ports_.made_by_clients(network);
+      }),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       inventory_(guests_, networks_, netsvc_),
+      network_ports_(host, networks_, guests_),
       emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
       interfaces_(host),
@@ -240,6 +245,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     add_device_handlers(handlers_, services_);
     add_event_handlers(handlers_, services_);
     add_network_handlers(handlers_, services_);
+    add_network_port_handlers(handlers_, services_, network_ports_);
     add_filter_handlers(handlers_, services_);
     add_domain_handlers(handlers_, services_);
     add_domain_device_handlers(handlers_, services_);
@@ -283,6 +289,7 @@ void Daemon::on_network(const NetworkEvent& event) {
         }
     }
     if (event.event == Networks::kStopped) {
+        network_ports_.network_stopped(event.uuid);
         sysctls_.restore(Advice::others_forward);
     }
     if (event.event == Networks::kStarted || event.event == Networks::kStopped) {
@@ -359,6 +366,7 @@ Result<void> Daemon::start() {
             report({fmt::format("the network 'default': {}", installed.error().message)});
         }
     }
+    report(network_ports_.load());
     report(filters_.load_bindings());
     const bool no_pools = !host_.files.exists("/etc/bascule/storage");
     report(storage_.load());

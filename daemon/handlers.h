@@ -57,6 +57,8 @@ void add_device_handlers(rpc::Handlers& handlers, Services& services);
 void add_interface_handlers(rpc::Handlers& handlers, Services& services);
 void add_event_handlers(rpc::Handlers& handlers, Services& services);  // registering for events, all classes
 void add_network_handlers(rpc::Handlers& handlers, Services& services);
+class NetworkPorts;
+void add_network_port_handlers(rpc::Handlers& handlers, Services& services, NetworkPorts& ports);
 void add_filter_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_device_handlers(rpc::Handlers& handlers, Services& services);  // addresses, counters, console

@@ -5,7 +5,6 @@
 #include "rpc/constants.h"
 #include "rpc/proto_connect.h"
 #include "rpc/proto_domain.h"
-#include "rpc/proto_network.h"
 #include "rpc/session.h"
 
 namespace bascule::daemon {
@@ -165,16 +164,6 @@ void add_displays(rpc::Handlers& h, Services& s) {
     });
 }
 
-void add_networks(rpc::Handlers& h, Services& s) {
-    refuse<proto::network_list_all_ports>(h, s, "virNetworkListAllPorts");
-    refuse<proto::network_port_lookup_by_uuid>(h, s, "virNetworkPortLookupByUUID");
-    refuse<proto::network_port_get_xml_desc>(h, s, "virNetworkPortGetXMLDesc");
-    refuse<proto::network_port_create_xml>(h, s, "virNetworkPortCreateXML");
-    refuse<proto::network_port_get_parameters>(h, s, "virNetworkPortGetParameters");
-    refuse<proto::network_port_set_parameters>(h, s, "virNetworkPortSetParameters");
-    refuse<proto::network_port_delete>(h, s, "virNetworkPortDelete");
-}
-
 }  // namespace
 
 void add_refusals(rpc::Handlers& handlers, Services& services) {
@@ -182,7 +171,6 @@ void add_refusals(rpc::Handlers& handlers, Services& services) {
     add_snapshots(handlers, services);
     add_agent(handlers, services);
     add_displays(handlers, services);
-    add_networks(handlers, services);
 }
 
 }  // namespace bascule::daemon
