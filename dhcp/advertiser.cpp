@@ -216,11 +216,11 @@ bool Advertiser::take(Budget& budget, unsigned most, Time now) {
     return budget.used++ < most;
 }
 
-bool Advertiser::solicited(const MacAddr& port, Time now) {
+bool Advertiser::solicited(const MacAddr& port, bool known, Time now) {
     if (ports_.size() >= kMostPortBudgets && !ports_.contains(port)) {
         ports_.clear();
     }
-    if (next_ == kEndOfTime || !take(ports_[port], kPerPort, now) || !take(all_, kTogether, now)) {
+    if (next_ == kEndOfTime || !take(ports_[port], kPerPort, now) || (!known && !take(all_, kTogether, now))) {
         ++dropped_;
         return false;
     }

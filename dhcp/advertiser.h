@@ -48,8 +48,9 @@ public:
     // Starts over: there is something new to say.
     void start(const Spec& spec, Time now);
     void stop() { next_ = kEndOfTime; }
-    // Whether the solicitation of that port is to be answered.
-    bool solicited(const MacAddr& port, Time now);
+    // Whether the solicitation of that port is to be answered. `known`: it is a guest's NIC, which does not depend on
+    // what made-up addresses have used up.
+    bool solicited(const MacAddr& port, bool known, Time now);
     // Whether everybody is to be told now.
     bool due(Time now);
     Time next() const { return next_; }

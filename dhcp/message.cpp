@@ -92,6 +92,13 @@ std::string_view name(MessageType type) {
     return kNames[std::min<std::size_t>(static_cast<std::size_t>(type), 8)];
 }
 
+MacAddr sender_of(ByteView datagram) {
+    constexpr std::size_t kHardwareAddress = 28;
+    ByteReader in(datagram);
+    in.skip(kHardwareAddress);
+    return MacAddr{in.array<6>()};
+}
+
 Result<Message> decode(ByteView datagram) {
     ByteReader in(datagram);
     Message m;

@@ -40,6 +40,9 @@ struct Message {
     bool operator==(const Message&) const = default;
 };
 
+// Who sends it, as it says itself, before anything of it is checked; zeros when it is too short for that.
+MacAddr sender_of(ByteView datagram);
+
 // Code::malformed says what was wrong. BOOTP (no message type) and hardware other than Ethernet are refused too.
 Result<Message> decode(ByteView datagram);
 

@@ -234,13 +234,17 @@ Server::Choice Server::choose(const Client& client) const {
     if (client.reservation != nullptr && client.reservation->address && usable(client, *client.reservation->address)) {
         return {*client.reservation->address, "reservation"};
     }
+    // What an unknown client had or was offered is no claim on the addresses that are kept for ports.
+    const auto found = from_pools(client);
+    if (!found && (client.binding == nullptr || !client.binding->active)) {
+        return {std::nullopt, "pool exhausted"};
+    }
     if (client.binding != nullptr && usable(client, client.binding->lease.address)) {
         return {client.binding->lease.address, "its address of before"};
     }
     if (const auto offer = offers_.of(client.port()); offer && usable(client, *offer)) {
         return {*offer, "its offer of before"};
     }
-    const auto found = from_pools(client);
     const auto wanted = client.request.options.ip(Opt::requested_ip);
     if (found && wanted && usable(client, *wanted) && leases_.by_address(*wanted) == nullptr) {
         return {*wanted, "the address it asked for"};

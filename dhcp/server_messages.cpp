@@ -220,7 +220,7 @@ void Server::request(const Client& client, bool unicast, Outcome& out, const Now
     if (!acceptable(client, *address)) {
         return refuse(client, out, "address not available");
     }
-    const bool known = (active && client.binding->lease.address == *address) || offers_.of(client.port()) == *address ||
+    const bool known = (active && client.binding->lease.address == *address) ||
                        (client.reservation != nullptr && client.reservation->address == *address);
     if (!known && !from_pools(client)) {
         return refuse(client, out, "pool exhausted");

@@ -32,9 +32,9 @@ void Link6::set_sockets(const Fds& fds) {
     }
 }
 
-void Link6::solicited(const dhcp::Frame6& frame, dhcp::Time now) {
+void Link6::solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now) {
     if (!dhcp::decode_solicitation(frame.payload, frame.hop_limit, frame.from) ||
-        !advertiser_.solicited(frame.from_mac, now)) {
+        !advertiser_.solicited(frame.from_mac, presence.is_up(frame.from_mac), now)) {
         return;
     }
     if (frame.from.is_unspecified()) {
@@ -46,13 +46,25 @@ void Link6::solicited(const dhcp::Frame6& frame, dhcp::Time now) {
 
 std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, const dhcp::Now& now) {
     std::vector<dhcp::LeaseEvent> events;
-    for (const Incoming& in : inbox.receive(fds_.frames)) {
+    for (int batch = 0; batch < kMostBatches; ++batch) {  // as in IPv4: see Served::receive_dhcp
+        const auto received = inbox.receive(fds_.frames);
+        hear(received, batch >= kOpenBatches, presence, now, events);
+        if (received.size() < Inbox::kBatch) {
+            break;
+        }
+    }
+    return events;
+}
+
+void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, const dhcp::Now& now,
+                 std::vector<dhcp::LeaseEvent>& events) {
+    for (const Incoming& in : received) {
         const auto frame = dhcp::parse_frame6(in.bytes);
-        if (!frame || frame->from_mac.is_multicast()) {
+        if (!frame || frame->from_mac.is_multicast() || (flooded && !presence.is_up(frame->from_mac))) {
             continue;
         }
         if (!frame->udp) {
-            solicited(*frame, now.time);
+            solicited(*frame, presence, now.time);
             continue;
         }
         if (fds_.dhcp < 0 || frame->to_port != kServerPort || !rate_.take(frame->from_mac, now.time)) {
@@ -75,7 +87,6 @@ std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence&
         }
         std::ranges::move(outcome.events, std::back_inserter(events));
     }
-    return events;
 }
 
 std::vector<dhcp::LeaseEvent> Link6::tick(const dhcp::Now& now) {

@@ -51,7 +51,9 @@ private:
         bool needs_disk;
     };
 
-    void solicited(const dhcp::Frame6& frame, dhcp::Time now);
+    void hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, const dhcp::Now& now,
+              std::vector<dhcp::LeaseEvent>& events);
+    void solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now);
 
     const dhcp::Spec* spec_ = nullptr;
     dhcp::Server6 server_;

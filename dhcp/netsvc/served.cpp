@@ -193,9 +193,22 @@ bool Served::is_on_link(const Ip& address) const {
            });
 }
 
+// What waits is drained, so that a flood cannot push neighbours out of the socket's buffer; but of what comes beyond
+// the first batches of a turn only the NICs of guests are listened to.
 void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
-    for (const Incoming& in : inbox.receive(sockets_.dhcp.get())) {
-        if ((interface_ != 0 && in.interface != interface_) || !file_) {
+    for (int batch = 0; batch < kMostBatches; ++batch) {
+        const auto received = inbox.receive(sockets_.dhcp.get());
+        hear_dhcp(received, batch >= kOpenBatches, now);
+        if (received.size() < Inbox::kBatch) {
+            return;
+        }
+    }
+}
+
+void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const dhcp::Now& now) {
+    for (const Incoming& in : received) {
+        if ((interface_ != 0 && in.interface != interface_) || !file_ ||
+            (flooded && !server_.presence().is_up(dhcp::sender_of(in.bytes)))) {
             continue;
         }
         const auto request = dhcp::decode(in.bytes);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,6 +92,7 @@ private:
         bool needs_disk;
     };
 
+    void hear_dhcp(std::span<const Incoming> received, bool flooded, const dhcp::Now& now);
     void refresh_link();
     void know_guests();
     std::string snapshot(const dhcp::Now& now) const;

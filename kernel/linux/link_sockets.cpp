@@ -78,6 +78,9 @@ Result<UniqueFd> packet_socket(const IfName& bridge, std::uint16_t protocol, std
     if (!program.empty()) {
         TRY_OK(attach_filter(fd, program, what));
     }
+    // What a flood of one guest fills must have room for the others' next frame, too.
+    constexpr int kBuffer = 4 << 20;
+    (void)set(fd, SOL_SOCKET, SO_RCVBUFFORCE, kBuffer, what).has_value();  // where we may
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_protocol = htons(protocol);

@@ -427,6 +427,9 @@ Result<Received> receive_packet(int socket, std::size_t limit, std::size_t max_f
 Result<UniqueFd> open_dhcp_socket(const IfName& bridge) {
     TRY(UniqueFd fd, udp_server(Ip(), kDhcpPort, bridge));
     TRY_OK(set(fd, SOL_SOCKET, SO_BROADCAST, 1, "allowing broadcasts"));
+    // What a flood of one guest fills must have room for the others' next message, too.
+    constexpr int kBuffer = 4 << 20;
+    (void)set(fd, SOL_SOCKET, SO_RCVBUFFORCE, kBuffer, "making room for messages").has_value();  // where we may
     return fd;
 }
 

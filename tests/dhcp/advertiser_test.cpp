@@ -171,12 +171,12 @@ TEST(Advertiser, AFloodOfSolicitationsCostsOnlyItsPort) {
     advertiser.start(network6(), now);
     int answered = 0;
     for (int i = 0; i < 1000; ++i) {
-        answered += advertiser.solicited(kMac1, now) ? 1 : 0;
+        answered += advertiser.solicited(kMac1, false, now) ? 1 : 0;
     }
     EXPECT_EQ(answered, 4);
     EXPECT_EQ(advertiser.dropped(), 996U);
-    EXPECT_TRUE(advertiser.solicited(kMac2, now));
-    EXPECT_TRUE(advertiser.solicited(kMac1, now + std::chrono::seconds(1)));
+    EXPECT_TRUE(advertiser.solicited(kMac2, false, now));
+    EXPECT_TRUE(advertiser.solicited(kMac1, false, now + std::chrono::seconds(1)));
 }
 
 TEST(Frame6, IsTakenApartWholeOrNotAtAll) {

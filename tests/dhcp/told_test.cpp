@@ -371,6 +371,27 @@ TEST(DhcpFairness, RandomMacsLeaveAnAddressForEveryPortThatIsUp) {
     EXPECT_TRUE(lease(server, kMac2, at(1)));
 }
 
+TEST(DhcpFairness, OffersToRandomMacsAreNoClaimOnWhatIsKeptForPorts) {
+    Server server(small_network());  // four addresses
+    server.presence().up(kMac1);
+    server.presence().up(kMac2);
+    std::vector<std::pair<MacAddr, Ip>> offers;
+    for (std::uint8_t i = 0; i < 20; ++i) {
+        const MacAddr mac{{0x02, 1, 2, 3, 4, i}};
+        if (const Outcome out = server.handle(discover(mac), false, at(0)); out.reply) {
+            offers.emplace_back(mac, out.reply->yiaddr);
+        }
+    }
+    int bound = 0;
+    for (const auto& [mac, address] : offers) {
+        const Outcome out = server.handle(selecting(mac, address), false, at(1));
+        bound += out.reply && out.reply->type == MessageType::ack ? 1 : 0;
+    }
+    EXPECT_LE(bound, 2);
+    EXPECT_TRUE(lease(server, kMac1, at(2)));
+    EXPECT_TRUE(lease(server, kMac2, at(2)));
+}
+
 TEST(DhcpFairness, ADeclineStormOfRandomMacsDoesNotTakeThePortsAddresses) {
     Spec spec = small_network();
     spec.subnets[0].ranges = {{"192.168.122.100"_ip, "192.168.122.199"_ip}};
