@@ -445,6 +445,9 @@ void Daemon::stop() {
 // A lease of a port feeds its filter's IP variable; its time in the kernel is that of the lease.
 void Daemon::on_lease(const dhcp::wire::LeaseEvent& event) {
     const dhcp::Lease& lease = event.lease;
+    if (!lease.address.is_v4()) {
+        return;  // the variable IP is of IPv4; a port's IPv6 lease must neither fill nor empty it
+    }
     std::optional<Ports::Learned> learned;
     if (event.kind == dhcp::wire::LeaseEventKind::added || event.kind == dhcp::wire::LeaseEventKind::renewed) {
         learned = Ports::Learned{.address = lease.address, .expires = std::nullopt};
