@@ -13,7 +13,10 @@
 // spanning tree on, the kernel raises a delay below 2 s to 2 s. Asking for 0 would find a difference
 // on every look, so the compiler asks for what will be there.
 //
-// Deliberately not here: VLANs, rate limits, port isolation, Open vSwitch. They add fields.
+// Rates are in shaping.h: what <bandwidth> says, as the kernel shall have it.
+//
+// Deliberately not here: what a guest's definition, its network and its portgroup say together of a port (VLANs,
+// isolation, Open vSwitch): the daemon puts that together (daemon/plug.h).
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,8 @@
 // * qmp.h is the protocol as a codec; guest.h the life-cycle, over the interfaces of kernel/io.h.
 //
 // Invariants: QEMU gets every descriptor from us and opens none but /dev/kvm, /dev/ptmx, /dev/urandom, its
-// display's socket and the kernel and initrd files; it runs under a seccomp filter and without the right to start
+// display's socket, the sockets of its own networks (type user, mcast, server, client, udp), a NIC's ROM and the kernel
+// and initrd files; it runs under a seccomp filter and without the right to start
 // programs; a byte from QEMU is bounded in size and depth before it is used, since a guest may have taken it over.
 //
 // Example: <interface type='network'> with <source network='default'/>, <model type='virtio'/> becomes,
