@@ -26,6 +26,7 @@ constexpr std::string_view kLeaseFolder = "/var/lib/bascule/leases";
 constexpr std::size_t kResolverSockets = 64;
 // For answers that no datagram holds, at the same time.
 constexpr std::size_t kResolverStreams = 16;
+const IfName kLoopback = *IfName::parse("lo");
 constexpr std::uint16_t kDnsPort = 53, kTftpPort = 69, kHttpPort = 80;
 // A service that dies more often than this is not restarted at once, so that it cannot eat a processor.
 constexpr std::size_t kManyDeaths = 5;
@@ -59,9 +60,9 @@ wire::SocketLayout Netsvc::layout_of(const dhcp::Spec& spec) {
         if (spec.subnets[i].relayed) {
             continue;  // no address of ours
         }
-        if (spec.serve_dns) {
-            layout.dns.push_back(index);
-            layout.dns_tcp.push_back(index);
+        if (spec.serve_dns) {  // for guests, and for the host itself, whose packets to itself come in by lo
+            layout.dns.insert(layout.dns.end(), 2, index);
+            layout.dns_tcp.insert(layout.dns_tcp.end(), 2, index);
         }
         if (!spec.file_root.empty()) {
             layout.tftp.push_back(index);
@@ -92,9 +93,19 @@ Result<void> Netsvc::open_sockets(Entry& entry) {
             TRY(fds.emplace_back(), open(spec.bridge));
         }
     }
-    for (const std::uint16_t subnet : layout.dns) {
-        TRY(UniqueFd dns, os::open_service_socket(spec.subnets[subnet].server.address, kDnsPort, spec.bridge));
-        fds.push_back(std::move(dns));
+    for (std::size_t i = 0; i < layout.dns.size();) {
+        const bool for_host = i > 0 && layout.dns[i] == layout.dns[i - 1];
+        auto dns = os::open_service_socket(spec.subnets[layout.dns[i]].server.address, kDnsPort,
+                                           for_host ? kLoopback : spec.bridge);
+        if (dns) {
+            fds.push_back(*std::move(dns));
+            ++i;
+        } else if (for_host) {
+            log::warning("network {}: no DNS for the host: {}", spec.network, dns.error().message);
+            layout.dns.erase(layout.dns.begin() + static_cast<std::ptrdiff_t>(i));
+        } else {
+            return std::unexpected(std::move(dns).error());
+        }
     }
     open_files(spec, layout, fds);
     entry.layout = std::move(layout);
@@ -117,10 +128,14 @@ void Netsvc::open_files(const dhcp::Spec& spec, wire::SocketLayout& layout, std:
             return false;
         });
     };
+    // Of two for one address the second is the host's.
+    std::optional<Ip> last;
     const auto listener = [&](std::uint16_t port) {
-        return [&spec, port](const Ip& address) -> Result<std::vector<UniqueFd>> {
+        return [&spec, &last, port](const Ip& address) -> Result<std::vector<UniqueFd>> {
+            const bool for_host = last == address;
+            last = address;
             std::vector<UniqueFd> out(1);
-            TRY(out[0], os::open_service_listener(address, port, spec.bridge));
+            TRY(out[0], os::open_service_listener(address, port, for_host ? kLoopback : spec.bridge));
             return out;
         };
     };
@@ -142,6 +157,7 @@ void Netsvc::open_files(const dhcp::Spec& spec, wire::SocketLayout& layout, std:
         TRY(out[1], os::open_service_socket(address, 0, spec.bridge));
         return out;
     });
+    last.reset();
     open_each(layout.http, listener(kHttpPort));
     if (root) {
         fds.push_back(std::move(*root));
@@ -153,9 +169,12 @@ Result<void> Netsvc::check_sockets() {
     for (auto& [uuid, entry] : entries_) {
         // The root is no socket, and goes last.
         const auto sockets = entry.fds.size() - (entry.layout.root && !entry.fds.empty() ? 1 : 0);
-        const bool stale = entry.wanted != layout_of(entry.spec) ||
-                           std::any_of(entry.fds.begin(), entry.fds.begin() + static_cast<std::ptrdiff_t>(sockets),
-                                       [&](const auto& fd) { return !os::is_bound_to(fd.get(), entry.spec.bridge); });
+        const bool stale =
+            entry.wanted != layout_of(entry.spec) ||
+            std::any_of(
+                entry.fds.begin(), entry.fds.begin() + static_cast<std::ptrdiff_t>(sockets), [&](const auto& fd) {
+                    return !os::is_bound_to(fd.get(), entry.spec.bridge) && !os::is_bound_to(fd.get(), kLoopback);
+                });
         if (stale) {
             TRY_OK(open_sockets(entry));
             changed = true;

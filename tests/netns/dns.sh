@@ -153,6 +153,16 @@ at beta dig +time=1 +tries=1 @10.42.0.1 www.example >/dev/null && fail "a guest 
 at outside ip route add 10.42.0.0/24 via 203.0.113.1
 at outside dig +time=1 +tries=1 @10.42.0.1 www.example >/dev/null && fail "the outside was answered"
 
+# The host itself may ask, by the network's address.
+is "the host asks" "$(dig +short +time=2 +tries=1 @10.42.0.1 printer.names.example)" 10.42.0.200
+is "the host asks by TCP" "$(dig +tcp +short +time=2 +tries=1 @10.42.0.1 printer.names.example)" 10.42.0.200
+# A resolver of the host's that asks us what we ask it: the circle ends at once, and is named.
+dnsmasq --keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --bind-interfaces --listen-address=127.0.0.1 \
+    --pid-file="$BASCULE_TEST_DIR/circle.pid" --server=10.42.0.1 &
+resolv "nameserver 127.0.0.1"
+circle() { [[ $(status "$RANDOM.circle.example") == @(REFUSED|SERVFAIL) ]] && grep -q "a loop" "$root/basculed.log"; }
+wait_until 10 "the circle to be noticed" circle
+
 # The files that NSS modules read, below the daemon's root.
 files=$root/var/lib/libvirt/dnsmasq
 lease alpha >/dev/null # the other one ended with the guest
