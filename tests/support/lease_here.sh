@@ -14,7 +14,8 @@ case $1 in
             ip route replace default via "$gateway" dev "$interface"
             break
         done
-        for name in ip mask subnet router dns domain hostname serverid lease mtu broadcast; do
+        for name in ip mask subnet router dns domain hostname serverid lease mtu broadcast \
+            siaddr boot_file ntpsrv search staticroutes; do
             eval "value=\${$name:-}"
             echo "$name=$value"
         done
