@@ -51,7 +51,14 @@ for name in big even; do # curl takes a reply without data for a failure
     at alpha curl -s -o got "tftp://10.44.0.1/$name" || fail "curl tftp: $name"
     same "curl" "$name" got
 done
+if command -v atftp >/dev/null; then
+    at alpha atftp --option "blksize 1400" --option "windowsize 8" --option "tsize 0" -g -r big -l got 10.44.0.1 2>/dev/null ||
+        fail "atftp with a window"
+    same "a window of 8" big got
+fi
 if command -v tftp >/dev/null; then
+    at alpha tftp -m binary 10.44.0.1 -c get big got
+    same "tftp-hpa" big got
     at alpha tftp -m netascii 10.44.0.1 -c get text got
     same "netascii" text got
 fi
