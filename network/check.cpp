@@ -213,9 +213,9 @@ Result<void> check_realisable(const Spec& spec) {
     }
     dhcp::Spec scratch{.uuid = spec.uuid, .network = {}, .bridge = *IfName::parse("none")};
     TRY_OK(add_dnsmasq(spec.dnsmasq_options, scratch));
-    // Of every line below, the folder named realises nothing yet.
-    TRY_OK(missing(!spec.zone.empty(), "bridge zone"));                        // nat
-    TRY_OK(missing(spec.domain_register.value_or(false), "domain register"));  // dhcp/netsvc
+    TRY_OK(missing(!spec.zone.empty(), "bridge zone"));
+    // Where systemd-resolved runs it is told of every network's domain: what 'yes' asks for is always done.
+    TRY_OK(missing(spec.domain_register == false, "domain register='no'"));
     return {};
 }
 

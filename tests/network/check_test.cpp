@@ -57,6 +57,12 @@ TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
     }
 }
 
+TEST(NetworkRealisable, TheHostLearnsADomainWhetherItIsAskedForOrNot) {
+    EXPECT_EQ(unrealisable("<domain name='a.example' localOnly='yes' register='yes'/>"), "");
+    EXPECT_EQ(unrealisable("<domain name='a.example' register='no'/>"),
+              "network 'n': <domain register='no'> is not supported by this version");
+}
+
 TEST(NetworkLive, WhatGuestsWouldLoseIsRefusedWithTheReason) {
     const std::string ip = "<ip address='10.0.0.1' prefix='24'/>";
     const Spec nat = network("<forward mode='nat'/><bridge name='b'/><mac address='52:54:00:00:00:01'/>" + ip);
