@@ -91,14 +91,23 @@ void Server6::configure(const Spec& spec) {
 }
 
 void Server6::restore(const std::vector<journal::Record>& records, const Now& now) {
-    constexpr std::chrono::seconds kLongest = std::chrono::days(7);
+    // A wall clock that was wrong must not make leases of years; what was promised holds.
+    std::chrono::seconds longest = std::chrono::days(7);
+    for (const Subnet* const subnet : ours_) {
+        longest = std::max(longest, subnet->lease);
+        for (const Range& range : subnet->ranges) {
+            longest = std::max(longest, range.lease.value_or(subnet->lease));
+        }
+        for (const Reservation& host : subnet->hosts) {
+            longest = std::max(longest, host.lease.value_or(subnet->lease));
+        }
+    }
     for (const journal::Record& record : records) {
         if (record.lease.address.is_v4()) {
             continue;
         }
         const bool endless = record.lease.expires == kNever;
-        const auto left =
-            endless ? kLongest : std::min<std::chrono::seconds>(record.lease.expires - now.wall, kLongest);
+        const auto left = endless ? longest : std::min<std::chrono::seconds>(record.lease.expires - now.wall, longest);
         leases_.restore(record.lease, endless ? kEndOfTime : now.time + std::max(left, std::chrono::seconds(0)),
                         record.active && left.count() > 0);
     }

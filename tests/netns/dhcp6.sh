@@ -76,6 +76,12 @@ lacks gamma default route show || fail "a default route on an isolated network"
 wait_until 15 "alpha's default route" shows alpha default route show
 lacks alpha 'fd00:6::.*dynamic' addr show dev eth0 || fail "alpha made an address up though addresses are managed"
 
+# The service dies: the next one has the leases, and the answer waits for it.
+before=$(v net-dhcp-leases six | grep -o 'fd00:6::[0-9a-f]*' | sort)
+for helper in $(processes bascule-netsvc); do kill -KILL "$helper"; done
+after=$(v net-dhcp-leases six | grep -o 'fd00:6::[0-9a-f]*' | sort)
+[[ $before == "$after" ]] || fail "leases before the service died: $before; after: $after"
+
 # A network that stops says so first; one that is no more leaves no leases.
 [[ -s $root/var/lib/bascule/leases/5b4b42b8-7f0a-4f0e-8f5d-2a7b8e0d6666.leases ]] || fail "no lease file"
 v net-destroy auto >/dev/null
