@@ -138,7 +138,10 @@ private:
             terms_.push_back({&attribute, &at, nullptr, bound_of(&attribute), nullptr, field});
         }
         // Counting counts whatever gets that far.
-        std::ranges::stable_partition(terms_, [](const Term& t) { return t.at->role != Role::connections; });
+        const auto counts = std::ranges::find_if(terms_, [](const Term& t) { return t.at->role == Role::connections; });
+        if (counts != terms_.end()) {
+            std::rotate(counts, counts + 1, terms_.end());
+        }
     }
 
     std::vector<unsigned> groups() const {
