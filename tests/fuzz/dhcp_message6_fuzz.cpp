@@ -46,22 +46,26 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
         expect(!packet.error().message.empty());
         return 0;
     }
+    const bool server = packet->message.type == Type6::advertise || packet->message.type == Type6::reply;
+    if (server && !packet->relays.empty()) {
+        return 0;  // would be encoded for relays, who alone take it
+    }
     const auto again = decode6(encode6(*packet));
     expect(again.has_value() && *again == *packet);
-    Server6 server;
-    server.configure(network());
+    Server6 six;
+    six.configure(network());
     Packet6 to_us = *packet;
     if (!to_us.message.server_id.empty()) {
-        to_us.message.server_id = server.duid();
+        to_us.message.server_id = six.duid();
     }
     const Now now{Time(std::chrono::seconds(1)), std::chrono::sys_seconds(std::chrono::seconds(1))};
-    const Outcome6 out = server.handle(to_us, MacAddr{{2, 0, 0, 0, 0, 1}}, Presence(), now);
+    const Outcome6 out = six.handle(to_us, MacAddr{{2, 0, 0, 0, 0, 1}}, Presence(), now);
     for (const LeaseEvent& event : out.events) {
         const auto replayed =
             journal::replay(network().uuid, journal::header(network().uuid) + journal::line_for(event));
         expect(replayed.has_value() && replayed->clean());
     }
-    expect(server.leases().active() <= Server6::kMostPerPort);
+    expect(six.leases().active() <= Server6::kMostPerPort);
     if (out.reply) {
         expect(encode6(*out.reply).size() < 65536);
     }
