@@ -5,7 +5,6 @@
 #include <sstream>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "kernel/linux/facts.h"
@@ -50,9 +49,26 @@ std::vector<std::string> reverse_domains(const IpInterface& server) {
     return out;
 }
 
-// JSON that any reader takes: a name that is no UTF-8 loses what is not.
-std::string text_of(const nlohmann::ordered_json& json) {
-    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+// As a JSON string (RFC 8259 section 7).
+std::string quoted(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') {
+            out += {'\\', c};
+        } else if (static_cast<unsigned char>(c) < ' ') {
+            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+            out += c;
+        }
+    }
+    return out + '"';
+}
+
+// An array with each item on lines of its own, as the peer writes it.
+std::string listed(const std::vector<std::string>& items, std::string_view indent) {
+    return items.empty() ? "[]"
+                         : fmt::format("[\n{}{}\n{}]", indent, fmt::join(items, fmt::format(",\n{}", indent)),
+                                       indent.substr(std::min<std::size_t>(2, indent.size())));
 }
 
 }  // namespace
@@ -103,41 +119,34 @@ std::vector<std::string> host_domains(const dhcp::Spec& spec) {
 }
 
 std::string status_file(const std::vector<dhcp::Lease>& leases) {
-    auto all = nlohmann::ordered_json::array();
+    std::vector<std::string> all;
     for (const dhcp::Lease& lease : leases) {
-        nlohmann::ordered_json one;
-        one["ip-address"] = format(lease.address);
-        one["mac-address"] = format(lease.port);
+        std::string one = fmt::format("{{\n    \"ip-address\": {},\n    \"mac-address\": {},\n",
+                                      quoted(format(lease.address)), quoted(format(lease.port)));
         if (!lease.hostname.empty()) {
-            one["hostname"] = lease.hostname;
+            one += fmt::format("    \"hostname\": {},\n", quoted(lease.hostname));
         }
         if (!lease.client_id.empty()) {
-            std::string id;
-            for (const std::uint8_t octet : lease.client_id) {
-                id += fmt::format("{}{:02x}", id.empty() ? "" : ":", octet);
-            }
-            one["client-id"] = id;
+            one += fmt::format("    \"client-id\": \"{:02x}\",\n", fmt::join(lease.client_id, ":"));
         }
         // 0: for ever, as the peer's files have it.
-        one["expiry-time"] = lease.expires == dhcp::kNever ? 0 : lease.expires.time_since_epoch().count();
-        all.push_back(std::move(one));
+        const auto expires = lease.expires == dhcp::kNever ? 0 : lease.expires.time_since_epoch().count();
+        all.push_back(one + fmt::format("    \"expiry-time\": {}\n  }}", expires));
     }
-    return text_of(all);
+    return listed(all, "  ") + "\n";
 }
 
 std::string macs_file(const std::vector<dhcp::DnsGuest>& guests) {
     std::map<std::string, std::vector<std::string>> by_name;
     for (const dhcp::DnsGuest& guest : guests) {
-        by_name[guest.name].push_back(format(guest.mac));
+        by_name[guest.name].push_back(quoted(format(guest.mac)));
     }
-    auto all = nlohmann::ordered_json::array();
+    std::vector<std::string> all;
     for (const auto& [name, macs] : by_name) {
-        nlohmann::ordered_json one;
-        one["domain"] = name;
-        one["macs"] = macs;
-        all.push_back(std::move(one));
+        all.push_back(
+            fmt::format("{{\n    \"domain\": {},\n    \"macs\": {}\n  }}", quoted(name), listed(macs, "      ")));
     }
-    return text_of(all);
+    return listed(all, "  ") + "\n";
 }
 
 HostNames::HostNames(Host& host, Resolvers resolvers, Leases leases)

@@ -24,7 +24,8 @@
 //              SO_BROADCAST, IP_PKTINFO
 //   raw        AF_PACKET, SOCK_RAW, protocol 0 (so that it never receives), bound to the bridge's ifindex
 //   dns        UDP, bound to one server address, port 53, and to the bridge; IPv6 ones with IP(V6)_FREEBIND, since
-//              a fresh IPv6 address is tentative. Of two for one address the second is bound to lo: what the host asks comes in there
+//              a fresh IPv6 address is tentative. Of two for one address the second is bound to lo: what the host asks
+//              comes in there
 //   dns_tcp    TCP, listening, likewise
 //   tftp       two of UDP for each entry: requests come to port 69 of a server address, transfers leave by any port
 //              of it
