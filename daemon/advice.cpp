@@ -19,7 +19,7 @@ namespace os = kernel::os;
 
 namespace {
 
-constexpr std::chrono::milliseconds kSoon{300};
+constexpr std::chrono::milliseconds kSoon{500};
 // Each network asks the same questions of the same chains; after some of them the answers repeat.
 constexpr std::size_t kMostNetworks = 64;
 
@@ -181,10 +181,19 @@ void Advice::look_at_routes(std::vector<std::string>& out) {
     if (!routes) {
         return;
     }
-    std::set<std::string> now;
+    std::set<std::string> now, bridges;
+    for (const Network* const network : networks_.all()) {
+        if (network->live && network->live->has_own_bridge()) {
+            bridges.insert(network->live->bridge->str());
+        }
+    }
     std::vector<Prefix> taken;
+    std::vector<os::RouteTo> others;  // a handful, however many networks there are
     for (const os::RouteTo& route : *routes) {
         taken.push_back(route.destination);
+        if (route.destination.length > 1 && !bridges.contains(route.device)) {
+            others.push_back(route);
+        }
     }
     for (const Network* const network : networks_.all()) {
         if (!network->live || !network->live->has_own_bridge()) {
@@ -192,10 +201,8 @@ void Advice::look_at_routes(std::vector<std::string>& out) {
         }
         for (const auto& ip : network->live->addresses) {
             const Prefix subnet = ip.address.prefix();
-            for (const os::RouteTo& route : *routes) {
-                if (route.destination.length <= 1 || route.device == network->live->bridge->str() ||
-                    !route.destination.overlaps(subnet) ||
-                    networks_.of_bridge(IfName::parse(route.device).value_or(*network->live->bridge))) {
+            for (const os::RouteTo& route : others) {
+                if (!route.destination.overlaps(subnet)) {
                     continue;
                 }
                 const auto free = network::free_subnet(subnet.network.family(), taken);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kernel/linux/foreign_rules.h"
 
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <map>
@@ -283,6 +288,58 @@ bool sees(const std::string& family, const ProbePacket& packet) {
     return family == "inet" || family == (packet.source.is_v4() ? "ip" : "ip6");
 }
 
+int take_name(const nlattr* attribute, void* out) {
+    if (mnl_attr_get_type(attribute) == NFTA_TABLE_NAME && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0) {
+        *static_cast<std::string*>(out) = mnl_attr_get_str(attribute);
+    }
+    return MNL_CB_OK;
+}
+
+int take_table(const nlmsghdr* header, void* out) {
+    const auto* const family = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(header));
+    std::string name;
+    mnl_attr_parse(header, sizeof(nfgenmsg), take_name, &name);
+    const char* const word = family->nfgen_family == NFPROTO_INET   ? "inet"
+                             : family->nfgen_family == NFPROTO_IPV4 ? "ip"
+                             : family->nfgen_family == NFPROTO_IPV6 ? "ip6"
+                                                                    : nullptr;
+    if (word != nullptr && !name.empty() && name != "bascule") {
+        static_cast<std::vector<TableKey>*>(out)->emplace_back(word, name);
+    }
+    return MNL_CB_OK;
+}
+
+// The tables of other programs that IP packets pass. Not through libnftables, which reads all rules to list tables.
+Result<std::vector<TableKey>> foreign_tables() {
+    struct Close {
+        void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+    };
+    const std::unique_ptr<mnl_socket, Close> socket(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
+    if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
+        return fail_errno("nftables: opening a netlink socket");
+    }
+    std::vector<char> buffer(std::size_t{1} << 15);
+    nlmsghdr* const header = mnl_nlmsg_put_header(buffer.data());
+    header->nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE;
+    header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    header->nlmsg_seq = 1;
+    mnl_nlmsg_put_extra_header(header, sizeof(nfgenmsg));
+    if (mnl_socket_sendto(socket.get(), header, header->nlmsg_len) < 0) {
+        return fail_errno("nftables: listing tables");
+    }
+    std::vector<TableKey> out;
+    for (int more = MNL_CB_OK; more > MNL_CB_STOP;) {
+        const ssize_t size = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+        more = size < 0 ? -1
+                        : mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), 1,
+                                     mnl_socket_get_portid(socket.get()), take_table, &out);
+        if (more < 0 && errno != EINTR) {
+            return fail_errno("nftables: listing tables");
+        }
+    }
+    return out;
+}
+
 struct FreeContext {
     void operator()(nft_ctx* context) const { nft_ctx_free(context); }
 };
@@ -356,13 +413,8 @@ Result<ForeignRules> ForeignRules::read() {
         return fail(Code::system, "nftables: no memory");
     }
     ForeignRules out;
-    TRY(const std::string tables, ask(context.get(), "list tables"));
-    for (const Json& entry : listed(tables)) {
-        const Json table = entry.is_object() ? entry.value("table", Json()) : Json();
-        const std::string family = text_at(table, "family"), name = text_at(table, "name");
-        if (name.empty() || name == "bascule" || family == "arp" || family == "netdev") {
-            continue;
-        }
+    TRY(const auto tables, foreign_tables());
+    for (const auto& [family, name] : tables) {
         // A table that vanishes meanwhile, or that nft cannot print, drops nothing that we could name.
         if (const auto text = ask(context.get(), fmt::format("list table {} {}", family, name))) {
             TRY_OK(out.add(*text));
