@@ -192,9 +192,9 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       netsvc_(host, netsvc_settings(config, line)),
       ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
       filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
-      networks_(host, netsvc_, events_, [this](const Uuid& network) {
-          return guests_.ports_of(network) + network_ports_.made_by_clients(network);
-      }),
+      networks_(
+          host, netsvc_, events_,
+          [this](const Uuid& network) { return guests_.ports_of(network) + network_ports_.made_by_clients(network); }),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       inventory_(guests_, networks_, netsvc_),
       network_ports_(host, networks_, guests_),

@@ -68,8 +68,8 @@ public:
     Result<void> undefine(const Uuid& uuid);
     Result<void> set_autostart(const Uuid& uuid, bool on);
     // Changes notes of what runs, of the definition, or (neither) of what the network shows. On an error nothing is.
-    // net-update: one section, of what runs, of the definition, or (neither) of what the network shows. What runs changes
-    // at once, bridge and ports stay. On an error nothing changes.
+    // net-update: one section, of what runs, of the definition, or (neither) of what the network shows. What runs
+    // changes at once, bridge and ports stay. On an error nothing changes.
     Result<void> update(const Uuid& uuid, bool live, bool config, const network::Update& change);
     using Edit = std::function<Result<void>(network::Spec&)>;
     Result<void> annotate(const Uuid& uuid, bool live, bool config, const Edit& edit);

@@ -86,7 +86,8 @@ TEST_F(Netsvc, NamesOfGuestsAreAnsweredAndOthersForwarded) {
     ASSERT_EQ(got, static_cast<ssize_t>(query.size() + dhcp::kOptSize));
     buffer[2] = std::byte{0x81};
     buffer[3] = std::byte{0x83};
-    ::sendto(upstream.get(), buffer.data(), static_cast<std::size_t>(got), 0, reinterpret_cast<sockaddr*>(&from), from_length);
+    ::sendto(upstream.get(), buffer.data(), static_cast<std::size_t>(got), 0, reinterpret_cast<sockaddr*>(&from),
+             from_length);
     ASSERT_TRUE(hear(53, [&](const Datagram& d) {
         const auto header = dhcp::decode_header(d.payload);
         return header && header->id == 78 && header->rcode == dhcp::Rcode::nx_domain;
