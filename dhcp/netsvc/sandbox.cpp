@@ -91,7 +91,7 @@ constexpr int kForSanitizers[] = {
     SCMP_SYS(sigaltstack),  SCMP_SYS(readlink), SCMP_SYS(newfstatat), SCMP_SYS(openat),    SCMP_SYS(sched_yield),
     SCMP_SYS(rt_sigaction), SCMP_SYS(mprotect), SCMP_SYS(getrlimit),  SCMP_SYS(prlimit64), SCMP_SYS(sched_getaffinity),
     SCMP_SYS(prctl),        SCMP_SYS(clone),    SCMP_SYS(wait4),      SCMP_SYS(lseek),     SCMP_SYS(ioctl),
-    SCMP_SYS(mmap),
+    SCMP_SYS(mmap),         SCMP_SYS(pipe2),
 };
 
 Result<void> limit(decltype(RLIMIT_CORE) what, rlim_t most, const char* name) {

@@ -172,7 +172,7 @@ if [[ -d /var/lib/libvirt && -n $(find /lib /usr/lib -name libnss_libvirt.so.2 2
     mount -t tmpfs tmpfs /var/lib/libvirt
     mkdir /var/lib/libvirt/dnsmasq
     mount --bind "$files" /var/lib/libvirt/dnsmasq
-    is "by the peer's NSS module" "$(getent -s libvirt hosts alpha | awk '{ print $1 }')" 10.42.0.100
+    is "by the peer's NSS module" "$(getent -s libvirt hosts alpha | awk '{ print $1 }' | head -n 1)" 10.42.0.100
 fi
 v net-destroy names >/dev/null
 [[ ! -e $files/namesbr.status ]] || fail "namesbr.status is still there"

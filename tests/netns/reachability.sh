@@ -121,7 +121,10 @@ open(sys.argv[1], "w").write("ready")
 print(server.accept()[1][0].removeprefix("::ffff:"))' "$ready" &
     local server=$!
     wait_until 5 "the server outside" test -s "$ready"
-    at "$1" python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], 5000), 5)' "$2"
+    # From the address that the test gave: guests also make one of what is advertised to them.
+    local own=10.${number[${1%2}]}.0.2
+    [[ $2 != *:* ]] || own=fd00:${number[${1%2}]}::2
+    at "$1" python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], 5000), 5, (sys.argv[2], 0))' "$2" "$own"
     wait "$server"
 }
 expect_seen() { [[ $(seen_by_outside "$2" "$3") == "$1" ]] || fail "$2 is not seen as $1 at $3"; }

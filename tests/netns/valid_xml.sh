@@ -47,7 +47,8 @@ v net-define "$BASCULE_TEST_DIR/net.xml" >/dev/null
 v net-start full >/dev/null
 valid network net-dumpxml full
 valid network net-dumpxml full --inactive
-for filter in $(v nwfilter-list | awk '{ print $2 }'); do valid nwfilter nwfilter-dumpxml "$filter"; done
+# Without those that check what is inside neighbour discovery (ndtargetaddr): libvirt has no words for that.
+for filter in $(v nwfilter-list | awk '$2 !~ /^(no-nd-spoofing)$/ { print $2 }'); do valid nwfilter nwfilter-dumpxml "$filter"; done
 
 # Storage and secrets.
 for pool in $(v pool-list --all --name); do valid storagepool pool-dumpxml "$pool"; done

@@ -146,6 +146,7 @@ make_outside() {
 plug() {
     place "$1"
     ip link add "$1-port" type veth peer name eth0 netns "${place[$1]}"
+    wait_until 5 "eth0 of $1" at "$1" ip link show eth0
     [[ -z ${3:-} ]] || at "$1" ip link set eth0 address "$3"
     ip link set "$1-port" master "$2" up
     at "$1" ip link set eth0 up
