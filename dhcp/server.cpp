@@ -91,7 +91,7 @@ void Server::configure(Spec spec) {
 
 // What a client may have been promised; 0 and with it for ever when any of them is.
 std::chrono::seconds longest_lease(const Subnet& subnet) {
-    constexpr std::chrono::seconds kForever{0xffffffff};
+    static constexpr std::chrono::seconds kForever{0xffffffff};
     const auto length = [](std::chrono::seconds l) { return l.count() == 0 ? kForever : l; };
     std::chrono::seconds out = length(subnet.lease);
     for (const Range& range : subnet.ranges) {

@@ -124,7 +124,8 @@ NlMsg station_filter(int index, const MacAddr& station, std::uint32_t minor) {
     NlMsg msg = message(RTM_NEWTFILTER, NLM_F_CREATE, header(index, kHandle, 0, filter_info()), "u32");
     nlattr* const options = nla_nest_start(msg.get(), TCA_OPTIONS);
     needed(nla_put_u32(msg.get(), TCA_U32_CLASSID, kHandle | minor));
-    tc_u32_sel head{};
+    tc_u32_sel head;
+    std::memset(&head, 0, sizeof(head));  // braces would name the array at its end, which has no size
     head.flags = TC_U32_TERMINAL;
     head.nkeys = 2;
     tc_u32_key keys[2] = {};
@@ -165,7 +166,8 @@ void put_police(const NlMsg& msg, const Shaping::In& in, std::uint32_t number) {
 NlMsg police_filter(int index, const Shaping::In& in) {
     NlMsg msg = message(RTM_NEWTFILTER, NLM_F_CREATE, header(index, kIngress, 0, filter_info()), "u32");
     nlattr* const options = nla_nest_start(msg.get(), TCA_OPTIONS);
-    tc_u32_sel head{};
+    tc_u32_sel head;
+    std::memset(&head, 0, sizeof(head));  // braces would name the array at its end, which has no size
     head.flags = TC_U32_TERMINAL;
     head.nkeys = 1;
     const tc_u32_key anything{};

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2154
 # lab: mem=3072
-# time: 30
+# time: 150
 # Ports on a VLAN-aware bridge of the host's own: access, trunk and native, while guests only stand there (paused). What
 # passes is the kernel's promise; what is asked of it is ours.
 . "$BASCULE_TOP/tests/support/lib.sh"
+needs_daemon
 daemon_start
 ip link add lan0 type bridge vlan_filtering 0
 ip link set lan0 up
