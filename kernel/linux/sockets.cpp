@@ -7,7 +7,6 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -258,13 +257,6 @@ Result<UniqueFd> udp_server(const Ip& address, std::uint16_t port, const IfName&
     return fd;
 }
 
-std::uint16_t random_number() {
-    std::uint16_t out = 0;
-    while (::getrandom(&out, sizeof(out), 0) != static_cast<ssize_t>(sizeof(out))) {
-    }
-    return out;
-}
-
 }  // namespace
 
 bool answers(const std::string& path) {
@@ -494,10 +486,8 @@ Result<UniqueFd> open_place(const std::string& path) {
 Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily family) {
     const bool v4 = family == IpFamily::v4;
     constexpr std::string_view kWhat = "a socket for asking name servers";
-    constexpr std::uint16_t kFirstPort = 1024;
-    const std::size_t attempts = count * 4 + 16;
     std::vector<UniqueFd> out;
-    for (std::size_t i = 0; i < attempts && out.size() < count; ++i) {
+    while (out.size() < count) {
         auto fd = new_socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM, kWhat);
         if (!fd && fd.error().sys_errno == EAFNOSUPPORT) {
             return out;
@@ -508,16 +498,16 @@ Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily 
         if (!v4) {
             TRY_OK(set(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, kWhat));
         }
-        std::uint16_t port = random_number();
-        if (port < kFirstPort) {
-            continue;
-        }
-        const Address any = socket_address(v4 ? Ip() : Ip::v6({}), port);
+        // The kernel draws the port, from those that the host keeps for this: never one that a service of its own,
+        // started later, would miss (ip_local_port_range, ip_local_reserved_ports).
+        const Address any = socket_address(v4 ? Ip() : Ip::v6({}), 0);
         if (::bind(fd->get(), any.get(), any.size) == 0) {
             out.push_back(std::move(*fd));
         } else if (errno == EADDRNOTAVAIL && !v4) {
-            return out;                                       // IPv6 is switched off here
-        } else if (errno != EADDRINUSE && errno != EACCES) {  // EACCES: a port that the host keeps for others
+            return out;  // IPv6 is switched off here
+        } else if (errno == EADDRINUSE && !out.empty()) {
+            return out;  // there are no more
+        } else {
             return fail_errno(kWhat);
         }
     }

@@ -85,8 +85,8 @@ Result<UniqueFd> open_service_socket(const Ip& address, std::uint16_t port, cons
 // The same of TCP, listening. Another program's listener at that port is Code::conflict; one of ours is joined, so that
 // a successor can take over.
 Result<UniqueFd> open_service_listener(const Ip& address, std::uint16_t port, const IfName& bridge);
-// UDP sockets with source ports drawn at random from all that need no privilege, so that answers are hard to
-// forge (RFC 5452 section 9.2). Fewer or none, without an error, where the host has not got the family.
+// UDP sockets with source ports that the kernel draws at random from the host's range for such, so that answers are
+// hard to forge (RFC 5452 section 9.2). Fewer or none, without an error, where the host has not got the family.
 Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily family);
 // TCP sockets for asking them, not connected. None where the host has not got the family.
 Result<std::vector<UniqueFd>> open_resolver_streams(std::size_t count, IpFamily family);
