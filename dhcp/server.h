@@ -5,7 +5,7 @@
 // dhcp/ is the protocol core of bascule-netsvc: DHCPv4 (RFC 2131, 2132, 3396, 6842) and DNS as values and state
 // machines. Bytes and the time go in; bytes, and wishes about what to write and send, come out. No socket, file or
 // clock is touched here: dhcp/netsvc does that. So every branch is a line in a table of tests, and a fuzz target
-// needs no stubs.
+// needs nothing around it.
 //
 //   options, message      bytes <-> Message; a message is decoded whole before anything acts on it
 //   told                  what a client hears beyond its address: options, what it boots
@@ -24,8 +24,8 @@
 // stored and echoed, but does not tell clients apart: cloned images share one (RFC 4361 identifiers are made of the
 // machine id), and one guest changes it between firmware and operating system.
 //
-// What a server knows of an address is one of: leased (active binding), remembered (binding of a port that is gone
-// for now; given to others last), offered, quarantined, reserved, ours. Its claim in the pool's bitmaps is computed
+// What a server knows of an address is one of: leased (active binding), remembered (binding of a port that is
+// away; given to others last), offered, quarantined, reserved, ours. Its claim in the pool's bitmaps is computed
 // by one function (claim_on) from these and refreshed after each change, never counted up and down.
 //
 // Example. Port 52:54:00:00:00:01, never seen: DISCOVER hashes the MAC into the pool, finds .57 free, holds it for

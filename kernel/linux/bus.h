@@ -28,7 +28,7 @@ public:
     Bus& operator=(const Bus&) = delete;
 
     Result<sd_bus*> connect();
-    // After every call on it: waits for what sd-bus waits for now.
+    // After every call on it: waits for what sd-bus has come to wait for.
     void arm();
 
 private:
