@@ -16,7 +16,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-CONSOLE_SECONDS = 20
+CONSOLE_SECONDS = 60
 
 
 def lines():
@@ -66,13 +66,16 @@ class Runner:
         return command.replace("DIR", self.folder)
 
     def console(self, words):
-        """virsh console wants a terminal, and is left by Ctrl-]."""
+        """virsh console wants a terminal, and is left by Ctrl-]; what is typed before it has put the terminal into its
+        raw mode is thrown away, so it is typed until virsh ends."""
         child, master = pty.fork()
         if child == 0:
             os.execvpe(self.virsh[0], self.virsh + ["-c", self.uri] + words, self.environment)
         said, end = b"", time.monotonic() + CONSOLE_SECONDS
         while time.monotonic() < end:
             if not select.select([master], [], [], 0.2)[0]:
+                if b"Escape character" in said:
+                    os.write(master, b"\x1d")
                 continue
             try:
                 got = os.read(master, 4096)
@@ -80,9 +83,7 @@ class Runner:
                 break
             if not got:
                 break
-            before, said = said, said + got
-            if b"Escape character" in said and b"Escape character" not in before:
-                os.write(master, b"\x1d")
+            said += got
         else:
             os.kill(child, 9)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

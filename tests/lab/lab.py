@@ -92,6 +92,7 @@ class Stage:
         self.kept = False
         self.lock = threading.Lock()
         self.count = 0
+        self.outcomes = {}  # test id -> (test, state, note)
 
     def new_folder(self):
         with self.lock:
@@ -109,6 +110,8 @@ class Stage:
             print("\n".join("    | " + line for line in tail) + f"\n    kept: {where}", flush=True)
             note += f" (kept: {where})"
         runner.record(self.results, test.id, state, seconds, note)
+        with self.lock:
+            self.outcomes[test.id] = (test, state, note)
 
     def keep_running(self, host):
         with self.lock:
@@ -143,7 +146,7 @@ class Stage:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         begin = time.monotonic()
-        command = (f"BASCULE_TOP={TOP} BASCULE_BUILD={os.environ.get('BASCULE_BUILD', TOP / 'build/dev')} "
+        command = (f"BASCULE_TOP={TOP} BASCULE_BUILD={os.environ.get('BASCULE_BUILD', TOP / 'build/release')} "
                    f"BASCULE_GUEST_IMAGE={shlex.quote(' '.join(self.guest_image.split()))} LAB_NAMESPACES={test.needs['namespaces']} "
                    f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')} UBSAN_OPTIONS={os.environ.get('UBSAN_OPTIONS', '')} "
                    f"{TOP}/tests/lab/host/run_test.sh {test.id} /mnt/out/tests/{name} {test.seconds}")
@@ -209,6 +212,14 @@ class Stage:
 
     # ── the whole ──
 
+    def run_group(self, tests):
+        """State and note of the last of them."""
+        if tests[0].needs["drive"] == "inside":
+            self.inside(tests)
+        else:
+            self.outside(tests[0])
+        return self.outcomes[tests[-1].id][1:]
+
     def lab_failed(self, tests, host, error):
         """A host that does not boot or is lost: that is a failure of every test that was to run in it."""
         for test in tests:
@@ -225,10 +236,11 @@ class Stage:
         # The longest first: with two at a time they end together.
         ordered = sorted(groups.values(), key=lambda group: -sum(test.seconds for test in group))
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            running = [pool.submit(self.inside, group) if group[0].needs["drive"] == "inside" else pool.submit(self.outside, group[0])
-                       for group in ordered]
-            for done in running:
+            for done in [pool.submit(self.run_group, group) for group in ordered]:
                 done.result()
+        failed = {name: (test, note) for name, (test, state, note) in self.outcomes.items() if state == "failed"}
+        if not KEEP:
+            runner.run_again(failed, self.results, lambda test: self.run_group([test]))
         if not self.kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
