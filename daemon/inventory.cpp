@@ -16,7 +16,7 @@ Inventory::Names Inventory::names_of(const Uuid& guest) const {
                 continue;
             }
             if (const auto network = networks_.by_name(nic.source)) {
-                out.insert({{(*network)->shown().uuid, *nic.mac}, domain.name});
+                out.insert({{(*network)->shown().uuid, *nic.mac}, {domain.name, !domain.active()}});
             }
         }
     };
@@ -32,15 +32,15 @@ Inventory::Names Inventory::names_of(const Uuid& guest) const {
 // One message for each network. A name that goes comes before the one that comes: two guests may have changed places.
 void Inventory::tell(const Names& before, const Names& after) {
     std::map<Uuid, std::vector<dhcp::DnsGuest>> changes;
-    for (const auto& [nic, name] : before) {
+    for (const auto& [nic, owner] : before) {
         if (!after.contains(nic)) {
             changes[nic.first].push_back({nic.second, {}});
         }
     }
-    for (const auto& [nic, name] : after) {
+    for (const auto& [nic, owner] : after) {
         const auto had = before.find(nic);
-        if (had == before.end() || had->second != name) {
-            changes[nic.first].push_back({nic.second, name});
+        if (had == before.end() || had->second != owner) {
+            changes[nic.first].push_back({nic.second, owner.name, owner.off});
         }
     }
     for (const auto& [network, guests] : changes) {

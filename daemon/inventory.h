@@ -27,7 +27,12 @@ public:
 
 private:
     using Nic = std::pair<Uuid, MacAddr>;  // network, MAC
-    using Names = std::map<Nic, std::string>;
+    struct Owner {
+        std::string name;
+        bool off = false;
+        bool operator==(const Owner&) const = default;
+    };
+    using Names = std::map<Nic, Owner>;
 
     Names names_of(const Uuid& guest) const;
     void tell(const Names& before, const Names& after);

@@ -45,6 +45,7 @@ struct DnsForwarder {
 struct DnsGuest {
     MacAddr mac;
     std::string name;
+    bool off = false;  // the guest does not run
     bool operator==(const DnsGuest&) const = default;
 };
 

@@ -5,9 +5,10 @@ namespace bascule::dhcp {
 
 namespace {
 
-std::vector<Ip> keys(const std::unordered_map<Ip, MacAddr>& map) {
+template <class Value>
+std::vector<Ip> keys(const std::unordered_map<Ip, Value>& map) {
     std::vector<Ip> out;
-    for (const auto& [address, port] : map) {
+    for (const auto& [address, value] : map) {
         out.push_back(address);
     }
     return out;
@@ -15,39 +16,39 @@ std::vector<Ip> keys(const std::unordered_map<Ip, MacAddr>& map) {
 
 }  // namespace
 
-std::optional<Ip> Offers::of(const MacAddr& port) const {
-    const auto found = offers_.find(port);
+std::optional<Ip> Offers::of(const ClientKey& client) const {
+    const auto found = offers_.find(client);
     return found == offers_.end() ? std::nullopt : std::optional(found->second.address);
 }
 
-std::optional<MacAddr> Offers::holder(const Ip& address) const {
+std::optional<ClientKey> Offers::holder(const Ip& address) const {
     const auto found = addresses_.find(address);
     return found == addresses_.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::vector<Ip> Offers::put(const MacAddr& port, const Ip& address, Time until) {
-    std::vector<Ip> changed = drop(port);
+std::vector<Ip> Offers::put(const ClientKey& client, const Ip& address, Time until) {
+    std::vector<Ip> changed = drop(client);
     if (const auto other = holder(address)) {
-        drop(MacAddr(*other)).clear();  // the same address: it is reported below
+        drop(ClientKey(*other)).clear();  // the same address: it is reported below
     }
     if (offers_.size() >= kMost) {
-        const auto room = drop(MacAddr(order_.begin()->second));
+        const auto room = drop(ClientKey(order_.begin()->second));
         changed.insert(changed.end(), room.begin(), room.end());
     }
-    offers_[port] = {address, until};
-    addresses_[address] = port;
-    order_.insert({until, port});
+    offers_[client] = {address, until};
+    addresses_[address] = client;
+    order_.insert({until, client});
     changed.push_back(address);
     return changed;
 }
 
-std::vector<Ip> Offers::drop(const MacAddr& port) {
-    const auto found = offers_.find(port);
+std::vector<Ip> Offers::drop(const ClientKey& client) {
+    const auto found = offers_.find(client);
     if (found == offers_.end()) {
         return {};
     }
     const Offer offer = found->second;
-    order_.erase({offer.until, port});
+    order_.erase({offer.until, client});
     addresses_.erase(offer.address);
     offers_.erase(found);
     return {offer.address};
@@ -56,7 +57,7 @@ std::vector<Ip> Offers::drop(const MacAddr& port) {
 std::vector<Ip> Offers::expire(Time now) {
     std::vector<Ip> changed;
     while (!order_.empty() && next_end() <= now) {
-        const auto gone = drop(MacAddr(order_.begin()->second));
+        const auto gone = drop(ClientKey(order_.begin()->second));
         changed.insert(changed.end(), gone.begin(), gone.end());
     }
     return changed;

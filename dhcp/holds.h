@@ -14,17 +14,17 @@
 
 namespace bascule::dhcp {
 
-// An address, for whom, until when. At most one a port and one an address, at most `most` in all: the one that
+// An address, for whom, until when. At most one a client and one an address, at most `most` in all: the one that
 // would end first makes room. Every change is told through the addresses returned, so that the pool's bitmaps
 // can follow.
 class Offers {
 public:
     static constexpr std::size_t kMost = 1024;
 
-    std::optional<Ip> of(const MacAddr& port) const;
-    std::optional<MacAddr> holder(const Ip& address) const;
-    [[nodiscard]] std::vector<Ip> put(const MacAddr& port, const Ip& address, Time until);
-    [[nodiscard]] std::vector<Ip> drop(const MacAddr& port);
+    std::optional<Ip> of(const ClientKey& client) const;
+    std::optional<ClientKey> holder(const Ip& address) const;
+    [[nodiscard]] std::vector<Ip> put(const ClientKey& client, const Ip& address, Time until);
+    [[nodiscard]] std::vector<Ip> drop(const ClientKey& client);
     [[nodiscard]] std::vector<Ip> expire(Time now);
     std::vector<Ip> all() const;
     Time next_end() const { return order_.empty() ? kEndOfTime : order_.begin()->first; }
@@ -35,9 +35,9 @@ private:
         Time until;
     };
 
-    std::unordered_map<MacAddr, Offer> offers_;
-    std::unordered_map<Ip, MacAddr> addresses_;
-    std::set<std::pair<Time, MacAddr>> order_;
+    std::unordered_map<ClientKey, Offer> offers_;
+    std::unordered_map<Ip, ClientKey> addresses_;
+    std::set<std::pair<Time, ClientKey>> order_;
 };
 
 // Addresses that a client found in use (DECLINE). A hostile guest must not burn the pool: so many a port, and so

@@ -89,6 +89,16 @@ std::optional<Key6> parse_key(std::string_view line) {
     return port && iaid && delegated ? std::optional(Key6{*port, *iaid, *delegated}) : std::nullopt;
 }
 
+// Of a "-" line, or of a "-i" line.
+std::optional<ClientKey> parse_client(std::string_view text, bool by_id) {
+    if (!by_id) {
+        const auto port = parse_mac(text);
+        return port ? std::optional(ClientKey{*port, {}}) : std::nullopt;
+    }
+    const auto id = from_hex(text);
+    return id && !id->empty() ? std::optional(ClientKey{{}, std::string(id->begin(), id->end())}) : std::nullopt;
+}
+
 // `v6`: of a "+6" line, which has two more words.
 std::optional<Lease> parse_lease(const Uuid& network, std::string_view line, bool v6) {
     const auto port = parse_mac(word(line));
@@ -124,9 +134,10 @@ public:
 
     bool take(std::string_view body) {
         const std::string_view kind = word(body);
-        if (kind == "+" || kind == "+6") {
+        if (kind == "+" || kind == "+6" || kind == "+i") {
             auto lease = parse_lease(network_, body, kind == "+6");
             if (lease) {
+                lease->by_id = kind == "+i" && !lease->client_id.empty();
                 put(*std::move(lease));
             }
             return lease.has_value();
@@ -138,14 +149,11 @@ public:
             }
             return key.has_value();
         }
-        const auto port = parse_mac(body);
-        if (kind != "-" || !port) {
-            return false;
-        }
-        if (const auto found = ports_.find(*port); found != ports_.end()) {
+        const auto client = kind == "-" || kind == "-i" ? parse_client(body, kind == "-i") : std::nullopt;
+        if (const auto found = client ? clients_.find(*client) : clients_.end(); found != clients_.end()) {
             records_.at(found->second).active = false;
         }
-        return true;
+        return client.has_value();
     }
 
     std::vector<Record> records() {
@@ -160,29 +168,37 @@ public:
 private:
     void put(Lease lease) {
         const Ip address = lease.address;
-        const Key6 key = key_of(lease);
-        const bool v6 = address.is_v6();
-        if (const auto mine = keys_.find(key); v6 && mine != keys_.end()) {
-            records_.erase(mine->second);
-        }
-        if (const auto mine = ports_.find(lease.port); !v6 && mine != ports_.end()) {
-            records_.erase(mine->second);
-        }
         if (const auto other = records_.find(address); other != records_.end()) {
-            if (v6) {
-                keys_.erase(key_of(other->second.lease));
-            } else {
-                ports_.erase(other->second.lease.port);
-            }
+            forget(other->second.lease);
         }
-        (v6 ? keys_[key] : ports_[lease.port]) = address;
+        forget(lease);
+        if (address.is_v6()) {
+            keys_[key_of(lease)] = address;
+        } else {
+            clients_[client_of(lease)] = address;
+        }
         records_[address] = {std::move(lease), true};
+    }
+
+    // The record of who has that lease, if there is one.
+    void forget(const Lease& lease) {
+        const auto drop = [this](auto& index, const auto& key) {
+            if (const auto found = index.find(key); found != index.end()) {
+                records_.erase(found->second);
+                index.erase(found);
+            }
+        };
+        if (lease.address.is_v6()) {
+            drop(keys_, Key6(key_of(lease)));
+        } else {
+            drop(clients_, ClientKey(client_of(lease)));
+        }
     }
 
     Uuid network_;
     std::map<Ip, Record> records_;
-    std::unordered_map<MacAddr, Ip> ports_;  // IPv4
-    std::map<Key6, Ip> keys_;                // IPv6
+    std::unordered_map<ClientKey, Ip> clients_;  // IPv4
+    std::map<Key6, Ip> keys_;                    // IPv6
 };
 
 // The line without its checksum, when that is right.
@@ -221,8 +237,11 @@ std::uint32_t crc32c(std::string_view bytes) {
 std::string header(const Uuid& network) { return sealed(fmt::format("{} {} {}", kFormat, kVersion, format(network))); }
 
 std::string granted(const Lease& lease) {
-    std::string body = fmt::format("+{} {} {}/{} ", lease.address.is_v6() ? "6" : "", format(lease.port),
-                                   format(lease.address), lease.prefix_length);
+    std::string body = fmt::format("+{} {} {}/{} ",
+                                   lease.address.is_v6() ? "6"
+                                   : lease.by_id         ? "i"
+                                                         : "",
+                                   format(lease.port), format(lease.address), lease.prefix_length);
     body += lease.expires == kNever ? "never" : fmt::format("{}", lease.expires.time_since_epoch().count());
     body += ' ';
     body += lease.hostname.empty() ? "-" : lease.hostname;
@@ -236,7 +255,16 @@ std::string granted(const Lease& lease) {
     return sealed(body);
 }
 
-std::string ended(const MacAddr& port) { return sealed("- " + format(port)); }
+std::string ended(const ClientKey& client) {
+    if (client.id.empty()) {
+        return sealed("- " + format(client.port));
+    }
+    std::string body = "-i ";
+    for (const char octet : client.id) {
+        body += fmt::format("{:02x}", static_cast<std::uint8_t>(octet));
+    }
+    return sealed(body);
+}
 
 std::string ended(const Key6& key) {
     return sealed(fmt::format("-6 {} {} {}", format(key.port), key.iaid, key.delegated ? "pd" : "na"));
@@ -247,7 +275,7 @@ std::string line_for(const LeaseEvent& event) {
         case LeaseEventKind::added:
         case LeaseEventKind::renewed: return granted(event.lease);
         case LeaseEventKind::released:
-            return event.lease.address.is_v6() ? ended(key_of(event.lease)) : ended(event.lease.port);
+            return event.lease.address.is_v6() ? ended(key_of(event.lease)) : ended(client_of(event.lease));
         case LeaseEventKind::expired: break;
     }
     return {};
@@ -264,7 +292,7 @@ std::string snapshot(const Uuid& network, const LeaseTable& table, const LeaseTa
     for (const auto& [address, binding] : table.all()) {
         out += granted(as_of(binding, now));
         if (!binding.active) {
-            out += ended(binding.lease.port);
+            out += ended(client_of(binding.lease));
         }
     }
     return out;

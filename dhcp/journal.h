@@ -9,6 +9,7 @@
 //
 // A line a record: '+' a lease granted or renewed (port, address, wall-clock end or "never", host name or "-", client
 // identifier in hexadecimal or "-"), '-' a lease that ended early while its address stays remembered for the port.
+// Where leases are kept by identifier (RFC 4361) the kinds are "+i" and "-i", and the latter names the identifier.
 // IPv6 has kinds of its own, with the identity association and whether it is of addresses (na) or prefixes (pd) at the
 // end; a program that does not know them passes them over. Leases that run out are not recorded: their end is. The
 // first word is the CRC-32C of the rest of the line.
@@ -45,7 +46,7 @@ struct Record {
 
 std::string header(const Uuid& network);
 std::string granted(const Lease& lease);
-std::string ended(const MacAddr& port);
+std::string ended(const ClientKey& client);
 std::string ended(const Key6& key);
 // What an event appends; nothing for one that needs no record.
 std::string line_for(const LeaseEvent& event);
@@ -56,7 +57,7 @@ inline std::string snapshot(const Uuid& network, const LeaseTable& table, const 
 }
 
 struct Replay {
-    std::vector<Record> records;  // one a port or association, one an address; in the order of addresses
+    std::vector<Record> records;  // one a client or association, one an address; in the order of addresses
     std::size_t lines = 0;        // good ones, the header too
     std::size_t damaged = 0;      // passed over
     std::size_t good_bytes = 0;   // up to the end of the last good line

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dhcp/leases.h"
 
+#include <algorithm>
+
 namespace bascule::dhcp {
 
 namespace {
@@ -13,9 +15,29 @@ auto look_up(const Map& map, const Key& key) -> const typename Map::mapped_type*
 
 }  // namespace
 
-const Binding* LeaseTable::by_port(const MacAddr& port) const {
-    const Ip* const address = look_up(ports_, port);
+ClientKey key_of(const MacAddr& port, std::string_view client_id, bool by_id) {
+    return by_id && !client_id.empty() ? ClientKey{{}, std::string(client_id)} : ClientKey{port, {}};
+}
+
+ClientKey client_of(const Lease& lease) {
+    const auto* const id = reinterpret_cast<const char*>(lease.client_id.data());
+    return key_of(lease.port, std::string_view(id, lease.client_id.size()), lease.by_id);
+}
+
+const Binding* LeaseTable::by_client(const ClientKey& client) const {
+    const Ip* const address = look_up(clients_, client);
     return address == nullptr ? nullptr : by_address(*address);
+}
+
+const Binding* LeaseTable::by_port(const MacAddr& port) const {
+    const Binding* found = by_client({port, {}});
+    if ((found == nullptr || !found->active) && !behind_.empty()) {
+        const auto [first, last] = behind_.equal_range(port);
+        for (auto one = first; one != last && (found == nullptr || !found->active); ++one) {
+            found = by_address(one->second);
+        }
+    }
+    return found;
 }
 
 const Binding* LeaseTable::by_address(const Ip& address) const { return look_up(bindings_, address); }
@@ -51,36 +73,65 @@ void LeaseTable::deactivate(Binding& binding) {
     }
 }
 
-void LeaseTable::forget(const MacAddr& port) {
-    const auto found = ports_.find(port);
-    if (found == ports_.end()) {
+void LeaseTable::forget(const ClientKey& client) {
+    const auto found = clients_.find(client);
+    if (found == clients_.end()) {
         return;
     }
     const auto binding = bindings_.find(found->second);
     deactivate(binding->second);
+    const auto [first, last] = behind_.equal_range(binding->second.lease.port);
+    for (auto one = first; one != last; ++one) {
+        if (one->second == found->second) {
+            behind_.erase(one);
+            break;
+        }
+    }
     bindings_.erase(binding);
-    ports_.erase(found);
+    clients_.erase(found);
 }
 
-void LeaseTable::clear_name(const MacAddr& port) {
-    const auto found = ports_.find(port);
-    if (found == ports_.end()) {
+void LeaseTable::clear_name(const Ip& address) {
+    const auto found = bindings_.find(address);
+    if (found == bindings_.end()) {
         return;
     }
-    Binding& binding = bindings_.at(found->second);
-    if (binding.active) {
-        names_.erase(binding.lease.hostname);
+    if (found->second.active) {
+        names_.erase(found->second.lease.hostname);
     }
-    binding.lease.hostname.clear();
+    found->second.lease.hostname.clear();
+}
+
+void LeaseTable::rekey(bool by_id) {
+    std::vector<Binding> all;
+    all.reserve(bindings_.size());
+    for (auto& [address, binding] : bindings_) {
+        all.push_back(std::move(binding));
+    }
+    *this = LeaseTable();
+    // Those whose key stays come first, so that none of the others can be left without one.
+    const auto wished = [by_id](const Lease& lease) { return by_id && !lease.client_id.empty(); };
+    std::ranges::stable_partition(all, [&](const Binding& one) { return one.lease.by_id == wished(one.lease); });
+    for (Binding& one : all) {
+        const bool before = std::exchange(one.lease.by_id, wished(one.lease));
+        if (by_client(client_of(one.lease)) != nullptr) {
+            one.lease.by_id = before;
+        }
+        restore(std::move(one.lease), one.ends, one.active);
+    }
 }
 
 void LeaseTable::restore(Lease lease, Time ends, bool active) {
-    forget(lease.port);
+    ClientKey client = client_of(lease);
+    forget(client);
     if (const Binding* const other = by_address(lease.address)) {
-        forget(MacAddr(other->lease.port));
+        forget(client_of(other->lease));
     }
-    ports_[lease.port] = lease.address;
     const Ip address = lease.address;
+    if (lease.by_id) {
+        behind_.insert({lease.port, address});
+    }
+    clients_[std::move(client)] = address;
     Binding& binding = bindings_[address] = Binding{std::move(lease), ends, false};
     if (active) {
         activate(binding);
@@ -93,9 +144,9 @@ const Binding& LeaseTable::bind(Lease lease, Time ends) {
     return bindings_.at(address);
 }
 
-std::optional<Lease> LeaseTable::end(const MacAddr& port) {
-    const auto found = ports_.find(port);
-    if (found == ports_.end()) {
+std::optional<Lease> LeaseTable::end(const ClientKey& client) {
+    const auto found = clients_.find(client);
+    if (found == clients_.end()) {
         return std::nullopt;
     }
     Binding& binding = bindings_.at(found->second);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -33,23 +34,48 @@ struct Binding {
     bool active = false;
 };
 
-// Invariants: a port has one binding, an address one port, an active binding's host name one port. So there are
+// Whose a lease is: the port's, or, where leases are kept by identifier (RFC 4361), whoever shows that identifier.
+struct ClientKey {
+    MacAddr port;    // zeros with an identifier
+    std::string id;  // the identifier's octets; empty: the port is the key
+    auto operator<=>(const ClientKey&) const = default;
+};
+ClientKey key_of(const MacAddr& port, std::string_view client_id, bool by_id);
+ClientKey client_of(const Lease& lease);
+
+}  // namespace bascule::dhcp
+
+template <>
+struct std::hash<bascule::dhcp::ClientKey> {
+    std::size_t operator()(const bascule::dhcp::ClientKey& key) const noexcept {
+        return key.id.empty() ? std::hash<bascule::MacAddr>()(key.port) : std::hash<std::string>()(key.id);
+    }
+};
+
+namespace bascule::dhcp {
+
+// Invariants: a client has one binding, an address one client, an active binding's host name one client. So there are
 // never more bindings than addresses.
 class LeaseTable {
 public:
+    const Binding* by_client(const ClientKey& client) const;
+    // The port's own; unless that is active, one of those that clients behind it have by their identifiers.
     const Binding* by_port(const MacAddr& port) const;
     const Binding* by_address(const Ip& address) const;
     const Binding* by_name(const std::string& hostname) const;  // active ones only
 
-    // Makes this the port's binding, forgetting what it had before and who had the address before. The caller
-    // has checked that nobody else holds it. A name that another port holds is left out.
+    // Makes this the client's binding, forgetting what it had before and who had the address before. The caller
+    // has checked that nobody else holds it. A name that another client holds is left out.
     const Binding& bind(Lease lease, Time ends);
     // A binding as it was stored, active or not; what contradicts it goes.
     void restore(Lease lease, Time ends, bool active);
     // The lease is over, the address stays remembered. None when there was no active one.
-    std::optional<Lease> end(const MacAddr& port);
-    void forget(const MacAddr& port);
-    void clear_name(const MacAddr& port);
+    std::optional<Lease> end(const ClientKey& client);
+    void forget(const ClientKey& client);
+    void clear_name(const Ip& address);
+    // From now on leases are kept by identifier, or by port: what is there follows, except that of two that then
+    // have one key the second stays as it is, until it ends.
+    void rekey(bool by_id);
 
     // Ends all that is due by then.
     std::vector<Lease> expire(Time now);
@@ -65,7 +91,8 @@ private:
     void deactivate(Binding& binding);
 
     std::map<Ip, Binding> bindings_;
-    std::unordered_map<MacAddr, Ip> ports_;
+    std::unordered_map<ClientKey, Ip> clients_;
+    std::multimap<MacAddr, Ip> behind_;  // of bindings kept by identifier
     std::unordered_map<std::string, Ip> names_;
     std::set<std::pair<Time, Ip>> ends_;  // active ones that end
     std::size_t active_ = 0;

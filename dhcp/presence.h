@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Which ports a network has, as the daemon says: those of running guests, and those of guests that are off. A MAC that
-// is neither may be anything: a container plugged in by hand, a guest within a guest, an attacker.
+// Which ports a network has, as the daemon says: the NICs of guests, and which of them are off. A MAC that is neither
+// may be anything: a container plugged in by hand, a guest within a guest, an attacker.
 #pragma once
 
 #include <cstddef>
@@ -12,31 +12,29 @@ namespace bascule::dhcp {
 
 class Presence {
 public:
-    void up(const MacAddr& port) { ports_[port] = true; }
-    void down(const MacAddr& port) { ports_[port] = false; }
+    void know(const MacAddr& port, bool off = false) { ports_[port] = off; }
     void forget(const MacAddr& port) { ports_.erase(port); }
     void clear() { ports_.clear(); }
 
-    bool is_up(const MacAddr& port) const { return is(port, true); }
-    bool is_down(const MacAddr& port) const { return is(port, false); }
+    bool is_known(const MacAddr& port) const { return ports_.contains(port); }
+    // It cannot be using its lease.
+    bool is_off(const MacAddr& port) const {
+        const auto found = ports_.find(port);
+        return found != ports_.end() && found->second;
+    }
     std::size_t size() const { return ports_.size(); }
-    // How many ports are up for which `has` is false.
+    // How many known ports there are for which `has` is false.
     template <class Predicate>
-    std::size_t up_without(Predicate has) const {
+    std::size_t without(Predicate has) const {
         std::size_t count = 0;
-        for (const auto& [port, there] : ports_) {
-            count += there && !has(port) ? 1 : 0;
+        for (const auto& [port, off] : ports_) {
+            count += has(port) ? 0 : 1;
         }
         return count;
     }
 
 private:
-    bool is(const MacAddr& port, bool there) const {
-        const auto found = ports_.find(port);
-        return found != ports_.end() && found->second == there;
-    }
-
-    std::unordered_map<MacAddr, bool> ports_;  // true: up
+    std::unordered_map<MacAddr, bool> ports_;  // true: off
 };
 
 }  // namespace bascule::dhcp

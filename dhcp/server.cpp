@@ -26,13 +26,18 @@ bool is_in_our_domain(const std::string& name, const std::string& domain) {
 Server::Server(Spec spec) : spec_(std::move(spec)) { configure(Spec(spec_)); }
 
 void Server::configure(Spec spec) {
+    const bool rekey = spec.key_by_client_id != spec_.key_by_client_id;
     spec_ = std::move(spec);
+    if (rekey) {
+        leases_.rekey(spec_.key_by_client_id);
+    }
     by_mac_.clear();
     by_name_.clear();
     by_address_.clear();
     reserved_names_.clear();
     not_guests_.clear();
     by_id_.clear();
+    by_line_.clear();
     pools_.clear();
     for (const DnsHost& host : spec_.dns_hosts) {
         for (const std::string& name : host.names) {
@@ -64,7 +69,11 @@ void Server::configure(Spec spec) {
             if (!host.client_id.empty()) {
                 by_id_.insert({std::string(host.client_id.begin(), host.client_id.end()), &host});
             }
-            if (!host.mac && host.client_id.empty() && !host.name.empty()) {
+            const bool line = !host.circuit_id.empty() || !host.remote_id.empty();
+            if (line) {
+                by_line_.push_back(&host);
+            }
+            if (!host.mac && host.client_id.empty() && !line && !host.name.empty()) {
                 by_name_.insert({to_label(host.name), &host});
             }
             if (host.address) {
@@ -125,6 +134,7 @@ void Server::restore(const std::vector<journal::Record>& records, const Now& now
                         record.active && left.count() > 0);
         refresh(record.lease.address);
     }
+    leases_.rekey(spec_.key_by_client_id);  // the file may be of another time
     clear_forbidden_names();
 }
 
@@ -153,15 +163,43 @@ bool Server::is_guests(const Ip& address) const {
     return subnet_of(address) != nullptr && !not_guests_.contains(address);
 }
 
-const Reservation* Server::reservation_for(const Message& request, const std::string& hostname) const {
-    if (const auto found = by_mac_.find(request.chaddr); found != by_mac_.end()) {
+const Reservation* Server::reservation_for(const Client& client, const std::string& hostname) const {
+    if (const auto found = by_mac_.find(client.port()); found != by_mac_.end()) {
         return found->second;
     }
-    if (const auto found = by_id_.find(request.options.text(Opt::client_id)); found != by_id_.end()) {
-        return found->second;
+    if (!by_id_.empty()) {
+        const auto found = by_id_.find(client.request.options.text(Opt::client_id));
+        if (found != by_id_.end()) {
+            return found->second;
+        }
+    }
+    if (const Reservation* const line = line_reservation(client)) {
+        return line;
     }
     const auto found = hostname.empty() ? by_name_.end() : by_name_.find(hostname);
     return found == by_name_.end() ? nullptr : found->second;
+}
+
+// By what the relay says of the line. Who renews does so without the relay: the lease it has says which line it was.
+const Reservation* Server::line_reservation(const Client& client) const {
+    if (by_line_.empty()) {
+        return nullptr;
+    }
+    const auto is_line = [](const Reservation* r) { return !r->circuit_id.empty() || !r->remote_id.empty(); };
+    if (!client.relayed()) {
+        const auto held = client.binding != nullptr && client.binding->active
+                              ? by_address_.find(client.binding->lease.address)
+                              : by_address_.end();
+        return held != by_address_.end() && is_line(held->second) ? held->second : nullptr;
+    }
+    const auto said = [&](std::uint8_t code, const std::vector<std::uint8_t>& wanted) {
+        const ByteView value = relay_value(client.request.options, code);
+        return wanted.empty() || std::ranges::equal(value, std::as_bytes(std::span(wanted)));
+    };
+    const auto found = std::ranges::find_if(by_line_, [&](const Reservation* r) {
+        return said(kCircuitId, r->circuit_id) && said(kRemoteId, r->remote_id);
+    });
+    return found == by_line_.end() ? nullptr : *found;
 }
 
 // A client on the bridge has addresses of the bridge's subnets, one behind a relay those of its relay's.
@@ -169,21 +207,21 @@ bool Server::in_reach(const Client& client, const Subnet* subnet) const {
     return subnet != nullptr && (client.link != nullptr ? subnet == client.link : !subnet->relayed);
 }
 
-bool Server::held_by_other(const MacAddr& port, const Ip& address) const {
+bool Server::held_by_other(const Client& client, const Ip& address) const {
     const Binding* const binding = leases_.by_address(address);
     const auto offer = offers_.holder(address);
     // The lease of a guest that is off does not keep its address from the one that it is reserved for.
     const auto reserved = by_address_.find(address);
-    const bool stale = binding != nullptr && presence_.is_down(binding->lease.port) && reserved != by_address_.end() &&
-                       reserved->second->mac == port;
-    return (binding != nullptr && binding->active && binding->lease.port != port && !stale) ||
-           (offer && *offer != port) || quarantine_.holds(address);
+    const bool stale = binding != nullptr && presence_.is_off(binding->lease.port) && reserved != by_address_.end() &&
+                       reserved->second == client.reservation;
+    return (binding != nullptr && binding != client.binding && binding->active && !stale) ||
+           (offer && *offer != client.key) || quarantine_.holds(address);
 }
 
 // May this client have this address now?
 bool Server::usable(const Client& client, const Ip& address) const {
     const Subnet* const subnet = subnet_of(address);
-    if (!in_reach(client, subnet) || !is_guests(address) || held_by_other(client.port(), address)) {
+    if (!in_reach(client, subnet) || !is_guests(address) || held_by_other(client, address)) {
         return false;
     }
     if (const auto reserved = by_address_.find(address); reserved != by_address_.end()) {
@@ -216,10 +254,10 @@ std::optional<Ip> Server::from_pools(const Client& client) const {
         const Binding* const binding = leases_.by_port(port);
         return binding != nullptr && binding->active;
     };
-    if (pools.empty() || (!presence_.is_up(client.port()) && left <= presence_.up_without(has_lease))) {
+    if (pools.empty() || (!presence_.is_known(client.port()) && left <= presence_.without(has_lease))) {
         return std::nullopt;
     }
-    const std::size_t seed = std::hash<MacAddr>()(client.port()) * 0x9e3779b97f4a7c15U >> 20U;
+    const std::size_t seed = std::hash<ClientKey>()(client.key) * 0x9e3779b97f4a7c15U >> 20U;
     for (const Claim claim : {Claim::none, Claim::remembered, Claim::offered}) {
         for (std::size_t i = 0; i < pools.size(); ++i) {
             if (const auto found = pools[(seed + i) % pools.size()]->find(seed, claim)) {
@@ -242,7 +280,7 @@ Server::Choice Server::choose(const Client& client) const {
     if (client.binding != nullptr && usable(client, client.binding->lease.address)) {
         return {client.binding->lease.address, "its address of before"};
     }
-    if (const auto offer = offers_.of(client.port()); offer && usable(client, *offer)) {
+    if (const auto offer = offers_.of(client.key); offer && usable(client, *offer)) {
         return {*offer, "its offer of before"};
     }
     const auto wanted = client.request.options.ip(Opt::requested_ip);
@@ -277,12 +315,12 @@ void Server::refresh(const std::vector<Ip>& addresses) {
     }
 }
 
-bool Server::name_is_free(const MacAddr& port, const std::string& name) const {
+bool Server::name_is_free(const MacAddr& port, const ClientKey& client, const std::string& name) const {
     if (const auto reserved = reserved_names_.find(name); reserved != reserved_names_.end()) {
         return reserved->second == port;
     }
     const Binding* const holder = leases_.by_name(name);
-    return holder == nullptr || holder->lease.port == port;
+    return holder == nullptr || client_of(holder->lease) == client;
 }
 
 // What the reservation says, else what the client says when the name is nobody's; a client that says nothing when
@@ -294,18 +332,19 @@ std::string Server::name_for(const Client& client) const {
     } else if (name.empty() && client.binding != nullptr) {
         name = client.binding->lease.hostname;
     }
-    return name_is_free(client.port(), name) ? name : std::string();
+    return name_is_free(client.port(), client.key, name) ? name : std::string();
 }
 
 void Server::clear_forbidden_names() {
-    std::vector<MacAddr> wrong;
+    std::vector<Ip> wrong;
     for (const auto& [address, binding] : leases_.all()) {
-        if (!binding.lease.hostname.empty() && !name_is_free(binding.lease.port, binding.lease.hostname)) {
-            wrong.push_back(binding.lease.port);
+        const Lease& lease = binding.lease;
+        if (!lease.hostname.empty() && !name_is_free(lease.port, client_of(lease), lease.hostname)) {
+            wrong.push_back(address);
         }
     }
-    for (const MacAddr& port : wrong) {
-        leases_.clear_name(port);
+    for (const Ip& address : wrong) {
+        leases_.clear_name(address);
     }
 }
 
@@ -329,20 +368,23 @@ Time Server::next_tick() const {
     return next;
 }
 
-void Server::end_lease(const MacAddr& port, std::vector<LeaseEvent>& events) {
-    if (auto lease = leases_.end(port)) {
+void Server::end_lease(const ClientKey& client, std::vector<LeaseEvent>& events) {
+    if (auto lease = leases_.end(client)) {
         refresh(lease->address);
         events.push_back({LeaseEventKind::released, *std::move(lease)});
     }
 }
 
-std::optional<LeaseEvent> Server::revoke(const MacAddr& port) {
+std::vector<LeaseEvent> Server::revoke(const MacAddr& port) {
     std::vector<LeaseEvent> events;
-    refresh(offers_.drop(port));
+    refresh(offers_.drop({port, {}}));
     probes_.erase(port);
     presence_.forget(port);
-    end_lease(port, events);
-    return events.empty() ? std::nullopt : std::optional(std::move(events.front()));
+    for (const Binding* binding = leases_.by_port(port); binding != nullptr && binding->active;
+         binding = leases_.by_port(port)) {
+        end_lease(client_of(binding->lease), events);
+    }
+    return events;
 }
 
 }  // namespace bascule::dhcp

@@ -22,7 +22,9 @@
 // The port is the identity. A lease belongs to the MAC address of the port that the client sits behind, for which
 // chaddr stands (the network's filters see to it that a guest cannot show another's). The client identifier is
 // stored and echoed, but does not tell clients apart: cloned images share one (RFC 4361 identifiers are made of the
-// machine id), and one guest changes it between firmware and operating system.
+// machine id), and one guest changes it between firmware and operating system. A network may say otherwise
+// (Spec::key_by_client_id): then who shows an identifier is that client wherever it shows it, as RFC 4361 has it, and
+// several clients may sit behind one port; a client without one is still known by its port.
 //
 // What a server knows of an address is one of: leased (active binding), remembered (binding of a port that is
 // away; given to others last), offered, quarantined, reserved, ours. Its claim in the pool's bitmaps is computed
@@ -46,7 +48,10 @@
 // option 82 as it came. Addresses of a relayed subnet are never given to clients on the bridge, nor the other way
 // round.
 //
-// Fairness. For every port that is up and has no lease one address is kept back from clients that are no known port:
+// A reservation may also be for a line, as the relay names it in option 82 (RFC 3046). Who has an address through one
+// and renews without the relay keeps it.
+//
+// Fairness. For every port that is known and has no lease one address is kept back from clients that are no known port:
 // random MAC addresses empty the pool only down to what the neighbours need.
 //
 // Probing (off unless asked for): before an address is offered, ARP asks for it. The DISCOVER waits a moment in
@@ -113,8 +118,8 @@ public:
     // Ends what is due. To be called at next_tick(), or any time.
     std::vector<LeaseEvent> tick(const Now& now);
     Time next_tick() const;
-    // The port is gone for good: its lease ends.
-    std::optional<LeaseEvent> revoke(const MacAddr& port);
+    // The port is gone for good: its leases end.
+    std::vector<LeaseEvent> revoke(const MacAddr& port);
     Presence& presence() { return presence_; }
     const Presence& presence() const { return presence_; }
 
@@ -137,19 +142,20 @@ private:
     bool is_ours(const Ip& server_id) const;
     bool is_guests(const Ip& address) const;
     const Subnet* own_subnet() const;
-    const Reservation* reservation_for(const Message& request, const std::string& hostname) const;
+    const Reservation* reservation_for(const Client& client, const std::string& hostname) const;
+    const Reservation* line_reservation(const Client& client) const;
     std::string_view find_link(Client& client, bool unicast) const;
     bool in_reach(const Client& client, const Subnet* subnet) const;
     std::optional<Ip> from_pools(const Client& client) const;
     std::chrono::seconds lease_length(const Client& client, const Ip& address) const;
-    bool held_by_other(const MacAddr& port, const Ip& address) const;
+    bool held_by_other(const Client& client, const Ip& address) const;
     bool usable(const Client& client, const Ip& address) const;
     bool acceptable(const Client& client, const Ip& address) const;
     Choice choose(const Client& client) const;
     Claim claim_on(const Ip& address) const;
     void refresh(const Ip& address);
     void refresh(const std::vector<Ip>& addresses);
-    bool name_is_free(const MacAddr& port, const std::string& name) const;
+    bool name_is_free(const MacAddr& port, const ClientKey& client, const std::string& name) const;
     std::string name_for(const Client& client) const;
     void clear_forbidden_names();
 
@@ -161,7 +167,7 @@ private:
     void release(const Client& client, Outcome& out);
     void inform(const Client& client, Outcome& out) const;
     void refuse(const Client& client, Outcome& out, std::string_view why) const;
-    void end_lease(const MacAddr& port, std::vector<LeaseEvent>& events);
+    void end_lease(const ClientKey& client, std::vector<LeaseEvent>& events);
     Message answer(const Client& client, MessageType type) const;
     void send(const Client& client, Message reply, const Subnet* subnet, Outcome& out) const;
     void add_parameters(const Client& client, Message& reply, const Subnet& subnet, const std::string& name) const;
@@ -170,6 +176,7 @@ private:
     std::unordered_map<MacAddr, const Reservation*> by_mac_;
     std::unordered_map<std::string, const Reservation*> by_name_;  // those without a MAC or identifier
     std::unordered_map<std::string, const Reservation*> by_id_;    // by the identifier's bytes
+    std::vector<const Reservation*> by_line_;                      // by what a relay says
     std::unordered_map<Ip, const Reservation*> by_address_;
     std::unordered_map<std::string, std::optional<MacAddr>> reserved_names_;  // label -> whose; none: nobody's
     std::unordered_set<Ip> not_guests_;                                       // network, broadcast, our own

@@ -150,7 +150,7 @@ bool Server6::free_for(const Client& client, const Key6& key, const Ip& address)
     const bool others = holder != nullptr && holder->active && key_of(holder->lease) != key;
     const auto reserved = by_address_.find(address);
     const bool mine = reserved != by_address_.end() && others &&
-                      (holder->lease.port == client.port || client.presence.is_down(holder->lease.port));
+                      (holder->lease.port == client.port || client.presence.is_off(holder->lease.port));
     return (!others || mine) && !quarantine_.holds(address);
 }
 

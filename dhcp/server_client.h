@@ -11,6 +11,7 @@ namespace bascule::dhcp {
 // A request with what is known of who sent it.
 struct Server::Client {
     const Message& request;
+    ClientKey key;                             // whose its leases are
     std::string hostname;                      // asked for, clean; may be empty
     const Reservation* reservation = nullptr;  // may be null
     const Binding* binding = nullptr;          // may be null; only valid until the table changes
@@ -20,5 +21,9 @@ struct Server::Client {
     const MacAddr& port() const { return request.chaddr; }
     bool relayed() const { return !request.giaddr.is_unspecified(); }
 };
+
+// A suboption of the relay agent's option (RFC 3046); empty when it is not there, or the option is nonsense.
+inline constexpr std::uint8_t kCircuitId = 1, kRemoteId = 2;
+ByteView relay_value(const Options& options, std::uint8_t wanted);
 
 }  // namespace bascule::dhcp

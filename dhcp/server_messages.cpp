@@ -30,15 +30,8 @@ std::vector<std::uint8_t> octets(ByteView bytes) {
 
 // An address in a suboption of option 82; none when it is not there, or is nonsense.
 std::optional<Ip> relay_address(const Options& options, std::uint8_t wanted) {
-    ByteReader in(options.bytes(Opt::relay_info));
-    while (in.left() >= 2) {
-        const std::uint8_t code = in.u8();
-        const ByteView value = in.take(in.u8());
-        if (in.ok() && code == wanted && value.size() == 4) {
-            return Ip::v4(ByteReader(value).u32());
-        }
-    }
-    return std::nullopt;
+    const ByteView value = relay_value(options, wanted);
+    return value.size() == 4 ? std::optional(Ip::v4(ByteReader(value).u32())) : std::nullopt;
 }
 
 void add_lease_times(Message& reply, std::chrono::seconds lease) {
@@ -53,6 +46,18 @@ void add_lease_times(Message& reply, std::chrono::seconds lease) {
 }
 
 }  // namespace
+
+ByteView relay_value(const Options& options, std::uint8_t wanted) {
+    ByteReader in(options.bytes(Opt::relay_info));
+    while (in.left() >= 2) {
+        const std::uint8_t code = in.u8();
+        const ByteView value = in.take(in.u8());
+        if (in.ok() && code == wanted) {
+            return value;
+        }
+    }
+    return {};
+}
 
 // Which subnet a relayed client is in, and what we are called there. Says what is wrong, or nothing.
 std::string_view Server::find_link(Client& client, bool unicast) const {
@@ -97,14 +102,15 @@ Outcome Server::handle(const Message& request, bool unicast, const Now& now) {
         return out;
     }
     Client client{.request = request,
+                  .key = key_of(request.chaddr, as_text(request.options.bytes(Opt::client_id)), spec_.key_by_client_id),
                   .hostname = wanted_hostname(request.options),
-                  .binding = leases_.by_port(request.chaddr),
                   .server_id = {}};
+    client.binding = leases_.by_client(client.key);
     if (out.why = find_link(client, unicast); !out.why.empty()) {
         return out;
     }
     const bool silent = client.hostname.empty() && client.binding != nullptr;
-    client.reservation = reservation_for(request, silent ? client.binding->lease.hostname : client.hostname);
+    client.reservation = reservation_for(client, silent ? client.binding->lease.hostname : client.hostname);
     switch (request.type) {
         case MessageType::discover: discover(client, out, now); break;
         case MessageType::request: this->request(client, unicast, out, now); break;
@@ -142,7 +148,8 @@ void Server::seen_in_use(const Ip& address, const MacAddr& by, const Now& now) {
     if (!quarantine_.put(by, address, now.time + kQuarantine, most)) {
         return;  // one that answers for everything must not empty the pool
     }
-    refresh(offers_.drop(probe->first));
+    refresh(offers_.drop(
+        key_of(probe->first, as_text(probe->second.request.options.bytes(Opt::client_id)), spec_.key_by_client_id)));
     refresh(address);
     probe->second.until = now.time;
     probe->second.address = Ip();
@@ -170,7 +177,7 @@ void Server::discover(const Client& client, Outcome& out, const Now& now) {
     if (!address) {
         return;
     }
-    refresh(offers_.put(client.port(), *address, now.time + kOfferHold));
+    refresh(offers_.put(client.key, *address, now.time + kOfferHold));
     if (must_probe(client, *address, now)) {
         out.why = "probing";
         out.probe = address;
@@ -197,7 +204,7 @@ void Server::request(const Client& client, bool unicast, Outcome& out, const Now
     if (server_id) {
         out.branch = "selecting";
         if (!is_ours(*server_id) && *server_id != client.server_id) {
-            refresh(offers_.drop(client.port()));
+            refresh(offers_.drop(client.key));
             return refuse(client, out, "it took another server, and there is none");
         }
     } else if (!request.ciaddr.is_unspecified()) {
@@ -232,7 +239,7 @@ void Server::bind(const Client& client, const Ip& address, Outcome& out, const N
     const Subnet& subnet = *subnet_of(address);
     const std::chrono::seconds length = lease_time(lease_length(client, address), client.request);
     const bool had = client.binding != nullptr && client.binding->active;
-    const bool moved = had && client.binding->lease.address != address;
+    const bool moved = had && (client.binding->lease.address != address || client.binding->lease.port != client.port());
     const std::optional<Ip> before = client.binding ? std::optional(client.binding->lease.address) : std::nullopt;
     Lease lease{.network = spec_.uuid,
                 .port = client.port(),
@@ -240,17 +247,18 @@ void Server::bind(const Client& client, const Ip& address, Outcome& out, const N
                 .prefix_length = subnet.server.length,
                 .expires = length.count() == 0 ? kNever : now.wall + length,
                 .hostname = name_for(client),
-                .client_id = octets(client.request.options.bytes(Opt::client_id))};
+                .client_id = octets(client.request.options.bytes(Opt::client_id)),
+                .by_id = !client.key.id.empty()};
     if (moved) {
-        end_lease(client.port(), out.events);
+        end_lease(client.key, out.events);
     }
     if (const Binding* const holder = leases_.by_address(address);
-        holder != nullptr && holder->lease.port != client.port()) {
-        end_lease(MacAddr(holder->lease.port), out.events);  // a stale one: see held_by_other
+        holder != nullptr && client_of(holder->lease) != client.key) {
+        end_lease(client_of(holder->lease), out.events);  // a stale one: see held_by_other
     }
     const Time ends = length.count() == 0 ? kEndOfTime : now.time + length;
     const Binding& binding = leases_.bind(std::move(lease), ends);
-    refresh(offers_.drop(client.port()));
+    refresh(offers_.drop(client.key));
     probes_.erase(client.port());
     refresh(address);
     if (before) {
@@ -278,7 +286,7 @@ void Server::decline(const Client& client, Outcome& out, const Now& now) {
     }
     const bool leased =
         client.binding != nullptr && client.binding->active && client.binding->lease.address == *address;
-    if (!leased && offers_.of(client.port()) != *address) {
+    if (!leased && offers_.of(client.key) != *address) {
         out.why = "not its address";
         return;
     }
@@ -291,8 +299,8 @@ void Server::decline(const Client& client, Outcome& out, const Now& now) {
                   ? "address quarantined"
                   : "too many declined, not quarantined";
     probed_.erase(*address);
-    refresh(offers_.drop(client.port()));
-    end_lease(client.port(), out.events);
+    refresh(offers_.drop(client.key));
+    end_lease(client.key, out.events);
     refresh(*address);
 }
 
@@ -304,7 +312,7 @@ void Server::release(const Client& client, Outcome& out) {
         out.why = "not its lease, or not ours";
         return;
     }
-    end_lease(client.port(), out.events);
+    end_lease(client.key, out.events);
     out.why = "released";
 }
 

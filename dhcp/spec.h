@@ -18,7 +18,7 @@ namespace bascule::dhcp {
 // it changes; plain values, comparable.
 
 // <host mac= id= name= ip=>: what a client that shows one of these gets. Looked for by MAC first, then by identifier,
-// then by name.
+// then by what its relay says of the line it is on, then by name.
 struct Reservation {
     std::optional<MacAddr> mac{};
     std::string name{};  // host name, may be empty
@@ -26,6 +26,8 @@ struct Reservation {
     std::vector<std::uint8_t> client_id{};  // option 61 as sent; of an IPv6 subnet the DUID; empty: none
     std::optional<std::uint32_t> iaid{};    // IPv6: only this identity association
     std::optional<std::chrono::seconds> lease{};
+    // RFC 3046, as the relay says them; empty: none. When both are given both must hold.
+    std::vector<std::uint8_t> circuit_id{}, remote_id{};
     bool operator==(const Reservation&) const = default;
 };
 
@@ -140,7 +142,7 @@ struct Spec {
     std::optional<std::uint32_t> v6_only{};  // option 108 (RFC 8925): seconds without IPv4
     bool rapid_commit = true;                // option 80 (RFC 4039), RFC 9915 section 21.14
     bool probe_addresses = false;            // ARP before an address is offered
-    bool key_by_client_id = false;           // RFC 4361: the identifier, not the port, is the client
+    bool key_by_client_id = false;           // RFC 4361: the identifier, not the port, is the client (IPv4)
     Advertising advertising{};
     bool operator==(const Spec&) const = default;
 };
@@ -148,7 +150,7 @@ struct Spec {
 // A lease as it is stored, reported and shown.
 struct Lease {
     Uuid network;
-    MacAddr port;  // the MAC of the port: the lease's key within the network
+    MacAddr port;  // the MAC of the port: the lease's key within the network, unless by_id says otherwise
     Ip address;    // or the delegated prefix
     unsigned prefix_length = 0;
     std::chrono::sys_seconds expires{};     // wall clock; kNever: infinite
@@ -156,6 +158,7 @@ struct Lease {
     std::vector<std::uint8_t> client_id{};  // option 61 as sent, may be empty; at most 255. IPv6: the DUID
     std::optional<std::uint32_t> iaid{};    // IPv6
     bool delegated = false;                 // IPv6: a prefix (IA_PD)
+    bool by_id = false;                     // IPv4: client_id is the key, not port (Spec::key_by_client_id)
     bool operator==(const Lease&) const = default;
 };
 inline constexpr std::chrono::sys_seconds kNever = std::chrono::sys_seconds::max();

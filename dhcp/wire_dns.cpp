@@ -75,10 +75,12 @@ Fields fields_of(const DnsService& service) {
 
 Fields fields_of(const DnsAlias& alias) { return std::move(Fields().text(1, alias.name).text(2, alias.target)); }
 
-Fields fields_of(const DnsGuest& guest) { return std::move(Fields().mac(1, guest.mac).text(2, guest.name)); }
+Fields fields_of(const DnsGuest& guest) {
+    return std::move(Fields().mac(1, guest.mac).text(2, guest.name).flag(3, guest.off));
+}
 
 DnsGuest dns_guest_from(FieldReader& in) {
-    DnsGuest guest{in.mac(1), in.text(2)};
+    DnsGuest guest{in.mac(1), in.text(2), in.flag_or(3, false)};
     if (guest.name.size() > 255) {
         in.refuse(2, "is too long");
     }

@@ -255,6 +255,8 @@ Fields fields_of(const Reservation& host) {
         out.u32(5, *host.iaid);
     }
     put_seconds(out, 6, host.lease);
+    put_bytes(out, 7, host.circuit_id);
+    put_bytes(out, 8, host.remote_id);
     return out;
 }
 
@@ -272,6 +274,8 @@ Reservation reservation_from(FieldReader& in) {
         host.iaid = in.u32(5);
     }
     host.lease = seconds_from(in, 6);
+    host.circuit_id = bytes_from(in, 7, 255);
+    host.remote_id = bytes_from(in, 8, 255);
     return host;
 }
 
@@ -332,6 +336,9 @@ Fields fields_of(const Lease& lease) {
     if (lease.delegated) {
         out.flag(9, true);
     }
+    if (lease.by_id) {
+        out.flag(10, true);
+    }
     return out;
 }
 
@@ -348,6 +355,7 @@ Lease lease_from(FieldReader& in) {
         lease.iaid = in.u32(8);
     }
     lease.delegated = in.flag_or(9, false);
+    lease.by_id = in.flag_or(10, false);
     if (in.ok() && lease.prefix_length > lease.address.bits()) {
         in.refuse(4, "is no prefix length");
     }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "network/dnsmasq.h"
+#include "network/extras.h"
 
 namespace bascule::network {
 
@@ -127,6 +128,21 @@ Maybe check_routes(const Spec& spec) {
     return std::nullopt;
 }
 
+// <bascule:reserve>: an address that nobody would ever be offered is a mistake.
+Maybe check_reserved(const Spec& spec) {
+    std::vector<IpInterface> subnets;
+    for (const IpAddress& ip : spec.addresses) {
+        subnets.push_back(ip.address);
+    }
+    if (const auto address = misplaced_reservation(extras_of(spec.metadata).services, subnets)) {
+        return Complaint{
+            "metadata",
+            {},
+            fmt::format("<reserve ip='{}'> is in no subnet of this network, nor of a <relayed> one", format(*address))};
+    }
+    return std::nullopt;
+}
+
 Maybe check_groups(const Spec& spec) {
     const PortGroup* standard = nullptr;
     for (auto it = spec.portgroups.begin(); it != spec.portgroups.end(); ++it) {
@@ -187,6 +203,9 @@ std::optional<Complaint> find_contradiction(const Spec& spec) {
     }
     if (auto found = spec.has_own_bridge() ? check_own(spec) : check_foreign(spec)) {
         return found;
+    }
+    if (auto reserved = check_reserved(spec)) {
+        return reserved;
     }
     return check_routes(spec);
 }

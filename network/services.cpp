@@ -69,6 +69,7 @@ constexpr xml::Value<std::vector<std::uint16_t>> kArchs{"architecture numbers of
 constexpr xml::Value<Prefix> kPrefix{"a prefix such as 2001:db8::/56", parse_prefix};
 constexpr xml::Value<std::uint32_t> kSeconds{"seconds", xml::parse_number<std::uint32_t>};
 constexpr EnumNames<int, 3> kPreferences{{{{"low", -1}, {"medium", 0}, {"high", 1}}}};
+constexpr EnumNames<bool, 2> kKeys{{{{"port", false}, {"client-id", true}}}};
 constexpr EnumNames<IpFamily, 2> kFamilies{{{{"ipv4", IpFamily::v4}, {"ipv6", IpFamily::v6}}}};
 
 dhcp::ClientMatch read_match(Reader& r) {
@@ -84,6 +85,7 @@ Result<void> read_dhcp(const Node& node, ServiceExtras& out) {
     Reader r(node);
     out.rapid_commit = r.opt("rapid-commit", xml::kYesNo);
     out.probe = r.get("probe", xml::kYesNo, false);
+    out.key_by_client_id = r.get("key", kKeys, false);
     out.v6_only = r.opt("ipv6-only", kSeconds);
     out.dns = r.opt("dns", kIps).value_or(std::vector<Ip>());
     out.ntp = r.opt("ntp", kIps).value_or(std::vector<Ip>());
@@ -122,6 +124,43 @@ std::optional<Bytes> hex(std::string_view text) {
         out.push_back(static_cast<std::byte>(high * 16 + low));
     }
     return digits.size() % 2 == 0 ? std::optional(out) : std::nullopt;
+}
+
+// "hex:0a0b" is those octets, anything else is text.
+std::optional<std::vector<std::uint8_t>> identifier(std::string_view text) {
+    constexpr std::string_view kHex = "hex:";
+    const auto octets =
+        text.starts_with(kHex) ? hex(text.substr(kHex.size())) : Bytes(as_bytes(text).begin(), as_bytes(text).end());
+    if (!octets || octets->empty() || octets->size() > 255) {
+        return std::nullopt;
+    }
+    std::vector<std::uint8_t> out(octets->size());
+    std::ranges::transform(*octets, out.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+    return out;
+}
+constexpr xml::Value<std::vector<std::uint8_t>> kIdentifier{"1 to 255 bytes of text, or hex: and digits", identifier};
+
+Result<void> read_reserve(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    dhcp::Reservation host;
+    host.mac = r.opt("mac", xml::kMac);
+    host.name = r.opt("name", xml::Value<std::string>{"a DNS name", dns_name}).value_or("");
+    host.address = r.req("ip", xml::kIp);
+    host.client_id = r.opt("id", kIdentifier).value_or(std::vector<std::uint8_t>());
+    host.circuit_id = r.opt("circuit-id", kIdentifier).value_or(std::vector<std::uint8_t>());
+    host.remote_id = r.opt("remote-id", kIdentifier).value_or(std::vector<std::uint8_t>());
+    if (const auto lease = r.opt("lease", kSeconds)) {
+        host.lease = std::chrono::seconds(*lease);
+    }
+    TRY_OK(r.finish());
+    if (!host.mac && host.client_id.empty() && host.circuit_id.empty() && host.remote_id.empty() && host.name.empty()) {
+        return wrong(node, "ip", "says for whom it is reserved: mac, id, circuit-id, remote-id or name");
+    }
+    if (host.address->is_v6() && !(host.circuit_id.empty() && host.remote_id.empty())) {
+        return wrong(node, "circuit-id", "is of IPv4: IPv6 reservations have mac, id or name");
+    }
+    out.reserved.push_back(std::move(host));
+    return {};
 }
 
 template <class Number>
@@ -339,14 +378,37 @@ constexpr std::array kElements{
     Element{"dhcp", read_dhcp},           Element{"boot", read_boot},       Element{"option", read_option},
     Element{"route", read_route},         Element{"relayed", read_relayed}, Element{"delegate", read_delegate},
     Element{"advertise", read_advertise}, Element{"prefix", read_prefix},   Element{"alias", read_alias},
-    Element{"forwarder", read_forwarder}, Element{"names", read_names}};
+    Element{"forwarder", read_forwarder}, Element{"names", read_names},     Element{"reserve", read_reserve}};
 
 template <class T>
 void prepend(std::vector<T>& to, const std::vector<T>& more) {
     to.insert(to.begin(), more.begin(), more.end());
 }
 
+// A reservation belongs to the subnet that its address is in.
+void add_reserved(const ServiceExtras& extras, dhcp::Spec& service) {
+    for (const dhcp::Reservation& host : extras.reserved) {
+        const auto subnet = std::ranges::find_if(service.subnets, [&](const dhcp::Subnet& s) {
+            return s.server.address.is_v4() == host.address->is_v4() && s.server.prefix().contains(*host.address);
+        });
+        if (subnet != service.subnets.end()) {
+            subnet->hosts.push_back(host);
+        }
+    }
+}
+
 }  // namespace
+
+std::optional<Ip> misplaced_reservation(const ServiceExtras& extras, const std::vector<IpInterface>& subnets) {
+    for (const dhcp::Reservation& host : extras.reserved) {
+        const auto holds = [&](const IpInterface& subnet) { return subnet.prefix().contains(*host.address); };
+        if (std::ranges::none_of(subnets, holds) &&
+            std::ranges::none_of(extras.relayed, holds, [](const dhcp::Subnet& s) { return s.server; })) {
+            return host.address;
+        }
+    }
+    return std::nullopt;
+}
 
 Result<bool> read_service(const Node& node, ServiceExtras& out) {
     const auto known = std::ranges::find(kElements, node.name, &Element::name);
@@ -373,6 +435,8 @@ void apply(const ServiceExtras& extras, dhcp::Spec& service) {
     service.v6_only = extras.v6_only;
     service.rapid_commit = extras.rapid_commit.value_or(true);
     service.probe_addresses = extras.probe;
+    service.key_by_client_id = extras.key_by_client_id;
+    add_reserved(extras, service);
     service.advertising = extras.advertising.value_or(service.advertising);
     for (dhcp::Subnet& subnet : service.subnets) {
         for (const PrefixExtra& extra : extras.prefixes) {

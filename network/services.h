@@ -2,7 +2,9 @@
 // What a definition says about DHCP and router advertisements in our own namespace, beside the elements of extras.h:
 //
 //   <bascule:dhcp rapid-commit='no' probe='yes' ipv6-only='1800' dns='192.0.2.53' ntp='192.0.2.1' search='a.example'
-//                 portal='https://portal.example/'/>
+//                 portal='https://portal.example/' key='client-id'/>   key: 'port' or RFC 4361's identifier
+//   <bascule:reserve circuit-id='hex:0102' remote-id='rack 7' ip='10.9.0.50' name='web' lease='3600'/>
+//                                                        for the line that a relay names; also mac=, id=
 //   <bascule:boot file='ipxe.efi' arch='7 9' ipxe='no' server='192.0.2.9' name='tftp'/>   first match wins; these come
 //                                                                                      before <bootp>
 //   <bascule:option code='224' type='text' value='x' force='yes' family='ipv4' vendor='MSFT'/>
@@ -52,13 +54,17 @@ struct ServiceExtras {
     std::string portal{};
     std::optional<std::uint32_t> v6_only{};
     std::optional<bool> rapid_commit{};
-    bool probe = false;
+    bool probe = false, key_by_client_id = false;
+    std::vector<dhcp::Reservation> reserved{};  // of the subnet that holds the address
     std::optional<dhcp::Advertising> advertising{};
     std::vector<dhcp::DnsAlias> aliases{};
     std::vector<dhcp::DnsForwarder> forwarders{};
     bool private_answers = false;
     bool operator==(const ServiceExtras&) const = default;
 };
+
+// The first reservation whose address is in no subnet of the definition or behind a relay, with its address.
+std::optional<Ip> misplaced_reservation(const ServiceExtras& extras, const std::vector<IpInterface>& subnets);
 
 // False: the element is not one of these.
 Result<bool> read_service(const xml::Node& node, ServiceExtras& out);

@@ -34,7 +34,7 @@ void Link6::set_sockets(const Fds& fds) {
 
 void Link6::solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now) {
     if (!dhcp::decode_solicitation(frame.payload, frame.hop_limit, frame.from) ||
-        !advertiser_.solicited(frame.from_mac, presence.is_up(frame.from_mac), now)) {
+        !advertiser_.solicited(frame.from_mac, presence.is_known(frame.from_mac), now)) {
         return;
     }
     if (frame.from.is_unspecified()) {
@@ -60,7 +60,7 @@ void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::P
                  std::vector<dhcp::LeaseEvent>& events) {
     for (const Incoming& in : received) {
         const auto frame = dhcp::parse_frame6(in.bytes);
-        if (!frame || frame->from_mac.is_multicast() || (flooded && !presence.is_up(frame->from_mac))) {
+        if (!frame || frame->from_mac.is_multicast() || (flooded && !presence.is_known(frame->from_mac))) {
             continue;
         }
         if (!frame->udp) {

@@ -111,7 +111,7 @@ Served::Served(dhcp::Spec spec, int folder) : server_(std::move(spec)), zone_(se
 void Served::know_guests() {
     server_.presence().clear();
     for (const dhcp::DnsGuest& guest : server_.spec().dns.guests) {
-        server_.presence().up(guest.mac);
+        server_.presence().know(guest.mac, guest.off);
     }
 }
 
@@ -120,7 +120,7 @@ void Served::set_guest(const dhcp::DnsGuest& guest) {
     if (guest.name.empty()) {
         server_.presence().forget(guest.mac);
     } else {
-        server_.presence().up(guest.mac);
+        server_.presence().know(guest.mac, guest.off);
     }
 }
 
@@ -154,6 +154,7 @@ void Served::open_leases(const dhcp::Now& now) {
 }
 
 void Served::configure(dhcp::Spec spec) {
+    rekeyed_ = rekeyed_ || spec.key_by_client_id != server_.spec().key_by_client_id;
     server_.configure(std::move(spec));
     v6_.configure(server_.spec());
     know_guests();
@@ -208,7 +209,7 @@ void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
 void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const dhcp::Now& now) {
     for (const Incoming& in : received) {
         if ((interface_ != 0 && in.interface != interface_) || !file_ ||
-            (flooded && !server_.presence().is_up(dhcp::sender_of(in.bytes)))) {
+            (flooded && !server_.presence().is_known(dhcp::sender_of(in.bytes)))) {
             continue;
         }
         const auto request = dhcp::decode(in.bytes);
@@ -284,9 +285,7 @@ void Served::tick(const dhcp::Now& now) {
 }
 
 void Served::revoke(const MacAddr& port) {
-    if (auto event = server_.revoke(port)) {
-        gather(std::vector{*std::move(event)});
-    }
+    gather(server_.revoke(port));
     gather(v6_.revoke(port));
 }
 
@@ -358,9 +357,10 @@ void Served::send_replies(Outbox& out) {
 
 void Served::tidy(const dhcp::Now& now, bool always) {
     const std::size_t leases = server_.leases().size() + v6_.leases().all().size();
-    if (!file_ || file_->broken() || file_->has_pending() || !(always || file_->is_bloated(leases))) {
+    if (!file_ || file_->broken() || file_->has_pending() || !(always || rekeyed_ || file_->is_bloated(leases))) {
         return;
     }
+    rekeyed_ = false;
     if (auto done = file_->rewrite(snapshot(now)); !done) {
         log::error("{}: lease file not written afresh: {}", server_.spec().network, done.error().message);
     }

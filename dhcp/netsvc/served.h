@@ -114,6 +114,7 @@ private:
     std::vector<Ip> probes_;  // ARP asks for these
     std::vector<dhcp::LeaseEvent> events_;
     bool lost_events_ = false;
+    bool rekeyed_ = false;  // leases are kept by something else than what the file says
     dhcp::Time next_repair_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
     Buckets<Ip> dns_rate_{5000, 10000, 4096};

@@ -34,15 +34,15 @@ TEST(Journal, LinesAreReadableText) {
     bare.client_id.clear();
     bare.expires = kNever;
     EXPECT_EQ(granted(bare).substr(9), "+ 52:54:00:00:00:08 192.168.122.8/24 never - -\n");
-    EXPECT_EQ(ended(kMac1).substr(9), "- 52:54:00:00:00:01\n");
+    EXPECT_EQ(ended(ClientKey{kMac1, {}}).substr(9), "- 52:54:00:00:00:01\n");
 }
 
 TEST(Journal, WhatWasWrittenComesBack) {
     Lease longest = some_lease(3, std::string(62, 'x'));
     longest.client_id.assign(255, 0xff);
     longest.expires = kNever;
-    const std::string file =
-        header(kUuid) + granted(some_lease(1)) + granted(longest) + granted(some_lease(2)) + ended(kMac2);
+    const std::string file = header(kUuid) + granted(some_lease(1)) + granted(longest) + granted(some_lease(2)) +
+                             ended(ClientKey{kMac2, {}});
     ASSERT_LT(granted(longest).size(), kLongestLine);
     const auto replay = journal::replay(kUuid, file);
     ASSERT_TRUE(replay) << replay.error().message;
@@ -90,7 +90,7 @@ TEST(Journal, ASnapshotHoldsTheTable) {
     LeaseTable table;
     table.bind(some_lease(1), at(100).time);
     table.bind(some_lease(2), at(100).time);
-    table.end(kMac2);
+    table.end({kMac2, {}});
     const auto replay = journal::replay(kUuid, snapshot(kUuid, table, at(40)));
     ASSERT_TRUE(replay && replay->clean());
     ASSERT_EQ(replay->records.size(), 2U);
@@ -103,7 +103,7 @@ std::string long_file() {
     std::string file = header(kUuid);
     for (int i = 1; i <= 12; ++i) {
         file += granted(some_lease(i));
-        file += i % 4 == 0 ? ended(some_lease(i).port) : "";
+        file += i % 4 == 0 ? ended(client_of(some_lease(i))) : "";
     }
     return file;
 }

@@ -73,7 +73,7 @@ TEST(LeaseTable, APortHasOneAddressAndAnAddressOnePort) {
     table.bind(lease_of(kMac1, number(2)), at(10).time);
     EXPECT_EQ(table.by_address(number(1)), nullptr);
     EXPECT_EQ(table.size(), 1U);
-    table.end(kMac1);
+    table.end({kMac1, {}});
     table.bind(lease_of(kMac2, number(2)), at(10).time);
     EXPECT_EQ(table.by_port(kMac1), nullptr);
     EXPECT_EQ(table.by_address(number(2))->lease.port, kMac2);
@@ -98,11 +98,11 @@ TEST(LeaseTable, ANameBelongsToOneActiveLease) {
     table.bind(lease_of(kMac1, number(1), "a"), kEndOfTime);
     EXPECT_EQ(table.bind(lease_of(kMac2, number(2), "a"), kEndOfTime).lease.hostname, "");
     EXPECT_EQ(table.by_name("a")->lease.port, kMac1);
-    table.end(kMac1);
+    table.end({kMac1, {}});
     EXPECT_EQ(table.by_name("a"), nullptr);
-    table.end(kMac2);
+    table.end({kMac2, {}});
     table.bind(lease_of(kMac2, number(2), "a"), kEndOfTime);
-    table.clear_name(kMac2);
+    table.clear_name(table.by_port(kMac2)->lease.address);
     EXPECT_EQ(table.by_name("a"), nullptr);
 }
 
@@ -120,7 +120,7 @@ TEST(Offers, AreBoundedAndTheOldestMakesRoom) {
     Offers offers;
     for (std::uint32_t i = 0; i < Offers::kMost + 10; ++i) {
         const MacAddr mac{{2, 0, 0, 0, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)}};
-        (void)offers.put(mac, number(i), at(i).time);
+        (void)offers.put({mac, {}}, number(i), at(i).time);
     }
     EXPECT_EQ(offers.all().size(), Offers::kMost);
     EXPECT_FALSE(offers.holder(number(9)));
@@ -130,10 +130,10 @@ TEST(Offers, AreBoundedAndTheOldestMakesRoom) {
 
 TEST(Offers, AnAddressOfferedAnewLeavesItsFormerHolder) {
     Offers offers;
-    (void)offers.put(kMac1, number(1), at(5).time);
-    (void)offers.put(kMac2, number(1), at(6).time);
-    EXPECT_FALSE(offers.of(kMac1));
-    EXPECT_EQ(offers.holder(number(1)), kMac2);
+    (void)offers.put({kMac1, {}}, number(1), at(5).time);
+    (void)offers.put({kMac2, {}}, number(1), at(6).time);
+    EXPECT_FALSE(offers.of({kMac1, {}}));
+    EXPECT_EQ(offers.holder(number(1))->port, kMac2);
     EXPECT_EQ(offers.next_end(), at(6).time);
 }
 

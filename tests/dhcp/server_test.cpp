@@ -463,10 +463,10 @@ TEST_F(DhcpServer, AReservationTakesItsNameFromAGuestThatHasIt) {
 
 TEST_F(DhcpServer, ARevokedLeaseEndsAndItsAddressIsRemembered) {
     const Ip address = *lease(server, kMac1, at(0));
-    const auto event = server.revoke(kMac1);
-    ASSERT_TRUE(event);
-    EXPECT_EQ(event->kind, LeaseEventKind::released);
-    EXPECT_FALSE(server.revoke(kMac1));
+    const auto events = server.revoke(kMac1);
+    ASSERT_EQ(events.size(), 1U);
+    EXPECT_EQ(events[0].kind, LeaseEventKind::released);
+    EXPECT_TRUE(server.revoke(kMac1).empty());
     EXPECT_EQ(lease(server, kMac1, at(1)), address);
 }
 

@@ -201,7 +201,7 @@ TEST(DhcpReservation, HeldByAStaleLeaseOfAGuestThatIsOffIsGivenToItsOwner) {
     spec.subnets[0].hosts.push_back({.mac = kMac2, .address = taken});
     server.configure(spec);
     EXPECT_NE(lease(server, kMac2, at(1)), taken);  // who knows whether it is gone
-    server.presence().down(kMac1);
+    server.presence().know(kMac1, true);
     const Outcome out = server.handle(selecting(kMac2, taken), false, at(2));
     ASSERT_EQ(out.reply->type, MessageType::ack) << out.why;
     EXPECT_EQ(server.leases().by_address(taken)->lease.port, kMac2);
@@ -360,8 +360,8 @@ TEST(DhcpProbe, OneThatAnswersForEverythingDoesNotEmptyThePool) {
 
 TEST(DhcpFairness, RandomMacsLeaveAnAddressForEveryPortThatIsUp) {
     Server server(small_network());  // four addresses
-    server.presence().up(kMac1);
-    server.presence().up(kMac2);
+    server.presence().know(kMac1);
+    server.presence().know(kMac2);
     int got = 0;
     for (int i = 0; i < 200; ++i) {
         got += lease(server, {{0x02, 1, 2, 3, 4, static_cast<std::uint8_t>(i)}}, at(0)) ? 1 : 0;
@@ -373,8 +373,8 @@ TEST(DhcpFairness, RandomMacsLeaveAnAddressForEveryPortThatIsUp) {
 
 TEST(DhcpFairness, OffersToRandomMacsAreNoClaimOnWhatIsKeptForPorts) {
     Server server(small_network());  // four addresses
-    server.presence().up(kMac1);
-    server.presence().up(kMac2);
+    server.presence().know(kMac1);
+    server.presence().know(kMac2);
     std::vector<std::pair<MacAddr, Ip>> offers;
     for (std::uint8_t i = 0; i < 20; ++i) {
         const MacAddr mac{{0x02, 1, 2, 3, 4, i}};
@@ -396,7 +396,7 @@ TEST(DhcpFairness, ADeclineStormOfRandomMacsDoesNotTakeThePortsAddresses) {
     Spec spec = small_network();
     spec.subnets[0].ranges = {{"192.168.122.100"_ip, "192.168.122.199"_ip}};
     Server server(spec);
-    server.presence().up(kMac1);
+    server.presence().know(kMac1);
     for (int i = 0; i < 500; ++i) {
         const MacAddr mac{{0x02, 1, 2, 3, static_cast<std::uint8_t>(i / 256), static_cast<std::uint8_t>(i)}};
         if (const auto address = lease(server, mac, at(0))) {

@@ -48,8 +48,8 @@ public:
                 crash();
             } else if (what < 250) {
                 server_.configure(network(in_.u8()));
-            } else if (auto event = server_.revoke(mac())) {
-                journal_all({*event});
+            } else {
+                journal_all(server_.revoke(mac()));
             }
         }
     }

@@ -41,7 +41,8 @@ TEST(NetworkServices, EveryElementIsReadAndApplied) {
           "advertise managed='yes' interval='60' preference='high' nat64='64:ff9b::/96' routes='2001:db8:f::/48'",
           "prefix of='2001:db8:1::/64' autonomous='yes' valid='600' preferred='300'",
           "alias name='ftp' target='web.example'", "forwarder domain='corp.example' addr='10.1.0.1' port='5353'",
-          "forwarder addr='2001:db8::53'", "names private-answers='yes'"}) {
+          "forwarder addr='2001:db8::53'", "names private-answers='yes'", "dhcp key='client-id'",
+          "reserve ip='10.0.0.9' circuit-id='hex:0a0b' remote-id='rack 7' name='web' lease='600'"}) {
         const auto extras = read(element);
         ASSERT_TRUE(extras) << extras.error().message;
         dhcp::Spec one = service();
@@ -62,6 +63,11 @@ TEST(NetworkServices, WhatIsWrongIsRefusedWithItsPlace) {
                                       "forwarder addr='10.0.0.1' port='0'",
                                       "names private-answers='1'",
                                       "dhcp probe='maybe'",
+                                      "dhcp key='mac'",
+                                      "reserve ip='10.0.0.9'",
+                                      "reserve circuit-id='x'",
+                                      "reserve ip='10.0.0.9' circuit-id='hex:abc'",
+                                      "reserve ip='2001:db8:1::9' circuit-id='x'",
                                       "boot",
                                       "option code='53' type='u8' value='1'",
                                       "option code='300' type='u8' value='1'",
