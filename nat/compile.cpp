@@ -2,6 +2,7 @@
 #include "nat/compile.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,7 @@ constexpr std::string_view kHost = "net_host";
 constexpr std::string_view kMasquerade = "net_masq";
 constexpr std::string_view kBridges = "net_bridges";
 constexpr std::string_view kAdmits = "net_admits";
+constexpr std::string_view kSelf = "net_self";
 
 // nft's priorities "filter" and "srcnat".
 constexpr int kPriorityFilter = 0;
@@ -30,16 +32,22 @@ constexpr int kPrioritySourceNat = 100;
 // What `nft` makes of a bare "reject" in an inet table: ICMP or ICMPv6 port unreachable, by the packet.
 constexpr std::string_view kReject = "reject";
 
-std::string_view family_word(const Ip& address) { return address.is_v4() ? "ip" : "ip6"; }
-std::string_view family_word(const Prefix& subnet) { return family_word(subnet.network); }
+constexpr std::array kFamilies{IpFamily::v4, IpFamily::v6};
 
-// The network's name for its chains, so that a listing can be read: a device name may hold bytes that an
-// identifier of nft may not.
-std::string stem(std::string_view what, const IfName& bridge) {
-    std::string out = fmt::format("{}_{}", what, bridge.str());
-    std::ranges::replace_if(
-        out, [](char c) { return !((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')); }, '_');
-    return out;
+// The sets of a network's own subnets, and of the host's addresses in it.
+std::string own_set(IpFamily family) { return family == IpFamily::v4 ? "net_own4" : "net_own6"; }
+std::string gate_set(IpFamily family) { return family == IpFamily::v4 ? "net_gate4" : "net_gate6"; }
+
+std::string_view family_word(IpFamily family) { return family == IpFamily::v4 ? "ip" : "ip6"; }
+
+std::string_view mode_word(Mode mode) {
+    switch (mode) {
+        case Mode::isolated: return "isolated";
+        case Mode::nat: return "nat";
+        case Mode::route: return "route";
+        case Mode::open: return "open";
+    }
+    return {};
 }
 
 bool has(const Spec& spec, IpFamily family) {
@@ -64,11 +72,11 @@ Chain cross_chain() {
 // What the guests send: out of the network it goes only from its own addresses and by its own device.
 Chain from_chain(const Spec& spec, std::string_view cross) {
     Chain chain;
-    chain.rules.push_back(fmt::format("oifname \"{}\" accept", spec.bridge.str()));
+    chain.rules.push_back(fmt::format("iifname . oifname @{} accept", kSelf));
     chain.rules.push_back(fmt::format("oifname @{} jump {}", kBridges, cross));
     const std::string by = spec.device ? fmt::format("oifname \"{}\" ", spec.device->str()) : "";
-    for (const Prefix& subnet : spec.subnets) {
-        const std::string own = fmt::format("{} saddr {} return", family_word(subnet), format(subnet));
+    for (const IpFamily family : kFamilies) {
+        const std::string own = fmt::format("iifname . {} saddr @{} return", family_word(family), own_set(family));
         if (spec.mode == Mode::isolated || spec.device) {
             chain.rules.push_back(fmt::format("oifname @{} {}", kBridges, own));
         }
@@ -80,17 +88,16 @@ Chain from_chain(const Spec& spec, std::string_view cross) {
     return chain;
 }
 
-// What the guests are sent.
+// What the guests are sent, but by each other: that has been accepted where it came from.
 Chain to_chain(const Spec& spec, std::string_view cross) {
     Chain chain;
-    chain.rules.push_back(fmt::format("iifname \"{}\" accept", spec.bridge.str()));
     chain.rules.push_back(fmt::format("iifname @{} jump {}", kBridges, cross));
     const std::string by = spec.device ? fmt::format("iifname \"{}\" ", spec.device->str()) : "";
-    for (const Prefix& subnet : spec.subnets) {
-        const std::string own = fmt::format("{} daddr {} ", family_word(subnet), format(subnet));
+    for (const IpFamily family : kFamilies) {
+        const std::string own = fmt::format("oifname . {} daddr @{} ", family_word(family), own_set(family));
         chain.rules.push_back(fmt::format("iifname @{} {}accept", kBridges, own));
         if (spec.mode != Mode::isolated) {
-            const bool answers_only = is_translated(spec, subnet.network.family());
+            const bool answers_only = is_translated(spec, family);
             chain.rules.push_back(
                 fmt::format("{}{}{}accept", by, own, answers_only ? "ct state established,related " : ""));
         }
@@ -117,14 +124,14 @@ Chain host_chain(const Spec& spec) {
     if (spec.host.dhcp6) {
         rules.emplace_back("meta nfproto ipv6 udp dport 547 accept");
     }
-    for (const Ip& gateway : spec.gateways) {
-        const std::string at = fmt::format("{} daddr {}", family_word(gateway), format(gateway));
+    for (const IpFamily family : kFamilies) {
+        const std::string at = fmt::format("iifname . {} daddr @{} ", family_word(family), gate_set(family));
         if (spec.host.dns) {
-            rules.push_back(at + " meta l4proto { tcp, udp } th dport 53 accept");
+            rules.push_back(at + "meta l4proto { tcp, udp } th dport 53 accept");
         }
         if (spec.host.tftp) {
-            rules.push_back(at + " udp dport 69 accept");  // transfers go on as answers to it
-            rules.push_back(at + " tcp dport 80 accept");  // the same files by HTTP
+            rules.push_back(at + "udp dport 69 accept");  // transfers go on as answers to it
+            rules.push_back(at + "tcp dport 80 accept");  // the same files by HTTP
         }
     }
     for (const HostService& service : spec.host.more) {
@@ -137,22 +144,22 @@ Chain host_chain(const Spec& spec) {
 // Local multicast and broadcast keep their source: whoever answers must answer the guest.
 Chain masquerade_chain(const Spec& spec) {
     Chain chain;
-    for (const Prefix& subnet : spec.subnets) {
-        if (!is_translated(spec, subnet.network.family())) {
+    for (const IpFamily family : kFamilies) {
+        if (!has(spec, family) || !is_translated(spec, family)) {
             continue;
         }
-        const bool v4 = subnet.network.is_v4();
-        const std::string from = fmt::format("{} saddr {}", family_word(subnet), format(subnet));
-        const bool to_range = spec.source && spec.source->first.family() == subnet.network.family();
+        const std::string_view word = family_word(family);
+        const std::string from = fmt::format("iifname . {} saddr @{} ", word, own_set(family));
+        const bool to_range = spec.source && spec.source->first.family() == family;
         const std::string range = !to_range                                 ? ""
                                   : spec.source->first == spec.source->last ? format(spec.source->first)
                                                                             : format(*spec.source);
-        const std::string target = to_range ? fmt::format("snat {} to {}", family_word(subnet), range) : "masquerade";
-        chain.rules.push_back(
-            from + (v4 ? " ip daddr { 224.0.0.0/24, 255.255.255.255 } return" : " ip6 daddr ff00::/8 return"));
-        chain.rules.push_back(fmt::format("{} meta l4proto {{ tcp, udp }} {}{}:{}", from, target,
-                                          to_range ? "" : " to ", ports_text(spec.ports)));
-        chain.rules.push_back(fmt::format("{} {}", from, target));
+        const std::string target = to_range ? fmt::format("snat {} to {}", word, range) : "masquerade";
+        chain.rules.push_back(from + (family == IpFamily::v4 ? "ip daddr { 224.0.0.0/24, 255.255.255.255 } return"
+                                                             : "ip6 daddr ff00::/8 return"));
+        chain.rules.push_back(fmt::format("{}meta l4proto {{ tcp, udp }} {}{}:{}", from, target, to_range ? "" : " to ",
+                                          ports_text(spec.ports)));
+        chain.rules.push_back(from + target);
     }
     return chain;
 }
@@ -161,8 +168,31 @@ void add_element(Table& table, std::string_view set, std::string key, std::strin
     table.elements[std::string(set)].emplace(std::move(key), Element{.data = std::move(data), .expires = std::nullopt});
 }
 
-void add_verdict(Table& table, std::string_view map, const Spec& spec, std::string_view what, Chain chain) {
-    add_element(table, map, spec.bridge.str(), "jump " + table.add_chain(stem(what, spec.bridge), std::move(chain)));
+void add_verdict(Table& table, std::string_view map, const Spec& spec, std::string_view stem, Chain chain) {
+    add_element(table, map, spec.bridge.str(), "jump " + table.add_chain(stem, std::move(chain)));
+}
+
+// What the chains of its class know of this network. A set of intervals takes no subnet beside a larger one that
+// holds it.
+void add_addresses(Table& table, const Spec& spec) {
+    const std::string bridge = spec.bridge.str();
+    add_element(table, kSelf, fmt::format("{} . {}", bridge, bridge), "");
+    for (const Prefix& subnet : spec.subnets) {
+        const bool held = std::ranges::any_of(spec.subnets, [&](const Prefix& other) {
+            return other.length < subnet.length && other.contains(subnet.network);
+        });
+        if (!held) {
+            const bool one = subnet.length == subnet.network.bits();
+            add_element(table, own_set(subnet.network.family()),
+                        fmt::format("{} . {}", bridge, one ? format(subnet.network) : format(subnet)), "");
+        }
+    }
+    if (spec.host.all || (!spec.host.dns && !spec.host.tftp)) {
+        return;
+    }
+    for (const Ip& gateway : spec.gateways) {
+        add_element(table, gate_set(gateway.family()), fmt::format("{} . {}", bridge, format(gateway)), "");
+    }
 }
 
 // The same for every network, whatever its mode, so that the tables of all networks agree. Says what the chain
@@ -172,7 +202,14 @@ std::string add_base(Table& table) {
         table.sets.emplace(map, kernel::SetDef{.key = "ifname", .data = "verdict"});
     }
     table.sets.emplace(kBridges, kernel::SetDef{.key = "ifname", .data = ""});
-    table.sets.emplace(kAdmits, kernel::SetDef{.key = "ifname . ifname", .data = ""});
+    for (const std::string_view pairs : {kAdmits, kSelf}) {
+        table.sets.emplace(pairs, kernel::SetDef{.key = "ifname . ifname", .data = ""});
+    }
+    for (const IpFamily family : kFamilies) {
+        const std::string key = family == IpFamily::v4 ? "ifname . ipv4_addr" : "ifname . ipv6_addr";
+        table.sets.emplace(own_set(family), kernel::SetDef{.key = key, .data = "", .intervals = true});
+        table.sets.emplace(gate_set(family), kernel::SetDef{.key = key, .data = ""});
+    }
     const auto add_hook = [&table](const char* name, const char* type, int priority, std::vector<std::string> rules) {
         table.add_chain(name, Chain{.hook = Hook{.type = type, .hook = name, .priority = priority, .device = ""},
                                     .rules = std::move(rules)});
@@ -270,8 +307,9 @@ kernel::State compile(const Spec& spec) {
         add_element(table, kAdmits, fmt::format("{} . {}", other.bridge.str(), spec.bridge.str()), "");
     }
     if (spec.mode != Mode::open) {
-        add_verdict(table, kFrom, spec, "from", from_chain(spec, cross));
-        add_verdict(table, kTo, spec, "to", to_chain(spec, cross));
+        add_addresses(table, spec);
+        add_verdict(table, kFrom, spec, fmt::format("from_{}", mode_word(spec.mode)), from_chain(spec, cross));
+        add_verdict(table, kTo, spec, fmt::format("to_{}", mode_word(spec.mode)), to_chain(spec, cross));
         if (!spec.host.all) {
             add_verdict(table, kHost, spec, "host", host_chain(spec));
         }

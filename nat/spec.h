@@ -5,8 +5,9 @@
 // under which address. One Spec a network; compile() gives its rules in `table inet bascule` and the sysctls it
 // needs.
 //
-// The table has three base chains, the same for every network (content-named, so all networks share them), and what
-// belongs to a network are a few chains and one element in each verdict map:
+// The table has three base chains, the same for every network (content-named, so all networks share them). Networks
+// that are alike form a class: one from-, to-, host- and masquerade-chain for all of them. What belongs to one
+// network alone are elements, keyed by its bridge:
 //
 //   forward:      iifname vmap @net_from      what guests send       (only where a network has rules)
 //                 oifname vmap @net_to        what guests are sent
@@ -14,9 +15,11 @@
 //   postrouting:  oifname @net_bridges return
 //                 iifname vmap @net_masq      whose address it gets
 //
-// So a packet costs two look-ups, however many networks there are, and a network more costs elements, not
-// rules. A from-chain says `return` for what it lets out, never `accept`: the packet still has to
-// pass the to-chain of the network it goes to, if it goes to one. Only traffic within one network is
+//   net_own4/6    its subnets     net_gate4/6   the host's addresses in it     net_self   the bridge and itself
+//
+// So a packet costs the same few look-ups, however many networks there are, and a network more costs ten elements, in
+// one transaction that reads nothing. A from-chain says `return` for what it lets out, never `accept`: the packet still
+// has to pass the to-chain of the network it goes to, if it goes to one. Only traffic within one network is
 // accepted at once (a route between two of its subnets, or br_netfilter showing us bridged frames).
 // Nothing is translated on its way into a network of ours: guests of two networks see each other's
 // true addresses where their rules let them talk at all.
@@ -39,8 +42,8 @@
 // listeners), and what the definition allows besides. Everything else is rejected; what the host began is answered.
 //
 // Worked example: virbr0, nat, 192.168.122.0/24, a guest pings 192.0.2.1: net_from sends the packet to
-// from_…, which returns; net_to knows nothing of eth0; in postrouting masq_… masquerades it. The answer,
-// its address restored before the forward hook, passes to_… as established. A guest of another network pinging
+// from_nat_…, since virbr0 with its source is in net_own4 it returns; net_to knows nothing of eth0; in postrouting
+// masq_… masquerades it. The answer, its address restored before the forward hook, passes to_nat_… as established. A guest of another network pinging
 // 192.168.122.5 is rejected by net_cross out of its own from-chain.
 //
 // TCP and UDP are masqueraded to ports 1024-65535 unless the network says otherwise, since services may

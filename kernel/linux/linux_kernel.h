@@ -9,6 +9,7 @@
 //     netlink      one rtnetlink socket: messages out, answers in     rtnl   our values <-> messages, pure
 //     nft          rule transactions, what our tables hold            nft_listing  nft's JSON -> our values, pure
 //                                                                     nft_model    what a transaction changes, pure
+//                                                                     nft_elements elements in the kernel's words, pure
 //     monitor      what others change, by notification                conntrack    flows cut
 //     tap          /dev/net/tun, /dev/vhost-net                       sysctl       /proc/sys
 //   loop, clock    sd-event                                           process      start, adopt, signal

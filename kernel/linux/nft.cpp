@@ -7,6 +7,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,6 +16,7 @@
 
 #include "base/fd.h"
 #include "kernel/linux/clock.h"
+#include "kernel/linux/nft_elements.h"
 #include "kernel/linux/nft_listing.h"
 #include "kernel/linux/nft_model.h"
 
@@ -162,11 +164,9 @@ void Nft::keep_texts(Family family, Table& table) const {
     }
 }
 
-Result<std::string> Nft::script_of(const RuleBatch& batch) const {
-    const Time now = boot_now();
-    RuleBatch real = batch;
-    RuleBatch revived{.add = {}, .types = batch.types, .remove = {}};
-    for (auto& [family, remove] : real.remove) {
+Nft::Prepared Nft::prepare(const RuleBatch& batch, Time now) const {
+    Prepared out{.batch = batch, .revived = {.add = {}, .types = batch.types, .remove = {}}};
+    for (auto& [family, remove] : out.batch.remove) {
         const auto found = rules_.find(family);
         if (found == rules_.end()) {
             continue;
@@ -177,8 +177,8 @@ Result<std::string> Nft::script_of(const RuleBatch& batch) const {
             remove.whole_table = true;
             continue;
         }
-        // A timed element may expire between observation and transaction, and removing an absent one fails. render()
-        // adds those of sets first, which is nothing when they are there; for maps that takes the value, known here.
+        // A timed element may expire between observation and transaction, and removing an absent one fails. Those of
+        // sets are added first, which is nothing when they are there; for maps that takes the value, known here.
         for (const auto& [set, keys] : remove.elements) {
             const auto elements = found->second.elements.find(set);
             for (const std::string& key : keys) {
@@ -187,14 +187,51 @@ Result<std::string> Nft::script_of(const RuleBatch& batch) const {
                 }
                 const auto old = elements->second.find(key);
                 if (old != elements->second.end() && old->second.expires && !old->second.data.empty()) {
-                    Element& again = revived.add[family].elements[set][key];
+                    Element& again = out.revived.add[family].elements[set][key];
                     again = old->second;
                     again.expires = now + std::chrono::minutes(1);
                 }
             }
         }
     }
-    return (revived.empty() ? std::string() : render(revived, now)) + render(real, now);
+    return out;
+}
+
+// Whether it was done. What the kernel refuses changes nothing, and libnftables, asked next, has words for it.
+bool Nft::change_elements(const Prepared& prepared, Time now) {
+    const auto encoded = encode_elements(prepared.batch, prepared.revived, now, *known_, sequence_ + 1);
+    if (!encoded) {
+        return false;
+    }
+    sequence_ = encoded->last_sequence;
+    if (mnl_socket_sendto(socket_.get(), encoded->bytes.data(), encoded->bytes.size()) < 0) {
+        return false;
+    }
+    std::array<char, 8192> buffer{};
+    const auto done = [&] {
+        for (;;) {
+            const ssize_t size = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+            int left = static_cast<int>(size);
+            for (const auto* header = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(header, left);
+                 header = mnl_nlmsg_next(header, &left)) {
+                const auto* const error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
+                if (header->nlmsg_type != NLMSG_ERROR || header->nlmsg_len < NLMSG_LENGTH(sizeof(nlmsgerr)) ||
+                    header->nlmsg_seq < encoded->first_sequence) {
+                    continue;
+                }
+                if (error->error != 0 || header->nlmsg_seq == encoded->last_sequence) {
+                    return error->error == 0;
+                }
+            }
+            if (size < 0 && errno != EINTR) {
+                return false;
+            }
+        }
+    }();
+    // Each message may have had an error of its own.
+    while (!done && ::recv(mnl_socket_get_fd(socket_.get()), buffer.data(), buffer.size(), MSG_DONTWAIT) >= 0) {
+    }
+    return done;
 }
 
 // libnftables shows the right column but always the first line of a script that comes as a string. Read as a
@@ -227,13 +264,19 @@ Result<void> Nft::run(const RuleBatch& batch) {
         return {};
     }
     TRY_OK(refresh());
-    TRY(const std::string script, script_of(batch));
+    const Time now = boot_now();
+    const Prepared prepared = prepare(batch, now);
     const std::uint32_t before = *known_;
-    if (nft_run_cmd_from_buffer(context_.get(), script.c_str()) != 0) {
+    if (!change_elements(prepared, now)) {
+        ++scripts_;
+        const std::string script =
+            (prepared.revived.empty() ? std::string() : render(prepared.revived, now)) + render(prepared.batch, now);
+        if (nft_run_cmd_from_buffer(context_.get(), script.c_str()) != 0) {
+            nft_ctx_get_output_buffer(context_.get());
+            return std::unexpected(explain(script, nft_ctx_get_error_buffer(context_.get())));
+        }
         nft_ctx_get_output_buffer(context_.get());
-        return std::unexpected(explain(script, nft_ctx_get_error_buffer(context_.get())));
     }
-    nft_ctx_get_output_buffer(context_.get());
     apply_to(rules_, batch);
     known_.reset();
     TRY(const std::uint32_t after, generation());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// nftables: one transaction at a time through libnftables, and what our tables hold.
+// nftables: one transaction at a time, and what our tables hold. What changes elements only is written for the kernel
+// here (nft_elements.h) and reads nothing; everything else goes through libnftables.
 //
 // Reading the tables back costs a listing, so it is done only when needed: after a transaction of our own we
 // know what they hold. The kernel counts transactions (the generation, shared by all tables of the
@@ -17,6 +18,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "kernel/io.h"
 #include "kernel/linux/monitor.h"
 #include "kernel/ruleset.h"
 #include "kernel/state.h"
@@ -37,6 +39,8 @@ public:
 
     // How often our tables were read back, for tests and `status`.
     std::size_t listings() const { return listings_; }
+    // How many transactions went through libnftables.
+    std::size_t scripts() const { return scripts_; }
 
 private:
     struct FreeContext {
@@ -52,7 +56,12 @@ private:
     Result<void> read_tables();
     void keep_texts(Family family, Table& table) const;
     Result<std::string> list(const std::string& what);
-    Result<std::string> script_of(const RuleBatch& batch) const;
+    struct Prepared {
+        RuleBatch batch;
+        RuleBatch revived;  // put in first
+    };
+    Prepared prepare(const RuleBatch& batch, Time now) const;
+    bool change_elements(const Prepared& prepared, Time now);
     Error explain(const std::string& script, std::string first_words);
 
     std::unique_ptr<nft_ctx, FreeContext> context_;
@@ -61,7 +70,7 @@ private:
     // The generation that rules_ is true for; none: must be read.
     std::optional<std::uint32_t> known_;
     std::uint32_t sequence_ = 1;
-    std::size_t listings_ = 0;
+    std::size_t listings_ = 0, scripts_ = 0;
     Generations* generations_ = nullptr;
 };
 

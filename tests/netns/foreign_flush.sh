@@ -33,7 +33,7 @@ best=1000
 for round in 1 2 3 4 5 6; do
     took=$(python3 - "$round" <<'PY'
 import subprocess, sys, time
-whole = lambda: subprocess.run(["nft", "list", "chains", "inet"], capture_output=True).stdout.count(b"from_labbr") == 1
+whole = lambda: subprocess.run(["nft", "list", "chains", "inet"], capture_output=True).stdout.count(b"chain from_route_") == 1
 start = time.monotonic()
 subprocess.run(["nft", "flush", "ruleset"] if int(sys.argv[1]) % 2 else ["nft", "delete", "table", "inet", "bascule"], check=True)
 gone = time.monotonic()
@@ -50,7 +50,7 @@ echo "rules were back after $best ms"
 grep -q 'nft (process [0-9]*) removed or changed rules' "$log" || fail "who did it is not named"
 grep -c 'put back after' "$log"
 # A rule more in a chain of ours, or a chain emptied, is noticed as well.
-chain=$(nft list chains inet | awk '/chain to_labbr/ { print $2 }')
+chain=$(nft list chains inet | awk '/chain to_route_/ { print $2 }')
 nft flush chain inet bascule "$chain"
 filled() { nft list chain inet bascule "$chain" | grep -q reject; }
 wait_until 5 "the emptied chain" filled

@@ -15,9 +15,8 @@ for tool in ip nft ping nsenter python3; do
     command -v "$tool" >/dev/null || skip "needs $tool"
 done
 
-# load NAME: sysctls, addresses and rules of tests/golden/network/NAME.state. Base chains are the same in all of
-# them and go in once.
-loaded=0
+# load NAME: sysctls, addresses and rules of tests/golden/network/NAME.state. Chains that several of them have are the
+# same in each, since they are named by their content, and go in once.
 load() {
     local state=$BASCULE_TOP/tests/golden/network/$1.state bridge
     bridge=$(awk '$1 == "link" { print $2 }' "$state")
@@ -27,9 +26,8 @@ load() {
         ip addr add "$address" dev "$bridge" ${nodad:+"$nodad"}
     done
     sed -n '/^table /,$p' "$state" |
-        awk -v again="$loaded" '/^\tchain (forward|input|postrouting|net_cross)_/ { skip = again } !skip { print } /^\t}/ { skip = 0 }' |
+        awk -v loaded="$(nft list chains inet)" '/^\tchain / { skip = index(loaded, " " $2 " {") } !skip { print } /^\t}/ { skip = 0 }' |
         nft -f - || fail "nft refuses the rules of $1"
-    loaded=1
     ip link set "$bridge" up
 }
 

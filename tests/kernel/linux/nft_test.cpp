@@ -2,9 +2,11 @@
 // When our tables are read again and when not, and what nft's errors look like.
 #include "kernel/linux/nft.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "kernel/linux/clock.h"
+#include "kernel/linux/nft_elements.h"
 #include "kernel/linux/nft_model.h"
 #include "tests/kernel/linux/netns.h"
 
@@ -73,6 +75,99 @@ TEST_F(NftTest, OwnChangesCostNoReading) {
     ASSERT_TRUE(ok(nft_->run(element("vnet0 . 52:54:00:00:00:01 . 10.0.0.1", boot_now() + std::chrono::hours(1)))));
     EXPECT_EQ(seen().at(Family::bridge).elements.at("known").size(), 1U);
     EXPECT_EQ(nft_->listings(), before);
+}
+
+// Elements past libnftables, written and read back by nft itself.
+TEST_F(NftTest, ElementsOfEachTypeGoStraightToTheKernelAndReadTheSame) {
+    Ruleset start = rules();
+    Table& table = start.at(Family::bridge);
+    table.sets["own4"] = SetDef{.key = "ifname . ipv4_addr", .data = "", .intervals = true};
+    table.sets["own6"] = SetDef{.key = "ifname . ipv6_addr", .data = "", .intervals = true};
+    const std::string chain = table.elements.at("ports").at("vnet0").data;
+    table.elements.clear();
+    ASSERT_TRUE(ok(nft_->run(adding(start))));
+    ASSERT_EQ(nft_->scripts(), 1U);
+    Ruleset more;
+    auto& elements = more[Family::bridge].elements;
+    elements["ports"] = {
+        {"vnet0", {chain, {}}}, {"br-\xc3\xa4+@.5%", {"drop", {}}}, {"fifteen-letters", {"accept", {}}}};
+    elements["known"] = {{"vnet0 . 52:54:00:00:00:01 . 10.0.0.1", {"", boot_now() + std::chrono::hours(1)}},
+                         {"vnet1 . 52:54:00:00:00:02 . 10.0.0.2", {"", {}}}};
+    elements["timed"] = {{"vnet0", {chain, boot_now() + std::chrono::hours(1)}}};
+    elements["own4"] = {{"a . 10.0.0.0/24", {"", {}}}, {"a . 10.1.2.3", {"", {}}}, {"b . 10.0.0.0/9", {"", {}}}};
+    elements["own6"] = {{"a . fd00::/64", {"", {}}}, {"a . 2001:db8::7", {"", {}}}};
+    for (int i = 0; i < 300; ++i) {  // more than one message
+        elements["ports"][fmt::format("many{}", i)] = {chain, {}};
+    }
+    RuleBatch batch = adding(more);
+    batch.types[Family::bridge] = table.sets;
+    ASSERT_TRUE(ok(nft_->run(batch)));
+    EXPECT_EQ(nft_->scripts(), 1U);
+    EXPECT_EQ(nft_->listings(), 1U);
+    auto other = Nft::open();
+    ASSERT_TRUE(ok(other));
+    auto read = (*other)->observe(everything());
+    ASSERT_TRUE(ok(read));
+    for (auto& [set, all] : read->at(Family::bridge).elements) {
+        ASSERT_EQ(all.size(), elements.at(set).size()) << set;
+        for (const auto& [key, element] : all) {
+            ASSERT_TRUE(elements.at(set).contains(key)) << set << " " << key;
+            EXPECT_EQ(element.data, elements.at(set).at(key).data) << key;
+            EXPECT_EQ(element.expires.has_value(), elements.at(set).at(key).expires.has_value()) << key;
+        }
+    }
+    RuleBatch none;
+    none.types = batch.types;
+    for (const auto& [set, all] : elements) {
+        for (const auto& [key, element] : all) {
+            none.remove[Family::bridge].elements[set].insert(key);
+        }
+    }
+    ASSERT_TRUE(ok(nft_->run(none)));
+    EXPECT_EQ(nft_->scripts(), 1U);
+    EXPECT_TRUE((*(*other)->observe(everything())).at(Family::bridge).elements.empty());
+}
+
+TEST_F(NftTest, AnElementThatTheKernelRefusesIsRefusedInNftsWords) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    Ruleset wrong;
+    wrong[Family::bridge].elements["ports"] = {{"vnet1", {"accept", {}}}, {"vnet2", {"jump nowhere", {}}}};
+    RuleBatch batch = adding(wrong);
+    batch.types[Family::bridge] = rules().at(Family::bridge).sets;
+    const auto refused = nft_->run(batch);
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().message.starts_with("nftables: line:")) << refused.error().message;
+    EXPECT_EQ(seen(), rules()) << "nothing of it was done";
+    ASSERT_TRUE(ok(nft_->run(element("vnet6 . 52:54:00:00:00:06 . 10.0.0.6", {})))) << "and work goes on";
+    EXPECT_EQ(seen().at(Family::bridge).elements.at("known").size(), 1U);
+}
+
+TEST(NftElements, WhatIsNotKnownIsLeftToNft) {
+    const SetDef ports{.key = "inet_service", .data = ""}, name{.key = "ifname", .data = ""};
+    const SetDef spans{.key = "ipv4_addr", .data = "", .intervals = true};
+    EXPECT_FALSE(encode_key(ports, "80"));
+    EXPECT_FALSE(encode_key(spans, "10.0.0.0/8"));
+    EXPECT_FALSE(encode_key(name, "vnet*"));
+    EXPECT_FALSE(encode_key(name, "sixteen-letters-"));
+    EXPECT_FALSE(encode_key(name, ""));
+    EXPECT_FALSE(encode_key(name, "a . b"));
+    const SetDef exact{.key = "ifname . ipv4_addr", .data = ""};
+    EXPECT_TRUE(encode_key(exact, "a . 10.0.0.1"));
+    EXPECT_FALSE(encode_key(exact, "a . 10.0.0.0/24"));
+    EXPECT_FALSE(encode_key(exact, "a . fd00::1"));
+    const SetDef own{.key = "ifname . ipv4_addr", .data = "", .intervals = true};
+    const auto key = encode_key(own, "a . 10.0.0.0/24");
+    ASSERT_TRUE(key);
+    EXPECT_EQ(key->first.size(), 20U);
+    EXPECT_EQ(key->first.back(), std::byte{0});
+    EXPECT_EQ(key->last.back(), std::byte{255});
+    EXPECT_FALSE(encode_key(own, "a . 10.0.0.1/24"));
+    EXPECT_FALSE(encode_key(own, "a . 10.0.0.0/33"));
+    EXPECT_FALSE(encode_key(own, "a . 10.0.0.0-10.0.0.9"));
+    RuleBatch chains;
+    chains.add[Family::inet].add_chain("c", {});
+    EXPECT_FALSE(encode_elements(chains, {}, boot_now(), 1, 1));
+    EXPECT_FALSE(encode_elements({}, {}, boot_now(), 1, 1)) << "nothing to do is no transaction";
 }
 
 TEST_F(NftTest, WhatIsReadBackIsWhatWasWritten) {
