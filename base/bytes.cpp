@@ -9,29 +9,6 @@ ByteView as_bytes(std::string_view text) { return std::as_bytes(std::span(text.d
 
 std::string_view as_text(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
-ByteView ByteReader::take(std::size_t n) {
-    if (n > left()) {
-        ok_ = false;
-        return {};
-    }
-    const ByteView out = bytes_.subspan(at_, n);
-    at_ += n;
-    return out;
-}
-
-std::uint64_t ByteReader::number(std::size_t width) {
-    std::uint64_t value = 0;
-    for (const std::byte b : take(width)) {
-        value = value << 8 | std::to_integer<std::uint64_t>(b);
-    }
-    return value;
-}
-
-bool ByteWriter::room(std::size_t n) {
-    ok_ = ok_ && n <= limit_ && out_.size() <= limit_ - n;
-    return ok_;
-}
-
 void ByteWriter::bytes(ByteView v) {
     if (room(v.size())) {
         out_.insert(out_.end(), v.begin(), v.end());
@@ -53,15 +30,6 @@ void ByteWriter::put_u16(std::size_t at, std::uint16_t v) {
     assert(at + 2 <= out_.size());
     out_[at] = static_cast<std::byte>(v >> 8);
     out_[at + 1] = static_cast<std::byte>(v);
-}
-
-void ByteWriter::number(std::uint64_t v, std::size_t width) {
-    if (!room(width)) {
-        return;
-    }
-    for (std::size_t i = width; i-- > 0;) {
-        out_.push_back(static_cast<std::byte>(v >> (8 * i)));
-    }
 }
 
 }  // namespace bascule

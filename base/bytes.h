@@ -32,7 +32,15 @@ public:
     std::uint64_t u64() { return number(8); }
 
     // The next n bytes, or an empty view and failure.
-    ByteView take(std::size_t n);
+    ByteView take(std::size_t n) {
+        if (n > left()) {
+            ok_ = false;
+            return {};
+        }
+        const ByteView out = bytes_.subspan(at_, n);
+        at_ += n;
+        return out;
+    }
     // All that is left; may be empty.
     ByteView rest() { return take(left()); }
     void skip(std::size_t n) { take(n); }
@@ -53,7 +61,13 @@ public:
     void set_failed() { ok_ = false; }
 
 private:
-    std::uint64_t number(std::size_t width);
+    std::uint64_t number(std::size_t width) {
+        std::uint64_t value = 0;
+        for (const std::byte b : take(width)) {
+            value = value << 8 | std::to_integer<std::uint64_t>(b);
+        }
+        return value;
+    }
 
     ByteView bytes_;
     std::size_t at_ = 0;
@@ -73,6 +87,8 @@ public:
     void bytes(ByteView v);
     void text(std::string_view v) { bytes(as_bytes(v)); }
     void fill(std::size_t n, std::uint8_t v = 0);
+    // Room for so many in all, so that none of them moves the others.
+    void reserve(std::size_t n) { out_.reserve(n); }
 
     // Overwrites four bytes written before, e.g. a length known only at the end. at + 4 <= size().
     void put_u32(std::size_t at, std::uint32_t v);
@@ -84,8 +100,20 @@ public:
     Bytes take() { return std::move(out_); }
 
 private:
-    bool room(std::size_t n);
-    void number(std::uint64_t v, std::size_t width);
+    bool room(std::size_t n) {
+        ok_ = ok_ && n <= limit_ && out_.size() <= limit_ - n;
+        return ok_;
+    }
+    void number(std::uint64_t v, std::size_t width) {
+        if (!room(width)) {
+            return;
+        }
+        const std::size_t at = out_.size();
+        out_.resize(at + width);
+        for (std::size_t i = 0; i < width; ++i) {
+            out_[at + i] = static_cast<std::byte>(v >> (8 * (width - 1 - i)));
+        }
+    }
 
     Bytes out_;
     std::size_t limit_ = static_cast<std::size_t>(-1);

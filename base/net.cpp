@@ -25,9 +25,9 @@ std::uint64_t fnv(const std::uint8_t* data, std::size_t size) {
 // Keeps the first `length` bits of the address and sets the others to `fill`.
 Ip masked(const Ip& address, unsigned length, bool fill) {
     auto octets = address.octets();
-    for (unsigned bit = length; bit < address.bits(); ++bit) {
-        const auto mask = static_cast<std::uint8_t>(0x80U >> (bit % 8));
-        octets[bit / 8] = static_cast<std::uint8_t>(fill ? octets[bit / 8] | mask : octets[bit / 8] & ~mask);
+    for (unsigned at = length / 8, bits = length % 8; at < address.bits() / 8; ++at, bits = 0) {
+        const auto rest = static_cast<std::uint8_t>(0xffU >> bits);
+        octets[at] = static_cast<std::uint8_t>(fill ? octets[at] | rest : octets[at] & ~rest);
     }
     return address.is_v4() ? Ip::v4({octets[0], octets[1], octets[2], octets[3]}) : Ip::v6(octets);
 }

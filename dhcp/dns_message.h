@@ -25,10 +25,10 @@ enum class Rcode : std::uint8_t {
     refused = 5,
 };
 
-inline constexpr std::uint16_t kTypeA = 1, kTypeNs = 2, kTypeCname = 5, kTypeSoa = 6, kTypePtr = 12, kTypeTxt = 16,
-                               kTypeAaaa = 28, kTypeSrv = 33, kTypeDname = 39, kTypeOpt = 41, kTypeDs = 43,
-                               kTypeRrsig = 46, kTypeNsec = 47, kTypeNsec3 = 50, kTypeTkey = 249, kTypeAxfr = 252,
-                               kTypeAny = 255;
+inline constexpr std::uint16_t kTypeA = 1, kTypeNs = 2, kTypeCname = 5, kTypeSoa = 6, kTypePtr = 12, kTypeMx = 15,
+                               kTypeTxt = 16, kTypeAaaa = 28, kTypeSrv = 33, kTypeDname = 39, kTypeOpt = 41,
+                               kTypeDs = 43, kTypeRrsig = 46, kTypeNsec = 47, kTypeNsec3 = 50, kTypeTkey = 249,
+                               kTypeAxfr = 252, kTypeAny = 255;
 inline constexpr std::uint16_t kClassIn = 1;
 
 // RFC 9715 (and DNS flag day 2020): what travels without fragments.
@@ -70,6 +70,12 @@ struct Edns {
     bool operator==(const Edns&) const = default;
 };
 
+struct Record {
+    DnsName owner;  // "": the name that was asked for, as it was spelt
+    std::uint16_t type = 0;
+    Bytes data;
+    bool operator==(const Record&) const = default;
+};
 struct Query {
     DnsHeader header;
     DnsName name;
@@ -77,6 +83,8 @@ struct Query {
     Bytes question;  // as it was asked: spelling kept
     std::optional<Edns> edns;
     bool stream = false;  // came by TCP
+    // Our own CNAME records that lead from the question to `name`, which is asked for elsewhere; none as a rule.
+    std::vector<Record> aliases{};
 
     // What the client takes in one message.
     std::size_t size_limit() const;
@@ -86,12 +94,6 @@ struct Query {
 // a few additional records.
 Result<Query> decode_query(ByteView datagram);
 
-struct Record {
-    DnsName owner;  // "": the name that was asked for, as it was spelt
-    std::uint16_t type = 0;
-    Bytes data;
-    bool operator==(const Record&) const = default;
-};
 Record address_record(const Ip& address, DnsName owner = {});
 Record name_record(std::uint16_t type, const DnsName& target, DnsName owner = {});
 
@@ -100,6 +102,8 @@ struct Answer {
     std::vector<Record> records{};
     // Of an answer without records, the zone that says so: its SOA goes with it (RFC 2308).
     std::optional<DnsName> zone{};
+    // The records are aliases that lead to this name, which is not ours: others have to be asked for it.
+    DnsName elsewhere{};
     bool operator==(const Answer&) const = default;
 };
 

@@ -258,7 +258,94 @@ bool Reply::is_private() const {
     });
 }
 
+namespace {
+
+// A record's data without compression, so that it can stand in another message; none for types that nobody asks for.
+std::optional<Bytes> plain_data(const Reply& reply, const ReplyRecord& record) {
+    const ByteView data = ByteView(reply.message).subspan(record.data_at, record.data_size);
+    std::size_t fixed = 0;
+    switch (record.type) {
+        case kTypeCname:
+        case kTypeNs:
+        case kTypePtr:
+        case kTypeDname: break;
+        case kTypeMx: fixed = 2; break;
+        case kTypeSrv: fixed = 6; break;
+        case kTypeSoa: return std::nullopt;
+        default:
+            // RFC 3597 section 4: only types of RFC 1035 may be compressed.
+            return record.type <= kTypeMx && record.type != kTypeA ? std::nullopt
+                                                                   : std::optional(Bytes(data.begin(), data.end()));
+    }
+    std::size_t at = record.data_at + fixed;
+    const auto name = data.size() > fixed ? read_name(reply.message, at) : std::nullopt;
+    if (!name || at != record.end) {
+        return std::nullopt;
+    }
+    Bytes out(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(fixed));
+    const ByteView text = as_bytes(*name);
+    out.insert(out.end(), text.begin(), text.end());
+    out.push_back(std::byte{0});
+    return out;
+}
+
+// Our aliases, then what the reply has for the name that they lead to.
+Bytes render_behind_aliases(const Reply& reply, const Query& query, std::uint32_t age) {
+    const std::size_t limit = query.size_limit() - (query.edns ? kOptSize : 0);
+    ByteWriter out;
+    out.u16(query.header.id);
+    std::uint16_t flags = static_cast<std::uint16_t>(
+        kResponse | kRecursionAvailable | (query.header.recursion_desired ? kRecursionDesired : 0U) |
+        (query.header.checking_disabled ? kCheckingDisabled : 0U) | (reply.truncated ? kTruncated : 0U) |
+        static_cast<unsigned>(reply.rcode));
+    out.u16(flags);
+    out.u16(1);
+    out.u32(0);
+    out.u16(query.edns ? 1 : 0);
+    out.bytes(query.question);
+    std::uint16_t records = 0;
+    const auto put = [&](const DnsName& owner, std::uint16_t type, std::uint32_t ttl, ByteView data) {
+        if (out.size() + owner.size() + 12 + data.size() > limit) {
+            flags |= kTruncated;
+            return;
+        }
+        if (owner.empty()) {
+            out.u16(0xc00c);  // the question's name
+        } else {
+            out.text(owner);
+            out.u8(0);
+        }
+        out.u16(type);
+        out.u16(kClassIn);
+        out.u32(ttl);
+        out.u16(static_cast<std::uint16_t>(data.size()));
+        out.bytes(data);
+        ++records;
+    };
+    if (reply.rcode == Rcode::no_error || reply.rcode == Rcode::nx_domain) {
+        for (const Record& alias : query.aliases) {
+            put(alias.owner, alias.type, 0, alias.data);
+        }
+        for (const ReplyRecord& r : reply.answers) {
+            if (const auto data = plain_data(reply, r)) {
+                put(r.owner, r.type, r.ttl > age ? r.ttl - age : 0, *data);
+            }
+        }
+    }
+    out.put_u16(2, flags);
+    out.put_u16(6, records);
+    if (query.edns) {
+        write_opt(out, *query.edns);
+    }
+    return out.take();
+}
+
+}  // namespace
+
 Bytes render(const Reply& reply, const Query& query, std::uint32_t age) {
+    if (!query.aliases.empty()) {
+        return render_behind_aliases(reply, query, age);
+    }
     const bool wants_security = query.header.authentic || (query.edns && query.edns->dnssec_ok);
     std::uint16_t flags = static_cast<std::uint16_t>(
         kResponse | kRecursionAvailable | (query.header.recursion_desired ? kRecursionDesired : 0U) |

@@ -11,10 +11,11 @@ constexpr std::size_t kEthernetHead = 14, kIpHead = 20, kUdpHead = 8;
 
 // The ones' complement sum of RFC 1071, not yet folded; an odd last byte is the high half of a word.
 std::uint32_t sum(ByteView bytes, std::uint32_t start) {
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-        start += std::to_integer<std::uint32_t>(bytes[i]) << (i % 2 == 0 ? 8 : 0);
+    std::size_t i = 0;
+    for (; i + 1 < bytes.size(); i += 2) {
+        start += std::to_integer<std::uint32_t>(bytes[i]) << 8 | std::to_integer<std::uint32_t>(bytes[i + 1]);
     }
-    return start;
+    return i < bytes.size() ? start + (std::to_integer<std::uint32_t>(bytes[i]) << 8) : start;
 }
 
 std::uint16_t folded(std::uint32_t sum) {
@@ -28,6 +29,7 @@ std::uint16_t folded(std::uint32_t sum) {
 
 Bytes udp_frame(const UdpFrame& head, ByteView payload) {
     ByteWriter out;
+    out.reserve(kEthernetHead + kIpHead + kUdpHead + payload.size());
     out.bytes(std::as_bytes(std::span(head.to_mac.octets)));
     out.bytes(std::as_bytes(std::span(head.from_mac.octets)));
     out.u16(kEtherTypeIpv4);

@@ -40,7 +40,10 @@ const Binding* LeaseTable::by_port(const MacAddr& port) const {
     return found;
 }
 
-const Binding* LeaseTable::by_address(const Ip& address) const { return look_up(bindings_, address); }
+const Binding* LeaseTable::by_address(const Ip& address) const {
+    Binding* const* const found = look_up(by_address_, address);
+    return found == nullptr ? nullptr : *found;
+}
 
 const Binding* LeaseTable::by_name(const std::string& hostname) const {
     const Ip* const address = look_up(names_, hostname);
@@ -87,6 +90,7 @@ void LeaseTable::forget(const ClientKey& client) {
             break;
         }
     }
+    by_address_.erase(found->second);
     bindings_.erase(binding);
     clients_.erase(found);
 }
@@ -133,6 +137,7 @@ void LeaseTable::restore(Lease lease, Time ends, bool active) {
     }
     clients_[std::move(client)] = address;
     Binding& binding = bindings_[address] = Binding{std::move(lease), ends, false};
+    by_address_[address] = &binding;
     if (active) {
         activate(binding);
     }
@@ -141,7 +146,7 @@ void LeaseTable::restore(Lease lease, Time ends, bool active) {
 const Binding& LeaseTable::bind(Lease lease, Time ends) {
     const Ip address = lease.address;
     restore(std::move(lease), ends, true);
-    return bindings_.at(address);
+    return *by_address_.at(address);
 }
 
 std::optional<Lease> LeaseTable::end(const ClientKey& client) {
@@ -149,7 +154,7 @@ std::optional<Lease> LeaseTable::end(const ClientKey& client) {
     if (found == clients_.end()) {
         return std::nullopt;
     }
-    Binding& binding = bindings_.at(found->second);
+    Binding& binding = *by_address_.at(found->second);
     if (!binding.active) {
         return std::nullopt;
     }

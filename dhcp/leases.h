@@ -58,6 +58,13 @@ namespace bascule::dhcp {
 // never more bindings than addresses.
 class LeaseTable {
 public:
+    LeaseTable() = default;
+    LeaseTable(LeaseTable&&) = default;
+    LeaseTable& operator=(LeaseTable&&) = default;
+    LeaseTable(const LeaseTable&) = delete;  // its index points into it
+    LeaseTable& operator=(const LeaseTable&) = delete;
+    ~LeaseTable() = default;
+
     const Binding* by_client(const ClientKey& client) const;
     // The port's own; unless that is active, one of those that clients behind it have by their identifiers.
     const Binding* by_port(const MacAddr& port) const;
@@ -91,6 +98,7 @@ private:
     void deactivate(Binding& binding);
 
     std::map<Ip, Binding> bindings_;
+    std::unordered_map<Ip, Binding*> by_address_;  // the same
     std::unordered_map<ClientKey, Ip> clients_;
     std::multimap<MacAddr, Ip> behind_;  // of bindings kept by identifier
     std::unordered_map<std::string, Ip> names_;

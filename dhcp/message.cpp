@@ -39,6 +39,7 @@ Result<void> read_options(ByteView field, Options& options) {
 
 Result<Options> read_all_options(ByteView main, ByteView sname, ByteView file) {
     Options options;
+    options.reserve();
     TRY_OK(read_options(main, options));
     const ByteView overload = options.bytes(Opt::overload);
     if (options.has(Opt::overload) &&
@@ -139,6 +140,7 @@ Result<Message> decode(ByteView datagram) {
     const std::uint8_t overload = options.u8(Opt::overload).value_or(0);
     m.sname = field_text(sname, (overload & 2U) != 0);
     m.file = field_text(file, (overload & 1U) != 0);
+    m.options.reserve();
     for (const auto& [code, value] : options.all()) {
         if (code != Opt::message_type && code != Opt::overload) {
             m.options.put(code, value);
@@ -154,6 +156,7 @@ std::size_t size_limit(const Message& request) {
 
 Bytes encode(const Message& m, std::size_t limit) {
     ByteWriter out;
+    out.reserve(std::max(limit, kDefaultSize));
     out.u8(m.reply ? 2 : 1);
     out.u8(kEthernet);
     out.u8(6);

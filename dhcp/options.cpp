@@ -69,33 +69,58 @@ bool fits(const Info& info, std::size_t length) {
 
 }  // namespace
 
-const Options::Option* Options::find(Opt code) const {
-    const auto found = std::ranges::find(options_, code, &Option::code);
-    return found == options_.end() ? nullptr : &*found;
+const Options::Place* Options::find(Opt code) const {
+    const auto found = std::ranges::find(places_, code, &Place::code);
+    return found == places_.end() ? nullptr : &*found;
+}
+
+void Options::reserve() {
+    places_.reserve(24);
+    values_.reserve(256);
+}
+
+bool Options::operator==(const Options& other) const {
+    const auto same = [](const Option& a, const Option& b) {
+        return a.code == b.code && std::ranges::equal(a.value, b.value);
+    };
+    return size() == other.size() && std::equal(all().begin(), all().end(), other.all().begin(), same);
 }
 
 void Options::append(Opt code, ByteView value) {
-    auto found = std::ranges::find(options_, code, &Option::code);
-    if (found == options_.end()) {
-        found = options_.insert(options_.end(), Option{code, {}});
+    const auto found = std::ranges::find(places_, code, &Place::code);
+    if (found == places_.end()) {
+        return put(code, value);
     }
-    found->value.insert(found->value.end(), value.begin(), value.end());
+    // In the middle of the others: moved to the end of the buffer, unless it is there.
+    if (found->begin + found->size != values_.size()) {
+        const Bytes before(values_.begin() + static_cast<std::ptrdiff_t>(found->begin),
+                           values_.begin() + static_cast<std::ptrdiff_t>(found->begin + found->size));
+        found->begin = values_.size();
+        values_.insert(values_.end(), before.begin(), before.end());
+    }
+    values_.insert(values_.end(), value.begin(), value.end());
+    found->size += value.size();
 }
 
-void Options::put(Opt code, ByteView value) { options_.push_back({code, Bytes(value.begin(), value.end())}); }
+void Options::put(Opt code, ByteView value) {
+    places_.push_back({code, values_.size(), value.size()});
+    values_.insert(values_.end(), value.begin(), value.end());
+}
 
-void Options::put_u8(Opt code, std::uint8_t value) { options_.push_back({code, {std::byte{value}}}); }
+void Options::put_u8(Opt code, std::uint8_t value) {
+    const std::byte octet{value};
+    put(code, ByteView(&octet, 1));
+}
 
 void Options::put_u16(Opt code, std::uint16_t value) {
-    ByteWriter out;
-    out.u16(value);
-    options_.push_back({code, out.take()});
+    const std::array octets{static_cast<std::byte>(value >> 8), static_cast<std::byte>(value)};
+    put(code, octets);
 }
 
 void Options::put_u32(Opt code, std::uint32_t value) {
-    ByteWriter out;
-    out.u32(value);
-    options_.push_back({code, out.take()});
+    const std::array octets{static_cast<std::byte>(value >> 24), static_cast<std::byte>(value >> 16),
+                            static_cast<std::byte>(value >> 8), static_cast<std::byte>(value)};
+    put(code, octets);
 }
 
 void Options::put_ip(Opt code, const Ip& value) { put_u32(code, value.v4_value()); }
@@ -103,16 +128,16 @@ void Options::put_ip(Opt code, const Ip& value) { put_u32(code, value.v4_value()
 void Options::put_text(Opt code, std::string_view value) { put(code, as_bytes(value)); }
 
 void Options::drop(Opt code) {
-    std::erase_if(options_, [&](const Option& option) { return option.code == code; });
+    std::erase_if(places_, [&](const Place& place) { return place.code == code; });
 }
 
 std::optional<std::uint32_t> Options::number(Opt code, std::size_t width) const {
-    const Option* const option = find(code);
-    if (option == nullptr || option->value.size() != width) {
+    const ByteView octets = bytes(code);
+    if (octets.size() != width) {
         return std::nullopt;
     }
     std::uint32_t value = 0;
-    for (const std::byte b : option->value) {
+    for (const std::byte b : octets) {
         value = value << 8 | std::to_integer<std::uint32_t>(b);
     }
     return value;
@@ -128,14 +153,14 @@ std::optional<Ip> Options::ip(Opt code) const {
 }
 
 ByteView Options::bytes(Opt code) const {
-    const Option* const option = find(code);
-    return option == nullptr ? ByteView() : ByteView(option->value);
+    const Place* const place = find(code);
+    return place == nullptr ? ByteView() : ByteView(values_).subspan(place->begin, place->size);
 }
 
 std::string Options::text(Opt code) const { return std::string(as_text(bytes(code))); }
 
 Result<void> Options::check() const {
-    for (const Option& option : options_) {
+    for (const Option option : all()) {
         if (const Info* const known = info(option.code); known != nullptr && !fits(*known, option.value.size())) {
             return fail(Code::malformed, fmt::format("{} has {} bytes", option_name(option.code), option.value.size()));
         }

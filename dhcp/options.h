@@ -55,13 +55,43 @@ enum class Opt : std::uint8_t {
 };
 
 // Every option's value as one piece: what came in several (RFC 3396) has been joined. Kept in the order of
-// first appearance, which is also the order of encoding, most important first.
+// first appearance, which is also the order of encoding, most important first. All values lie in one buffer: a message
+// has some fifteen of them, and a server handles thousands of messages a second.
 class Options {
 public:
     struct Option {
         Opt code = Opt::pad;
-        Bytes value;
-        bool operator==(const Option&) const = default;
+        ByteView value;
+    };
+    // The list, to be walked through; valid until it changes.
+    class View {
+    public:
+        class Iterator {
+        public:
+            using value_type = Option;
+            using difference_type = std::ptrdiff_t;
+            Iterator() = default;
+            Iterator(const Options* of, std::size_t at) : of_(of), at_(at) {}
+            Option operator*() const { return of_->at(at_); }
+            Iterator& operator++() {
+                ++at_;
+                return *this;
+            }
+            Iterator operator++(int) { return {of_, at_++}; }
+            bool operator==(const Iterator&) const = default;
+
+        private:
+            const Options* of_ = nullptr;
+            std::size_t at_ = 0;
+        };
+        explicit View(const Options& of) : of_(of) {}
+        Iterator begin() const { return {&of_, 0}; }
+        Iterator end() const { return {&of_, size()}; }
+        std::size_t size() const { return of_.places_.size(); }
+        Option back() const { return of_.at(size() - 1); }
+
+    private:
+        const Options& of_;
     };
 
     // Appends to the option's value when it is there already (RFC 3396 section 7).
@@ -86,14 +116,27 @@ public:
     // Code::malformed, naming the option, when a value's length does not fit what the table says of it.
     Result<void> check() const;
 
-    const std::vector<Option>& all() const { return options_; }
-    bool operator==(const Options&) const = default;
+    View all() const { return View(*this); }
+    std::size_t size() const { return places_.size(); }
+    bool operator==(const Options& other) const;
+    // Room for as many as a reply has.
+    void reserve();
 
 private:
-    const Option* find(Opt code) const;
+    struct Place {
+        Opt code = Opt::pad;
+        std::size_t begin = 0, size = 0;
+    };
+
+    const Place* find(Opt code) const;
+    Option at(std::size_t index) const {
+        const Place& place = places_[index];
+        return {place.code, ByteView(values_).subspan(place.begin, place.size)};
+    }
     std::optional<std::uint32_t> number(Opt code, std::size_t width) const;
 
-    std::vector<Option> options_;
+    std::vector<Place> places_;
+    Bytes values_;
 };
 
 // "requested address (50)"; "option 99" for one that is not in the table.

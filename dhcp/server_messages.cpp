@@ -352,6 +352,7 @@ void Server::refuse(const Client& client, Outcome& out, std::string_view why) co
 
 Message Server::answer(const Client& client, MessageType type) const {
     Message reply;
+    reply.options.reserve();
     reply.reply = true;
     reply.type = type;
     reply.xid = client.request.xid;
@@ -369,10 +370,11 @@ void Server::send(const Client& client, Message reply, const Subnet* subnet, Out
     out.from = own != nullptr ? own->server.address : Ip();
     const bool override = client.server_id != out.from && client.relayed();
     // The identifier leads: a client that takes only short messages must not miss it.
-    Message ordered = reply;
-    ordered.options = {};
+    const Options before = std::exchange(reply.options, {});
+    Message& ordered = reply;
+    ordered.options.reserve();
     ordered.options.put_ip(Opt::server_id, override ? client.server_id : out.from);
-    for (const auto& [code, value] : reply.options.all()) {
+    for (const auto& [code, value] : before.all()) {
         ordered.options.put(code, value);
     }
     if (client.relayed() && client.request.options.has(Opt::relay_info)) {  // RFC 3046: last
@@ -382,7 +384,7 @@ void Server::send(const Client& client, Message reply, const Subnet* subnet, Out
                       : !reply.ciaddr.is_unspecified() && client.request.ciaddr == reply.yiaddr ? Destination::unicast
                       : client.request.broadcast                                                ? Destination::broadcast
                                                                                                 : Destination::link;
-    out.reply = std::move(ordered);
+    out.reply = std::move(reply);
 }
 
 std::chrono::seconds lease_time(std::chrono::seconds most, const Message& request) {

@@ -361,6 +361,14 @@ std::optional<Answer> Zone::answer(const Query& query, const Leased& leases) con
     // NS".
     const bool closed = ((domain_local_ || !forwards_) && in_domain) ||
                         (plain && !forward_plain_.value_or(!is_address_type(query.type))) || !owner.empty();
+    if (!exists && !owner.empty() && !plain && !apex && !((domain_local_ || !forwards_) && in_domain) &&
+        (forwards_ || has_forwarder(name))) {
+        Query target = query;
+        target.name = name;
+        if (!special(target) && !reverse(name, query.type, leases)) {
+            out.elsewhere = name;
+        }
+    }
     if (!out.records.empty()) {
         return out;
     }
@@ -399,7 +407,12 @@ Reaction react(ByteView datagram, const Zone& zone, const Leased& leases, bool f
     if (query->type >= kTypeTkey && query->type <= kTypeAxfr) {
         return encode_answer(*query, {query->type < kTypeAxfr - 1 ? Rcode::not_imp : Rcode::refused}, zone.forwards());
     }
-    if (const auto answer = zone.answer(*query, leases)) {
+    if (auto answer = zone.answer(*query, leases)) {
+        if (!answer->elsewhere.empty() && !(from_host && zone.is_our_domain(answer->elsewhere))) {
+            query->name = std::move(answer->elsewhere);
+            query->aliases = std::move(answer->records);
+            return Forward{*std::move(query)};
+        }
         return encode_answer(*query, *answer, zone.forwards());
     }
     if (from_host && zone.is_our_domain(query->name)) {

@@ -117,7 +117,7 @@ std::span<const Incoming> Inbox::receive(int socket) {
 void Outbox::add(int socket, const Endpoint& to, Bytes bytes, std::optional<Ip> from, int interface) {
     Outgoing out;
     out.socket = socket;
-    out.address = to_sockaddr(to, out.address_length);
+    out.address = copy_as<decltype(out.address)>(to_sockaddr(to, out.address_length));
     out.bytes = std::move(bytes);
     out.from = from;
     out.interface = interface;
@@ -133,7 +133,8 @@ void Outbox::add_frame(int socket, int interface, const MacAddr& to, Bytes frame
     std::ranges::copy(to.octets, link.sll_addr);
     Outgoing out;
     out.socket = socket;
-    out.address = copy_as<sockaddr_storage>(link);
+    static_assert(sizeof link <= sizeof out.address && sizeof(sockaddr_in6) <= sizeof out.address);
+    out.address = copy_as<decltype(out.address)>(link);
     out.address_length = sizeof link;
     out.bytes = std::move(frame);
     queue_.push_back(std::move(out));
@@ -141,25 +142,24 @@ void Outbox::add_frame(int socket, int interface, const MacAddr& to, Bytes frame
 
 // One socket's datagrams. sendmmsg stops at the first that fails; that one is given up and the rest goes on.
 std::size_t Outbox::send_run(std::span<Outgoing> run) {
-    std::vector<iovec> vectors(run.size());
-    std::vector<mmsghdr> headers(run.size());
-    std::vector<std::byte> controls(run.size() * kControl);
+    controls_.resize(headers_.size() * kControl);
     for (std::size_t i = 0; i < run.size(); ++i) {
-        vectors[i] = {run[i].bytes.data(), run[i].bytes.size()};
-        msghdr& h = headers[i].msg_hdr;
-        h.msg_name = &run[i].address;
+        vectors_[i] = {run[i].bytes.data(), run[i].bytes.size()};
+        msghdr& h = headers_[i].msg_hdr;
+        h = {};
+        h.msg_name = run[i].address.data();
         h.msg_namelen = run[i].address_length;
-        h.msg_iov = &vectors[i];
+        h.msg_iov = &vectors_[i];
         h.msg_iovlen = 1;
         if (run[i].from) {
-            h.msg_control = &controls[i * kControl];
+            h.msg_control = &controls_[i * kControl];
             h.msg_controllen = kControl;
             write_packet_info(h, *run[i].from, run[i].interface);
         }
     }
     std::size_t failed = 0;
     for (std::size_t at = 0; at < run.size();) {
-        const int sent = ::sendmmsg(run[at].socket, &headers[at], static_cast<unsigned>(run.size() - at),
+        const int sent = ::sendmmsg(run[at].socket, &headers_[at], static_cast<unsigned>(run.size() - at),
                                     MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {
             at += static_cast<std::size_t>(sent);
@@ -172,7 +172,9 @@ std::size_t Outbox::send_run(std::span<Outgoing> run) {
 }
 
 std::size_t Outbox::flush() {
-    std::ranges::stable_sort(queue_, {}, &Outgoing::socket);
+    if (!std::ranges::is_sorted(queue_, {}, &Outgoing::socket)) {
+        std::ranges::stable_sort(queue_, {}, &Outgoing::socket);
+    }
     std::size_t failed = 0;
     for (std::size_t at = 0; at < queue_.size();) {
         std::size_t end = at + 1;

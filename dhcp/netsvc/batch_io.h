@@ -64,7 +64,7 @@ public:
 private:
     struct Outgoing {
         int socket = -1;
-        sockaddr_storage address{};
+        alignas(sockaddr_storage) std::array<std::byte, 32> address{};  // as much as any of the three families needs
         socklen_t address_length = 0;
         Bytes bytes;
         std::optional<Ip> from;
@@ -74,6 +74,9 @@ private:
     std::size_t send_run(std::span<Outgoing> run);
 
     std::vector<Outgoing> queue_;
+    std::array<iovec, Inbox::kBatch> vectors_{};
+    std::array<mmsghdr, Inbox::kBatch> headers_{};
+    std::vector<std::byte> controls_;
 };
 
 }  // namespace bascule::netsvc
