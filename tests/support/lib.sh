@@ -117,7 +117,9 @@ declare -A place
 place() {
     unshare --net sleep infinity &
     place[$1]=$!
-    wait_until 5 "namespace $1" in_own_namespace "${place[$1]}"
+    # Where nobody looks at our status (in a condition `set -e` is off) a test would go on, and put its devices into the
+    # namespace that this process is still in.
+    wait_until 5 "namespace $1" in_own_namespace "${place[$1]}" || fail "$1 got no namespace of its own"
     at "$1" ip link set lo up
 }
 # Its link cannot be read while the process is between fork and exec: that is not "another" yet.
@@ -147,7 +149,7 @@ make_outside() {
 plug() {
     place "$1"
     ip link add "$1-port" type veth peer name eth0 netns "${place[$1]}"
-    wait_until 5 "eth0 of $1" at "$1" ip link show eth0
+    wait_until 5 "eth0 of $1" at "$1" ip link show eth0 || fail "$1 got no eth0: $(ip link; at "$1" ip link)"
     [[ -z ${3:-} ]] || at "$1" ip link set eth0 address "$3"
     ip link set "$1-port" master "$2" up
     at "$1" ip link set eth0 up
