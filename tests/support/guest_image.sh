@@ -35,15 +35,17 @@ unpack() {
         './lib/modules/*/kernel/drivers/i2c/*' './lib/modules/*/kernel/net/*'
 }
 
-# The DHCPv6 client, with the libraries and the loader that it names: busybox of Debian 12 has none. Only tests ask
-# for it (packages-test.txt), so a machine without it still gets an image, and lease6 says what is missing.
-add_dhclient() {
-    local root=$1 file
-    [[ -n $dhclient ]] || return 0
-    install -m 755 "$dhclient" "$root/bin/dhclient"
+# Programs of this machine's, with the libraries and the loader that they name: a DHCPv6 client, which busybox of Debian
+# 12 has none of, and a meter. Only tests ask for them (packages-test.txt), so a machine without them still gets an
+# image, and lease6 says what is missing.
+add_programs() {
+    local root=$1 program file
     mkdir -p "$root/etc/dhcp" "$root/var/lib/dhcp"
-    for file in $(ldd "$dhclient" | grep -o '/[^ ]*'); do
-        install -D -m 755 "$file" "$root$file"
+    for program in "${programs[@]}"; do
+        install -m 755 "$program" "$root/bin/"
+        for file in $(ldd "$program" | grep -o '/[^ ]*'); do
+            install -D -m 755 "$file" "$root$file"
+        done
     done
 }
 
@@ -55,10 +57,10 @@ lay_out() {
     install -m 755 "$here/guest/init" "$root/init"
     install -m 755 "$here/guest/lease" "$root/bin/lease"
     install -m 755 "$here/guest/lease6" "$root/bin/lease6"
-    for program in frame responder; do
+    for program in checksums frame responder; do
         gcc -O2 -static -Wall -Wextra -Werror -s -o "$root/bin/$program" "$here/guest/$program.c"
     done
-    add_dhclient "$root"
+    add_programs "$root"
     depmod -b "$tree" "$version" 2>/dev/null
     files_of() { # MODULE… -> their files, each after what it needs
         local module
@@ -79,11 +81,11 @@ lay_out() {
 
 main() {
     need python3 busybox gcc cpio gzip depmod modprobe flock dpkg
-    dhclient=$(PATH=$PATH:/usr/sbin:/sbin command -v dhclient || true)
+    mapfile -t programs < <(PATH=$PATH:/usr/sbin:/sbin; for program in dhclient iperf3; do command -v $program; done)
     local deb cache name hash folder work tree version
     deb=$("$here/kernel_package.sh")
     cache=$(dirname "$deb")
-    hash=$({ cat "${BASH_SOURCE[0]}" "$here"/guest/*; cat "$(command -v busybox)" ${dhclient:+"$dhclient"}; } | sha256sum | cut -c1-12)
+    hash=$({ cat "${BASH_SOURCE[0]}" "$here"/guest/*; cat "$(command -v busybox)" "${programs[@]}"; } | sha256sum | cut -c1-12)
     name=$(basename "$deb" .deb)
     folder=$cache/guest-${name#linux-image-}-$hash
     exec 8>"$cache/guest_image.lock"
