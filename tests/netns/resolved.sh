@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # systemd-resolved on the host learns of a network's names by itself, both ways, and again after it was started anew. It
-# is the machine's, or one that was unpacked into the cache (dpkg -x systemd-resolved_*.deb BASCULE_CACHE/resolved):
-# installing it would take the machine's own resolver over.
+# is the one that ./test has unpacked into the cache: installing it would take the machine's own resolver over.
 # time: 40
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
-resolved=
-for candidate in /lib/systemd/systemd-resolved "${BASCULE_CACHE:-/nowhere}/resolved/lib/systemd/systemd-resolved"; do
-    [[ ! -x $candidate ]] || resolved=$candidate
-done
-[[ -n $resolved ]] || skip "needs systemd-resolved"
+tree=${BASCULE_CACHE:-/nowhere}/resolved
+resolved=$tree/lib/systemd/systemd-resolved
+[[ -x $resolved ]] || skip "needs systemd-resolved in $tree (tests/support/unpacked.sh)"
+busctl() { LD_LIBRARY_PATH=$libraries "$tree/usr/bin/busctl" "$@"; }
+libraries=$tree/usr/lib/x86_64-linux-gnu/systemd
 command -v dbus-daemon >/dev/null || skip "needs dbus-daemon"
 
 # A system bus and a host of our own, on which everybody may own every name.
@@ -34,7 +33,7 @@ id systemd-resolve >/dev/null 2>&1 || {
 }
 resolve1() { busctl --system "$1" org.freedesktop.resolve1 /org/freedesktop/resolve1 org.freedesktop.resolve1.Manager "${@:2}"; }
 start_resolved() {
-    LD_LIBRARY_PATH=/lib/systemd:/usr/lib/x86_64-linux-gnu/systemd "$resolved" >>"$BASCULE_TEST_DIR/resolved.log" 2>&1 &
+    LD_LIBRARY_PATH=$libraries "$resolved" >>"$BASCULE_TEST_DIR/resolved.log" 2>&1 &
     resolver=$!
     wait_until 10 "systemd-resolved" resolve1 get-property DNS
 }
