@@ -15,6 +15,7 @@
 #include "daemon/advice.h"
 #include "daemon/auth.h"
 #include "daemon/directory.h"
+#include "daemon/durability.h"
 #include "daemon/handlers.h"
 #include "daemon/handlers_admin.h"
 #include "daemon/handlers_storage.h"
@@ -134,6 +135,7 @@ private:
     Subscriptions subscriptions_;
     HostInterfaces interfaces_;
     Storage storage_;
+    Durability durability_;
     Secrets secrets_;
     Services services_;
     std::unique_ptr<kernel::Authority> authority_;
@@ -202,6 +204,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       consoles_(host.loop),
       interfaces_(host),
       storage_(host, [this](const PoolEvent& event) { tell(event); }),
+      durability_(host.files, storage_.files()),
       secrets_(host, [this](const SecretEvent& event) { tell(event); }),
       services_{.host = host,
                 .networks = networks_,
@@ -256,11 +259,14 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     add_domain_vcpu_handlers(handlers_, services_);
     add_domain_stats_handlers(handlers_, services_, storage_);
     add_domain_block_handlers(handlers_, services_, storage_);
+    add_domain_display_handlers(handlers_, services_, storage_);
     add_domain_tuning_handlers(handlers_, services_);
     add_domain_bandwidth_handlers(handlers_, services_);
     add_domain_control_handlers(handlers_, services_);
     add_refusals(handlers_, services_);
     add_admin_handlers(handlers_, server_);
+    handlers_.set_hold({.pending = [this] { return durability_.pending(); },
+                        .when_safe = [this](rpc::Handlers::Safe then) { durability_.when_safe(std::move(then)); }});
     use_polkit(handlers_, *authority_);
     if (config_.access_polkit) {
         access_.emplace(*authority_, make_directory(guests_, networks_, filters_, storage_));

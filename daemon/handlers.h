@@ -68,6 +68,7 @@ void add_domain_stats_handlers(rpc::Handlers& handlers, Services& services, Stor
 void add_domain_tuning_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_bandwidth_handlers(rpc::Handlers& handlers, Services& services);                // of one NIC
 void add_domain_block_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);  // disks
+void add_domain_display_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);
 void add_domain_control_handlers(rpc::Handlers& handlers, Services& services);  // of a running one: keys, reboot …
 void add_refusals(rpc::Handlers& handlers, Services& services);  // what belongs to engines that are not there
 

@@ -59,8 +59,6 @@ void needs_agent(rpc::Handlers& h, Services& s) {
 }
 
 void add_images(rpc::Handlers& h, Services& s) {
-    refuse<proto::domain_core_dump>(h, s, "virDomainCoreDump");
-    refuse<proto::domain_core_dump_with_format>(h, s, "virDomainCoreDumpWithFormat");
     refuse<proto::domain_save>(h, s, "virDomainSave");
     refuse<proto::domain_save_flags>(h, s, "virDomainSaveFlags");
     refuse<proto::domain_save_params>(h, s, "virDomainSaveParams");
@@ -148,29 +146,12 @@ void add_agent(rpc::Handlers& h, Services& s) {
     needs_agent<proto::domain_pm_suspend_for_duration>(h, s);
 }
 
-void add_displays(rpc::Handlers& h, Services& s) {
-    h.add<proto::domain_screenshot>(
-        [&s](Call&, const proto::domain_screenshot_args& args) -> Result<proto::domain_screenshot_ret> {
-            TRY_OK(s.guests.running(args.dom.uuid));
-            return fail(Code::invalid_state, "no screens to take screenshot from");
-        });
-    h.add<proto::domain_open_graphics>([&s](Call&, const proto::domain_open_graphics_args& args) -> Result<void> {
-        TRY_OK(s.guests.running(args.dom.uuid));
-        return fail(Code::invalid_state, fmt::format("No graphics backend with index {}", args.idx));
-    });
-    h.add<proto::domain_open_graphics_fd>([&s](Call&, const proto::domain_open_graphics_fd_args& args) -> Result<void> {
-        TRY_OK(s.guests.running(args.dom.uuid));
-        return fail(Code::invalid_state, fmt::format("No graphics backend with index {}", args.idx));
-    });
-}
-
 }  // namespace
 
 void add_refusals(rpc::Handlers& handlers, Services& services) {
     add_images(handlers, services);
     add_snapshots(handlers, services);
     add_agent(handlers, services);
-    add_displays(handlers, services);
 }
 
 }  // namespace bascule::daemon

@@ -191,7 +191,32 @@ Result<void> HostInterfaces::start(const std::string& name) {
         return fail(Code::invalid_state, fmt::format("interface '{}' is active already", name));
     }
     TRY_OK(check_free(*spec));
-    return bring_up(*spec);
+    std::vector<Live> absorbed;
+    auto up = [&]() -> Result<void> {
+        for (const IfName& port : spec->ports) {
+            if (live_.contains(port.str())) {
+                absorbed.push_back(live_.at(port.str()));
+                TRY_OK(absorb(port.str()));
+            }
+        }
+        return bring_up(*spec);
+    }();
+    if (!up) {
+        for (const Live& port : absorbed) {
+            if (auto back = bring_up(port.spec); !back) {
+                log::error("interface {}: {}", port.spec.name.str(), back.error().message);
+            }
+        }
+    }
+    return up;
+}
+
+// A device that was started by itself becomes a port: it is no wish of its own any more, and what it has is the
+// bridge's to take.
+Result<void> HostInterfaces::absorb(const std::string& name) {
+    TRY_OK(kernel::withdraw(host_.kernel, host_.ledger, owner_of(live_.at(name).spec)));
+    live_.erase(name);
+    return live_files_.remove(object(name));
 }
 
 Result<void> HostInterfaces::stop(const std::string& name) {

@@ -53,6 +53,7 @@ private:
     Result<void> check_free(const HostInterface& spec) const;
     Result<void> bring_up(const HostInterface& spec);
     Result<void> bring_down(const std::string& name);
+    Result<void> absorb(const std::string& name);
     Result<std::vector<kernel::Address>> take_addresses(const HostInterface& spec);
     void give_back(const std::vector<kernel::Address>& addresses);
     Result<void> save_live(const Live& live);

@@ -68,6 +68,10 @@ public:
     virtual bool exists(const std::string& path) const = 0;  // symbolic links are not followed
     // The path for programs outside: root included.
     virtual std::string real(const std::string& path) const = 0;
+    // From now on a change is whole when it returns, and on the disk when somebody has synced the folder that `sync`
+    // gets, with its path. Null: as before.
+    using SyncFolder = std::function<void(const std::string& path, UniqueFd folder)>;
+    virtual void sync_folders_by(SyncFolder sync) { (void)sync; }
 };
 
 // What a program is held to that parses bytes which a guest wrote: these files and what it needs to run at all
@@ -143,6 +147,12 @@ public:
     virtual Result<Bytes> read(std::size_t limit) = 0;
     // Takes a prefix and says how long it was; 0: full, watch for writable.
     virtual Result<std::size_t> write(ByteView bytes) = 0;
+    // The same, with a descriptor that goes with the first byte; when nothing was taken it was not sent either.
+    // Code::unsupported where the stream carries none.
+    virtual Result<std::size_t> write_with(ByteView bytes, int fd) {
+        (void)bytes, (void)fd;
+        return fail(Code::unsupported, "this stream carries no descriptors");
+    }
 };
 
 // Descriptors of devices that State describes: the link exists before, by PutLink.

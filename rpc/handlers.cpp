@@ -56,6 +56,26 @@ void Answer::ok(std::optional<Bytes> result, std::vector<UniqueFd> fds) {
                          : Result<Bytes>(bascule::fail(Code::malformed, "Unable to encode message payload")));
         return;
     }
+    const auto session = session_.lock();
+    if (procedure_ == nullptr || !session) {
+        procedure_ = nullptr;
+        return;
+    }
+    Handlers::Hold& hold = session->handlers_.hold_;
+    if (procedure_->read_only_ok() || !hold.pending || !hold.pending()) {
+        return send(std::move(result), std::move(fds));
+    }
+    hold.when_safe([answer = std::move(*this), result = std::move(result),
+                    fds = std::move(fds)](const Result<void>& safe) mutable {
+        if (safe) {
+            answer.send(std::move(result), std::move(fds));
+        } else {
+            answer.fail(safe.error());
+        }
+    });
+}
+
+void Answer::send(std::optional<Bytes> result, std::vector<UniqueFd> fds) {
     if (const auto session = take()) {
         session->send_reply(call_, std::move(result), std::move(fds));
     }

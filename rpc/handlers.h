@@ -61,6 +61,7 @@ public:
 private:
     // Nobody is there (any more), or answered before: null.
     std::shared_ptr<Session> take();
+    void send(std::optional<Bytes> result, std::vector<UniqueFd> fds);
 
     bool take_sink(Result<Bytes> result);
 
@@ -129,6 +130,15 @@ public:
     using Check = std::move_only_function<void(Call&, const Subject&, Verdict)>;
     void set_check(Check check) { check_ = std::move(check); }
 
+    // Calls that may change something are answered when what they changed is safe: `hold` says whether anything is not
+    // yet, and then calls its argument when it is. An error is the answer.
+    using Safe = std::move_only_function<void(Result<void>)>;
+    struct Hold {
+        std::function<bool()> pending;
+        std::function<void(Safe)> when_safe;
+    };
+    void set_hold(Hold hold) { hold_ = std::move(hold); }
+
     // Either form, P being a tag of a proto header and Args, Ret its structs (Result<void> where Ret is Nothing):
     //   Result<Ret>(Call&, const Args&)              answers at once
     //   void(Call&, const Args&, Responder<P>)       answers when it likes
@@ -191,6 +201,7 @@ public:
     bool has(const ProcedureInfo& procedure) { return find(procedure) != nullptr; }
 
 private:
+    friend class Answer;
     friend class Session;
     using Thunk = std::move_only_function<void(Call&, ByteView, Answer)>;
 
@@ -221,6 +232,7 @@ private:
     std::vector<Thunk> thunks_;  // in the order of procedures()
     std::move_only_function<void(Call&, Verdict)> polkit_;
     Check check_;
+    Hold hold_;
 };
 
 }  // namespace bascule::rpc

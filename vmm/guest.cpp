@@ -52,12 +52,12 @@ Result<void> Guest::Machine::ready_for_commands() const {
     return {};
 }
 
-void Guest::Machine::ask(std::string_view name, const qmp::Json& arguments, Monitor::Answer answer) {
+void Guest::Machine::ask(std::string_view name, const qmp::Json& arguments, Monitor::Answer answer, UniqueFd fd) {
     if (const auto ready = ready_for_commands(); !ready) {
         later([answer = std::move(answer), ready](Machine&) mutable { answer(std::unexpected(ready.error())); });
         return;
     }
-    monitor_->execute(name, arguments, std::move(answer));
+    monitor_->execute(name, arguments, std::move(answer), std::chrono::seconds(30), std::move(fd));
 }
 
 void Guest::Machine::command(std::string_view name, const qmp::Json& arguments, Done done) {

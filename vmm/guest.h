@@ -164,6 +164,18 @@ public:
     // Whatever QEMU understands: a QMP object, or a line of its human monitor. The answer as QEMU gave it. For
     // finding faults: we do not know what it did.
     void monitor_command(std::string_view command, bool human, std::move_only_function<void(Result<std::string>)> done);
+    // One output of one of its video devices, by their places; none: the first.
+    struct VideoHead {
+        std::size_t device = 0;
+        unsigned head = 0;
+    };
+    // QEMU writes what the screen shows to the file (open for writing only), as a portable pixmap.
+    void screenshot(UniqueFd file, std::optional<VideoHead> head, Done done);
+    // A client of the (VNC) display that did not come through its socket.
+    void add_display_client(UniqueFd socket, bool without_password, Done done);
+    // The guest's memory and registers as a core file, in one of QEMU's formats: it stands still meanwhile. Done when
+    // all is written, which may take minutes.
+    void dump(UniqueFd file, std::string_view format, Done done);
     // The guest's view of the cable of interface `index`; kept in spec().
     void set_link(std::size_t index, bool up, Done done);
 

@@ -34,6 +34,8 @@ void Guest::Machine::on_event(const qmp::Event& event) {
         on_shutdown(event);
     } else if (event.name == "VSERPORT_CHANGE") {
         on_port_change(event);
+    } else if (event.name == "DUMP_COMPLETED") {
+        on_dump_completed(event);
     } else if (phase_ != Phase::up || !shutdown_cause_.empty()) {
         return;  // STOP and RESUME of a start, and of the way down
     } else if (event.name == "RESET" && qmp::flag_of(event.data, "guest")) {
@@ -85,6 +87,7 @@ void Guest::Machine::on_monitor_lost(const Error& error) {
         opening_failed(error.code == Code::unreachable ? Error{Code::internal, "QEMU ended", 0} : error);
         return;
     }
+    dumped(fail(Code::unreachable, "QEMU's monitor is gone before it said that the guest's memory is written"));
     if (phase_ != Phase::up || destroy_asked_ || !shutdown_cause_.empty()) {
         return;
     }
@@ -136,6 +139,7 @@ void Guest::Machine::ended() {
     status_ = end.status;
     // From here on the Guest may be destroyed by any callback: everything needed is taken out first.
     auto destroyers = std::exchange(destroyers_, {});
+    auto dump_done = std::exchange(dump_done_, nullptr);
     if (failed) {
         const std::string said = words();
         Error error = std::move(opening_error_);
@@ -146,6 +150,9 @@ void Guest::Machine::ended() {
     }
     for (Done& done : destroyers) {
         done({});
+    }
+    if (dump_done) {
+        dump_done(fail(Code::invalid_state, "the guest ended before its memory was written"));
     }
 }
 
@@ -246,6 +253,7 @@ void Guest::Machine::abandon() {
     callbacks_ = {};
     opening_ = nullptr;
     destroyers_.clear();
+    dump_done_ = nullptr;
     steps_.clear();
     process_watch_.reset();
     opening_deadline_.reset();

@@ -28,7 +28,10 @@ public:
     // A command whose answer has nothing to tell.
     void command(std::string_view name, const qmp::Json& arguments, Done done);
     // And one whose answer does.
-    void ask(std::string_view name, const qmp::Json& arguments, Monitor::Answer answer);
+    void ask(std::string_view name, const qmp::Json& arguments, Monitor::Answer answer, UniqueFd fd = {});
+    void with_set(UniqueFd fd, std::move_only_function<void(Machine&, const std::string&, Done)> with, Done done);
+    void with_named(std::string_view name, UniqueFd fd, std::string_view next, qmp::Json arguments, Done done);
+    void dump(UniqueFd file, std::string_view format, Done done);
     // From the loop, unless the machine is abandoned by then.
     void later(std::move_only_function<void(Machine&)> what);
     // The Guest is gone: no callback any more, and the process is left alone.
@@ -74,6 +77,8 @@ private:
     void on_event(const qmp::Event& event);
     void on_shutdown(const qmp::Event& event);
     void on_balloon(const qmp::Event& event);
+    void on_dump_completed(const qmp::Event& event);
+    void dumped(Result<void> result);
     void start_again();
     void on_port_change(const qmp::Event& event);
     void on_monitor_lost(const Error& error);
@@ -102,6 +107,7 @@ private:
     Done opening_;         // of start() or attach()
     Error opening_error_;  // while failing
     std::vector<Done> destroyers_;
+    Done dump_done_;  // of dump(), until QEMU says that it is done
     bool destroy_asked_ = false, abandoned_ = false;
     bool pause_asked_ = false;    // the next STOP is ours
     bool reboot_asked_ = false;   // when it has shut down it is reset

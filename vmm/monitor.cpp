@@ -107,7 +107,7 @@ void Monitor::greeted() {
 }
 
 void Monitor::execute(std::string_view name, const qmp::Json& arguments, Answer answer,
-                      std::chrono::milliseconds timeout) {
+                      std::chrono::milliseconds timeout, UniqueFd fd) {
     if (lost() || !open()) {
         loop_.defer([answer = std::move(answer), error = failure_]() mutable {
             answer(fail(Code::unreachable, "QEMU's monitor is gone: " + error.message));
@@ -122,7 +122,7 @@ void Monitor::execute(std::string_view name, const qmp::Json& arguments, Answer 
         }
     });
     pending_.emplace(id, Pending{std::string(name), std::move(answer), std::move(deadline)});
-    send(qmp::command(id, name, arguments));
+    send(qmp::command(id, name, arguments), std::move(fd));
 }
 
 void Monitor::answer(std::uint64_t id, Result<qmp::Json> result) {
@@ -141,7 +141,10 @@ void Monitor::answer(std::uint64_t id, Result<qmp::Json> result) {
     pending.answer(std::move(result));
 }
 
-void Monitor::send(std::string_view text) {
+void Monitor::send(std::string_view text, UniqueFd fd) {
+    if (fd) {
+        carried_.push_back({out_.size(), std::move(fd)});
+    }
     out_ += text;
     if (out_.size() > kMaxUnsent) {
         lose({Code::timeout, "QEMU does not read its monitor", 0});
@@ -155,16 +158,27 @@ void Monitor::send(std::string_view text) {
 
 void Monitor::flush() {
     while (open() && !out_.empty()) {
-        const auto taken = stream_->write(as_bytes(out_));
+        const bool carries = !carried_.empty() && carried_.front().before == 0;
+        const std::size_t index = carries ? 1 : 0;
+        const std::size_t until = carried_.size() > index ? carried_[index].before : out_.size();
+        const ByteView part = as_bytes(out_).first(until);
+        const auto taken = carries ? stream_->write_with(part, carried_.front().fd.get()) : stream_->write(part);
         if (!taken) {
             // The reader tells why: QEMU's last events may still be there.
             out_.clear();
+            carried_.clear();
             return;
         }
         if (*taken == 0) {
             return;
         }
+        if (carries) {
+            carried_.pop_front();
+        }
         out_.erase(0, *taken);
+        for (Carried& one : carried_) {
+            one.before -= *taken;
+        }
     }
 }
 
@@ -189,6 +203,7 @@ void Monitor::lose(Error error) {
 void Monitor::close() {
     watch_.reset();
     stream_.reset();
+    carried_.clear();
     pending_.clear();
     handlers_ = {};
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "kernel/io.h"
 #include "vmm/qmp.h"
@@ -29,9 +31,10 @@ public:
 
     static std::shared_ptr<Monitor> over(kernel::Loop& loop, std::unique_ptr<kernel::Stream> stream, Handlers handlers);
 
-    // The answer comes from the loop; Code::timeout when it does not come in time (a late one is passed over).
+    // The answer comes from the loop; Code::timeout when it does not come in time (a late one is passed over). A
+    // descriptor travels with the command ("getfd", "add-fd").
     void execute(std::string_view name, const qmp::Json& arguments, Answer answer,
-                 std::chrono::milliseconds timeout = std::chrono::seconds(30));
+                 std::chrono::milliseconds timeout = std::chrono::seconds(30), UniqueFd fd = {});
 
     // Reads whatever is still there: QEMU has ended, and its last event says why.
     void drain();
@@ -55,7 +58,7 @@ private:
     void on_ready(kernel::Ready ready);
     bool read_once();  // false: nothing was there, or it is over
     void flush();
-    void send(std::string_view text);
+    void send(std::string_view text, UniqueFd fd);
     void dispatch(qmp::Message message);
     void greeted();
     void answer(std::uint64_t id, Result<qmp::Json> result);
@@ -65,7 +68,12 @@ private:
     std::unique_ptr<kernel::Stream> stream_;
     Handlers handlers_;
     qmp::Decoder decoder_;
+    struct Carried {
+        std::size_t before = 0;  // bytes of out_ that go first
+        UniqueFd fd;
+    };
     std::string out_;
+    std::deque<Carried> carried_;  // in order
     bool watching_write_ = false, greeted_ = false, negotiated_ = false;
     std::uint64_t next_id_ = 1;
     std::map<std::uint64_t, Pending> pending_;

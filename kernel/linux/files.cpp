@@ -60,6 +60,7 @@ public:
     Result<std::vector<std::string>> list(const std::string& folder) const override;
     bool exists(const std::string& path) const override;
     std::string real(const std::string& path) const override { return path_ == "/" ? path : path_ + path; }
+    void sync_folders_by(SyncFolder sync) override { sync_folder_ = std::move(sync); }
 
 private:
     // An entry and the folder it is in.
@@ -73,9 +74,11 @@ private:
     Result<Place> find(const std::string& path) const;
     Result<Place> make_place(const std::string& path);
     Result<void> replace(const std::string& path, const std::function<Result<void>(const Place&)>& make);
+    Result<void> sync(const std::string& path, UniqueFd folder);
 
     UniqueFd root_;
     std::string path_;
+    SyncFolder sync_folder_;
 };
 
 // Errors are errno.
@@ -97,6 +100,9 @@ Result<DiskFiles::Place> DiskFiles::find(const std::string& path) const {
 
 Result<DiskFiles::Place> DiskFiles::make_place(const std::string& path) {
     TRY(const auto parts, parts_of(path));
+    if (auto found = find(path); found || !is_absent(found.error().sys_errno)) {
+        return found;
+    }
     Place out{.folder = open("/", O_RDONLY | O_DIRECTORY), .name = parts.back()};
     std::string folder;
     for (std::size_t i = 0; out.folder && i + 1 < parts.size(); ++i) {
@@ -121,20 +127,30 @@ Result<DiskFiles::Place> DiskFiles::make_place(const std::string& path) {
 
 // Makes the new entry under a temporary name, then puts it in the place of the old one.
 Result<void> DiskFiles::replace(const std::string& path, const std::function<Result<void>(const Place&)>& make) {
-    TRY(const Place place, make_place(path));
+    TRY(Place place, make_place(path));
     const std::string temporary = place.temporary();
     const int folder = place.folder.get();
     if (::unlinkat(folder, temporary.c_str(), 0) < 0 && errno != ENOENT) {
         return fail_errno(real(path));
     }
     auto made = make(place);
-    if (made && (::renameat(folder, temporary.c_str(), folder, place.name.c_str()) < 0 || ::fsync(folder) < 0)) {
+    if (made && ::renameat(folder, temporary.c_str(), folder, place.name.c_str()) < 0) {
         made = fail_errno(fmt::format("{}: writing it", real(path)));
     }
     if (!made) {
         ::unlinkat(folder, temporary.c_str(), 0);
+        return made;
     }
-    return made;
+    return sync(path, std::move(place.folder));
+}
+
+// The folder of that entry.
+Result<void> DiskFiles::sync(const std::string& path, UniqueFd folder) {
+    if (sync_folder_) {
+        sync_folder_(real(path.substr(0, path.rfind('/'))), std::move(folder));
+        return {};
+    }
+    return ::fsync(folder.get()) < 0 ? fail_errno(fmt::format("{}: writing it", real(path))) : Result<void>();
 }
 
 Result<std::string> DiskFiles::read(const std::string& path, std::size_t limit) const {
@@ -215,7 +231,7 @@ Result<void> DiskFiles::remove(const std::string& path) {
             return errno == ENOENT ? Result<void>() : fail_errno(fmt::format("{}: removing it", real(path)));
         }
     }
-    return ::fsync(folder) < 0 ? fail_errno(fmt::format("{}: removing it", real(path))) : Result<void>();
+    return sync(path, std::move(place->folder));
 }
 
 Result<std::vector<std::string>> DiskFiles::list(const std::string& folder) const {

@@ -393,6 +393,24 @@ bool readable_as(const std::string& path, std::uint32_t uid, std::uint32_t gid) 
     return open_as(path, O_RDONLY | O_NONBLOCK, uid, gid).has_value();
 }
 
+Result<MemoryFile> memory_file(const std::string& name) {
+    MemoryFile out;
+    out.file = UniqueFd(::memfd_create(name.c_str(), MFD_CLOEXEC));
+    if (!out.file) {
+        return fail_errno("making a file in memory");
+    }
+    out.written = UniqueFd(::open(fmt::format("/proc/self/fd/{}", out.file.get()).c_str(), O_WRONLY | O_CLOEXEC));
+    if (!out.written) {
+        return fail_errno("opening a file in memory");
+    }
+    return out;
+}
+
+std::uint64_t position_of(const UniqueFd& fd) {
+    const off_t at = ::lseek(fd.get(), 0, SEEK_CUR);
+    return at < 0 ? 0 : static_cast<std::uint64_t>(at);
+}
+
 Result<UniqueFd> memory_copy(const std::string& path) {
     const UniqueFd from(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     struct stat info{};

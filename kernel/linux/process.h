@@ -23,5 +23,12 @@ bool readable_as(const std::string& path, std::uint32_t uid, std::uint32_t gid);
 Result<UniqueFd> open_as(const std::string& path, int flags, std::uint32_t uid, std::uint32_t gid);
 // A copy in memory that nobody can change any more, readable by whoever gets the descriptor (as /proc/self/fd/N, too).
 Result<UniqueFd> memory_copy(const std::string& path);
+// A file in memory, whose pages are their writer's. What another process writes through `written`, which is open for
+// writing only, moves its position.
+struct MemoryFile {
+    UniqueFd file, written;
+};
+Result<MemoryFile> memory_file(const std::string& name);
+std::uint64_t position_of(const UniqueFd& fd);
 
 }  // namespace bascule::kernel::os

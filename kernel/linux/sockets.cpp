@@ -374,6 +374,12 @@ Result<Received> receive_stream(int socket, std::size_t limit) {
     return out;
 }
 
+bool is_stream_socket(const UniqueFd& fd) {
+    int type = 0;
+    socklen_t length = sizeof(type);
+    return ::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
 Result<UniqueFd> listen_seqpacket(const std::string& path, unsigned mode) {
     constexpr unsigned kQueue = 128;
     return listen_at(path, SOCK_SEQPACKET, mode, std::nullopt, kQueue);

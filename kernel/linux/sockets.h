@@ -60,6 +60,7 @@ struct Received {
 // Some of the bytes, and how many; `fd` (-1: none) goes with the first of them.
 Result<std::size_t> send_stream(int socket, ByteView bytes, int fd = -1);
 Result<Received> receive_stream(int socket, std::size_t limit);
+bool is_stream_socket(const UniqueFd& fd);
 
 // ---- helpers: Unix seqpacket sockets --------------------------------------------------------------
 

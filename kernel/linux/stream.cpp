@@ -14,6 +14,8 @@
 
 #include <fmt/format.h>
 
+#include "kernel/linux/sockets.h"
+
 namespace bascule::kernel::os {
 
 namespace {
@@ -55,6 +57,14 @@ public:
             return fail_errno("writing to a socket");
         }
         return static_cast<std::size_t>(put);
+    }
+
+    Result<std::size_t> write_with(ByteView bytes, int fd) override {
+        auto put = send_stream(socket_.get(), bytes, fd);
+        if (!put && (put.error().sys_errno == EAGAIN || put.error().sys_errno == EINTR)) {
+            return std::size_t{0};
+        }
+        return put;
     }
 
 private:

@@ -18,8 +18,11 @@ cat >"$dir/filter.xml" <<'XML'
 <filter name='mine'><rule action='drop' direction='in' priority='500'><mac protocolid='arp'/></rule></filter>
 XML
 cat >"$dir/iface.xml" <<'XML'
-<interface type='bridge' name='br9'><start mode='onboot'/><bridge/></interface>
+<interface type='bridge' name='br9'><start mode='onboot'/><bridge><interface type='ethernet' name='eth9'/></bridge></interface>
 XML
+ip link add eth9 type veth peer name far9 # a device of the host's own, to be put into bridges
+ip link set far9 up
+ip link set eth9 up
 cat >"$dir/nodedev.xml" <<'XML'
 <device><parent>computer</parent><capability type='scsi_host'><capability type='fc_host'><wwnn>2000000012341234</wwnn>
 <wwpn>2000000012341235</wwpn></capability></capability></device>
@@ -40,10 +43,16 @@ nic_xml() { # LINK-STATE
 nic_xml "" >"$dir/nic.xml"
 nic_xml "<link state='down'/>" >"$dir/nic-down.xml"
 echo "/usr/bin/qemu-system-x86_64 -name t -m 64" >"$dir/argv"
-cat >"$dir/guest.xml" <<'XML'
+mkdir -p "$root/images"
+truncate -s 1M "$root/images/disk.raw" "$root/images/cd.iso"
+# Its boot order makes the firmware of its NIC ask for an address.
+cat >"$dir/guest.xml" <<XML
 <domain type='qemu'><name>t</name><memory unit='MiB'>96</memory><vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>
+  <os><type arch='x86_64' machine='q35'>hvm</type><boot dev='network'/></os><features><acpi/></features>
   <devices>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$root/images/disk.raw'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$root/images/cd.iso'/><target dev='sda' bus='sata'/></disk>
+    <graphics type='vnc'/><video><model type='vga'/></video>
     <interface type='network'><mac address='52:54:00:77:00:01'/><source network='default'/><model type='virtio'/></interface>
     <serial type='pty'/><console type='pty'/><memballoon model='virtio'/>
   </devices>
@@ -54,7 +63,7 @@ XML
 try() {
     local name=$1
     shift
-    rm -rf "${root:?}/etc" "${root:?}/var" "$root/lake" "$root/puddle2" "$root/pond"
+    rm -rf "${root:?}/etc" "${root:?}/var" "$root/lake" "$root/puddle2" "$root/pond" "$dir/dump"
     daemon_start
     "$here/virsh_commands.py" run "$(libvirt_uri)" "$dir" "$dir/$name.json" "$@"
     tear_down

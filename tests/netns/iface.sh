@@ -83,6 +83,10 @@ v iface-bridge eth0 br1 --no-stp >/dev/null 2>"$root/words" || fail "iface-bridg
 [[ $(address_of br1) == 192.0.2.10 && -z $(address_of eth0) ]] || fail "iface-bridge: $(ip addr)"
 v iface-unbridge br1 >/dev/null 2>"$root/words" || fail "iface-unbridge: $(cat "$root/words")"
 [[ ! -e /sys/class/net/br1 && $(address_of eth0) == 192.0.2.10 ]] || fail "iface-unbridge: $(ip addr)"
+# It is an interface of its own now, and can be put into a bridge again.
+v iface-bridge eth0 br1 --no-stp >/dev/null 2>"$root/words" || fail "iface-bridge again: $(cat "$root/words")"
+[[ $(address_of br1) == 192.0.2.10 && -z $(address_of eth0) ]] || fail "iface-bridge again: $(ip addr)"
+v iface-unbridge br1 >/dev/null 2>"$root/words" || fail "iface-unbridge again: $(cat "$root/words")"
 
 # Whose it is.
 mkdir -p /run/NetworkManager/devices

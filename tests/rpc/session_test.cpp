@@ -332,6 +332,33 @@ TEST(Session, WorksOnFiveCallsAtATimeAndReadsNoFurtherMeanwhile) {
     EXPECT_TRUE(rig.session->wants_input());
 }
 
+TEST(Session, AChangeIsAnsweredWhenItIsSafeAndALookIsNotHeldUp) {
+    Rig rig;
+    add_lookup(rig);
+    bool pending = false;
+    std::vector<Handlers::Safe> held;
+    rig.handlers.set_hold({.pending = [&] { return pending; },
+                           .when_safe = [&](Handlers::Safe then) { held.push_back(std::move(then)); }});
+    rig.handlers.add<proto::domain_create>([](Call&, const proto::domain_create_args&) -> Result<void> { return {}; });
+    rig.open();
+    EXPECT_EQ(rig.ask<proto::domain_create>({}, 1).header.status, Status::ok) << "nothing is pending";
+    pending = true;
+    rig.call<proto::domain_create>({}, 2);
+    rig.call<proto::domain_create>({}, 3);
+    EXPECT_EQ(rig.ask<proto::network_lookup_by_name>({.name = "quick"}, 4).header.serial, 4u);
+    ASSERT_EQ(held.size(), 2u);
+    EXPECT_EQ(rig.session->calls_in_flight(), 2u);
+    held[1]({});
+    held[0](bascule::fail(Code::system, "/etc: the disk is broken"));
+    const auto replies = rig.received();
+    ASSERT_EQ(replies.size(), 2u);
+    EXPECT_EQ(replies[0].header.serial, 3u);
+    EXPECT_EQ(replies[0].header.status, Status::ok);
+    EXPECT_EQ(replies[1].header.serial, 2u);
+    EXPECT_EQ(replies[1].header.status, Status::error);
+    EXPECT_EQ(rig.session->calls_in_flight(), 0u);
+}
+
 TEST(Session, AnAnswerThatNeverComesIsAnErrorAndNotSilence) {
     Rig rig;
     rig.handlers.add<proto::domain_create>(

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,6 +37,25 @@ public:
     }
     Result<std::size_t> write(ByteView bytes) override {
         const ssize_t put = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (put < 0 && errno == EAGAIN) {
+            return std::size_t{0};
+        }
+        return put < 0 ? Result<std::size_t>(fail(Code::unreachable, "closed")) : static_cast<std::size_t>(put);
+    }
+    Result<std::size_t> write_with(ByteView bytes, int fd) override {
+        iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        cmsghdr* const header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+        const ssize_t put = ::sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (put < 0 && errno == EAGAIN) {
             return std::size_t{0};
         }

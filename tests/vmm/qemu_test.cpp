@@ -317,6 +317,37 @@ TEST_P(RealQemuLife, RunsPausesChangesItsLinkAndIsTakenOverByANewDaemon) {
 INSTANTIATE_TEST_SUITE_P(Everything, RealQemuLife,
                          testing::Values(fs::path(TEST_SOURCE_DIR) / "tests/golden/vmm/everything.xml"));
 
+class RealQemuScreen : public RealQemu {};
+
+TEST_P(RealQemuScreen, HandsOutItsScreenItsDisplayAndItsMemory) {
+    ASSERT_EQ(said(start(adapted(GetParam()), false)), "ok");
+    const auto file = [this](const char* name) {
+        return UniqueFd(::open((folder_ / name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    };
+    EXPECT_EQ(said(wait([&](Done done) {
+                  guest_->screenshot(file("screen"), Guest::VideoHead{.device = 0, .head = 0}, std::move(done));
+              })),
+              "ok");
+    EXPECT_TRUE(test::read_file(folder_ / "screen").starts_with("P6\n"));
+    EXPECT_EQ(said(wait([&](Done done) { guest_->dump(file("core"), "elf", std::move(done)); })), "ok");
+    EXPECT_TRUE(test::read_file(folder_ / "core").starts_with("\177ELF"));
+    EXPECT_NE(said(wait([&](Done done) { guest_->dump(file("core"), "nonsense", std::move(done)); })), "ok");
+
+    int ends[2] = {-1, -1};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const UniqueFd ours(ends[0]);
+    EXPECT_EQ(said(wait([&](Done done) { guest_->add_display_client(UniqueFd(ends[1]), true, std::move(done)); })),
+              "ok");
+    std::string hello(12, '\0');
+    until([&] { return ::recv(ours.get(), hello.data(), hello.size(), MSG_PEEK | MSG_DONTWAIT) == 12; });
+    EXPECT_EQ(::recv(ours.get(), hello.data(), hello.size(), MSG_DONTWAIT), 12);
+    EXPECT_EQ(hello, "RFB 003.008\n");
+    EXPECT_EQ(said(wait([&](Done done) { guest_->destroy(false, std::move(done)); })), "ok");
+}
+
+INSTANTIATE_TEST_SUITE_P(Display, RealQemuScreen,
+                         testing::Values(fs::path(TEST_SOURCE_DIR) / "tests/golden/vmm/seat.xml"));
+
 class RealQemuRefusal : public RealQemu {};
 
 TEST_P(RealQemuRefusal, ItsOwnWordsAreTheError) {
