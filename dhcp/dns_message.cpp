@@ -25,6 +25,7 @@ char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) :
 // A name without pointers, in lower case. The reader fails for one that is not.
 DnsName read_name(ByteReader& in) {
     DnsName name;
+    name.reserve(std::min<std::size_t>(in.left(), 255));
     for (;;) {
         const std::uint8_t length = in.u8();
         if (!in.ok() || length == 0) {
@@ -291,6 +292,7 @@ Bytes encode_answer(const Query& query, const Answer& answer, bool recursion) {
     const bool bad_version = query.edns && query.edns->version != 0;
     const std::size_t limit = query.size_limit() - (query.edns ? kOptSize : 0);
     ByteWriter out;
+    out.reserve(std::min<std::size_t>(limit, 512) + kOptSize);
     out.u16(query.header.id);
     const auto rcode =
         static_cast<std::uint16_t>(bad_version ? kBadVersion & 15U : static_cast<unsigned>(answer.rcode));

@@ -354,6 +354,7 @@ Bytes render(const Reply& reply, const Query& query, std::uint32_t age) {
     const bool fits = !reply.truncated && reply.message.size() + (query.edns ? kOptSize : 0) <= query.size_limit();
     flags = fits ? flags : flags | kTruncated;
     ByteWriter out;
+    out.reserve(reply.message.size() + query.question.size() + kOptSize);
     out.u16(query.header.id);
     out.u16(flags);
     out.u16(1);

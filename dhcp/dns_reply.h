@@ -5,8 +5,9 @@
 //
 //   decode_reply    bytes -> Reply: every name followed, with a bound on all work
 //   tidy            what is out of bailiwick goes; none when the answer itself is
-//   render          Reply -> bytes for one client: its id, its spelling, its size, TTLs less by their age; behind our own
-//                   aliases, where one of them led here, record by record
+//   render          Reply -> bytes for one client: its id, its spelling, its size, TTLs less by their age; where an
+//   alias
+//                   of our own led there, behind that, record by record
 #pragma once
 
 #include <cstdint>

@@ -176,7 +176,9 @@ Bytes encode(const Message& m, std::size_t limit) {
     write_option(out, Opt::message_type, ByteView(&type, 1));
     // A relay looks for what it sent (RFC 3046 section 2.2): its room is kept; so is one byte for the end.
     const ByteView relay = m.options.bytes(Opt::relay_info);
-    const std::size_t kept = 1 + (m.options.has(Opt::relay_info) ? encoded_size(relay) : 0);
+    const bool kept_whole =
+        m.options.has(Opt::relay_info) && out.size() + encoded_size(relay) < std::max(limit, kDefaultSize);
+    const std::size_t kept = 1 + (kept_whole ? encoded_size(relay) : 0);
     for (const auto& [code, value] : m.options.all()) {
         const std::size_t room = code == Opt::relay_info ? 1 : kept;
         if (out.size() + encoded_size(value) + room <= std::max(limit, kDefaultSize)) {

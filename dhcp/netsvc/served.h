@@ -2,6 +2,7 @@
 // One network as it is served: its DHCP server and names, its lease file, its sockets.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -75,7 +76,10 @@ public:
     const dhcp::Server& server() const { return server_; }
     const dhcp::LeaseTable6& leases6() const { return v6_.leases(); }
     std::size_t active_leases() const { return server_.leases().active() + v6_.leases().active(); }
-    dhcp::Time next_tick() const { return std::min(server_.next_tick(), v6_.next_tick()); }
+    dhcp::Time next_tick() const {
+        const dhcp::Time repair = file_ && file_->broken() ? next_repair_ : dhcp::kEndOfTime;
+        return std::min({server_.next_tick(), v6_.next_tick(), repair});
+    }
     const dhcp::Zone& zone() const { return zone_; }
     dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
     const Sockets& sockets() const { return sockets_; }

@@ -78,9 +78,7 @@ Result<void> Service::run() {
 
 int Service::wait_for(int most_milliseconds) const {
     dhcp::Time next = names_.next_tick();
-    for (const auto& [uuid, served] : state_.networks) {
-        next = std::min(next, served.next_tick());
-    }
+    next = std::min(next, due_);
     if (next == dhcp::kEndOfTime) {
         return most_milliseconds;
     }
@@ -109,11 +107,13 @@ Result<void> Service::turn(int most_milliseconds) {
         } else if (source->kind == Source::Kind::dhcp) {
             if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
                 served->second.receive_dhcp(inbox_, now);
+                heard_.push_back(&served->second);
             }
         } else if (source->kind == Source::Kind::frames6 || source->kind == Source::Kind::arp) {
             if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
                 source->kind == Source::Kind::arp ? served->second.receive_arp(inbox_, now)
                                                   : served->second.receive_frames6(inbox_, now);
+                heard_.push_back(&served->second);
             }
         } else {
             const bool broken = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
@@ -131,29 +131,43 @@ Result<void> Service::turn(int most_milliseconds) {
                 accept_daemon();
             }
         }
+        due_ = {};  // whatever the daemon changed
         finish_turn(now);
     }
     return {};
 }
 
+void Service::finish(Served& served, const dhcp::Now& now) {
+    served.tick(now);
+    Served::Committed done = served.commit(now);
+    if (daemon_ && done.recovered) {
+        daemon_->start_dump();
+    }
+    if (daemon_ && !done.events.empty()) {
+        talk_to_daemon(daemon_->tell(std::move(done.events)));
+    }
+    served.send_replies(outbox_);
+}
+
 // Disk, daemon, clients: in this order.
 void Service::finish_turn(const dhcp::Now& now) {
-    for (auto& [uuid, served] : state_.networks) {
-        served.tick(now);
-        Served::Committed done = served.commit(now);
-        if (daemon_ && done.recovered) {
-            daemon_->start_dump();
+    if (due_ <= now.time) {
+        heard_.clear();
+        due_ = dhcp::kEndOfTime;
+        for (auto& [uuid, served] : state_.networks) {
+            heard_.push_back(&served);
         }
-        if (daemon_ && !done.events.empty()) {
-            talk_to_daemon(daemon_->tell(std::move(done.events)));
-        }
-        served.send_replies(outbox_);
+    }
+    for (Served* const served : heard_) {
+        finish(*served, now);
     }
     names_.tick(now);
     outbox_.flush();
-    for (auto& [uuid, served] : state_.networks) {
-        served.tidy(now);
+    for (Served* const served : heard_) {
+        served->tidy(now);
+        due_ = std::min(due_, served->next_tick());
     }
+    heard_.clear();
     if (daemon_) {
         talk_to_daemon(daemon_->pump(state_, now));
     }

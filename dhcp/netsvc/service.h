@@ -82,6 +82,7 @@ private:
     void replace_sockets(Served& served, Sockets sockets);
     void finish_turn(const dhcp::Now& now);
     int wait_for(int most_milliseconds) const;
+    void finish(Served& served, const dhcp::Now& now);
     dhcp::Now now();
 
     Poller poller_;
@@ -94,6 +95,9 @@ private:
     Inbox inbox_;
     Outbox outbox_;
     Names names_;
+    // What a turn costs does not grow with the networks that nobody asked anything in it.
+    std::vector<Served*> heard_;                            // in this turn, until finish_turn()
+    dhcp::Time due_{};                                      // no network has anything to do before that by itself
     std::optional<std::chrono::nanoseconds> clock_offset_;  // wall clock minus the clock that does not jump
 };
 

@@ -29,7 +29,7 @@ Spec network() {
     spec.dns_hosts = {{Ip::v4(0x0a000003), {"b", "c.t"}}};
     spec.dns.texts = {{"d", std::string(400, 'x')}};
     spec.dns.services = {{.service = "e", .protocol = "tcp", .target = "a.t", .port = 1}};
-    spec.dns.aliases = {{"f", "a"}, {"g", "h"}, {"h", "g"}};
+    spec.dns.aliases = {{"f", "a"}, {"g", "h"}, {"h", "g"}, {"j", "k.l.m"}};
     spec.dns.guests = {{MacAddr{{2, 0, 0, 0, 0, 1}}, "i"}};
     return spec;
 }

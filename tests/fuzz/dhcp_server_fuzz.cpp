@@ -21,20 +21,23 @@ void expect(bool what) {
 const Uuid kUuid = *Uuid::parse("5b4b42b8-7f0a-4f0e-8f5d-2a7b8e0d1c11");
 constexpr std::uint32_t kNet = 0x0a000000;  // 10.0.0.0/28: .1 is ours
 
-Spec network(std::uint8_t variant) {
+Spec network(std::uint8_t variant, bool by_id) {
     Spec spec{.uuid = kUuid, .network = "fuzz", .bridge = *IfName::parse("br0")};
     Subnet subnet{.server = {Ip::v4(kNet + 1), 28}};
     subnet.ranges = {{Ip::v4(kNet + variant % 4), Ip::v4(kNet + 6 + variant % 16)}};
     subnet.hosts = {{MacAddr{{2, 0, 0, 0, 0, 0}}, "r", Ip::v4(kNet + 2 + variant % 8)},
-                    {std::nullopt, "n", Ip::v4(kNet + 9)}};
+                    {std::nullopt, "n", Ip::v4(kNet + 9)},
+                    {.address = Ip::v4(kNet + 10), .circuit_id = {1}}};
     subnet.lease = std::chrono::seconds(variant % 3 == 0 ? 0 : 600);
     spec.subnets = {subnet};
+    spec.key_by_client_id = by_id;
     return spec;
 }
 
 class Script {
 public:
-    explicit Script(ByteView bytes) : in_(bytes), server_(network(0)), file_(journal::header(kUuid)) {}
+    explicit Script(ByteView bytes)
+        : in_(bytes), by_id_((in_.u8() & 1) != 0), server_(network(0, by_id_)), file_(journal::header(kUuid)) {}
 
     void run() {
         while (in_.left() > 0) {
@@ -47,7 +50,7 @@ public:
             } else if (what < 246) {
                 crash();
             } else if (what < 250) {
-                server_.configure(network(in_.u8()));
+                server_.configure(network(in_.u8(), by_id_));
             } else {
                 journal_all(server_.revoke(mac()));
             }
@@ -86,28 +89,33 @@ private:
         if ((parts & 64) != 0) {
             m.options.put(Opt::client_id, in_.take(in_.u8() % 32));
         }
+        if (what >= 216) {
+            m.giaddr = address();
+            m.options.put(Opt::relay_info, in_.take(in_.u8() % 8));
+        }
+        const ClientKey client = key_of(m.chaddr, as_text(m.options.bytes(Opt::client_id)), by_id_);
         const Outcome out = server_.handle(m, (what & 128) != 0, now());
         journal_all(out.events);
         if (out.reply) {
             (void)encode(*out.reply, size_limit(m));
-            check(m, out);
+            check(m, client, out);
         }
     }
 
-    void check(const Message& m, const Outcome& out) {
+    void check(const Message& m, const ClientKey& client, const Outcome& out) {
         const Ip given = out.reply->yiaddr;
         if (out.reply->type != MessageType::ack || m.type != MessageType::request) {
             return;
         }
         expect(given.v4_value() > kNet + 1 && given.v4_value() < kNet + 15);
         const auto holder = held_.find(given);
-        expect(holder == held_.end() || holder->second.first == m.chaddr || holder->second.second <= time_);
-        gone(m.chaddr);
+        expect(holder == held_.end() || holder->second.first == client || holder->second.second <= time_);
+        gone(client);
         const std::uint32_t length = *out.reply->options.u32(Opt::lease_time);
-        held_[given] = {m.chaddr, length == 0xffffffff ? INT64_MAX : time_ + length};
+        held_[given] = {client, length == 0xffffffff ? INT64_MAX : time_ + length};
     }
 
-    void gone(const MacAddr& who) {
+    void gone(const ClientKey& who) {
         std::erase_if(held_, [&](const auto& entry) { return entry.second.first == who; });
     }
 
@@ -115,7 +123,7 @@ private:
         for (const LeaseEvent& event : events) {
             file_ += journal::line_for(event);
             if (event.kind == LeaseEventKind::released) {
-                gone(event.lease.port);
+                gone(client_of(event.lease));
             }
         }
     }
@@ -127,17 +135,19 @@ private:
         again.restore(replay->records, now());
         for (const auto& [held, who] : held_) {
             const Binding* const binding = again.leases().by_address(held);
-            expect(who.second <= time_ || (binding != nullptr && binding->active && binding->lease.port == who.first));
+            expect(who.second <= time_ ||
+                   (binding != nullptr && binding->active && client_of(binding->lease) == who.first));
         }
         file_ = journal::snapshot(kUuid, again.leases(), now());
         server_ = std::move(again);
     }
 
     ByteReader in_;
+    bool by_id_;  // RFC 4361
     Server server_;
     std::string file_;
     std::int64_t time_ = 1000;
-    std::map<Ip, std::pair<MacAddr, std::int64_t>> held_;
+    std::map<Ip, std::pair<ClientKey, std::int64_t>> held_;
 };
 
 }  // namespace
