@@ -2,6 +2,7 @@
 #include "daemon/advice.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -177,24 +178,23 @@ void Advice::look_at_firewalls(std::vector<std::string>& out) const {
 }
 
 void Advice::look_at_routes(std::vector<std::string>& out) {
-    const auto routes = os::route_destinations();
+    const auto routes = host_routes_.others();
     if (!routes) {
         return;
     }
-    std::set<std::string> now, bridges;
-    for (const Network* const network : networks_.all()) {
-        if (network->live && network->live->has_own_bridge()) {
-            bridges.insert(network->live->bridge->str());
-        }
-    }
+    std::set<std::string> now;
     std::vector<Prefix> taken;
-    std::vector<os::RouteTo> others;  // a handful, however many networks there are
     for (const os::RouteTo& route : *routes) {
         taken.push_back(route.destination);
-        if (route.destination.length > 1 && !bridges.contains(route.device)) {
-            others.push_back(route);
+    }
+    for (const Network* const network : networks_.all()) {
+        for (const auto& ip : network->shown().addresses) {
+            taken.push_back(ip.address.prefix());
         }
     }
+    std::vector<os::RouteTo> others;  // a handful, however many networks there are
+    std::ranges::copy_if(*routes, std::back_inserter(others),
+                         [](const os::RouteTo& route) { return route.destination.length > 1; });
     for (const Network* const network : networks_.all()) {
         if (!network->live || !network->live->has_own_bridge()) {
             continue;

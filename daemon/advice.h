@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/host.h"
+#include "daemon/host_routes.h"
 #include "daemon/networks.h"
 #include "kernel/monitor.h"
 
@@ -25,8 +26,12 @@ public:
     using Told = std::function<void(const std::vector<std::string>&)>;
     // `overlap` is called once for each new overlap, with the words for it.
     using Overlap = std::function<void(const network::Spec&, const std::string&)>;
-    Advice(Host& host, const Networks& networks, Told told, Overlap overlap)
-        : host_(host), networks_(networks), told_(std::move(told)), overlap_(std::move(overlap)) {}
+    Advice(Host& host, const Networks& networks, HostRoutes& routes, Told told, Overlap overlap)
+        : host_(host),
+          networks_(networks),
+          host_routes_(routes),
+          told_(std::move(told)),
+          overlap_(std::move(overlap)) {}
 
     void soon();
     void routes(const std::set<kernel::NewRoute>& routes);
@@ -41,6 +46,7 @@ private:
 
     Host& host_;
     const Networks& networks_;
+    HostRoutes& host_routes_;
     Told told_;
     Overlap overlap_;
     std::unique_ptr<kernel::Watch> timer_;

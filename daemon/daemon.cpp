@@ -123,6 +123,7 @@ private:
     const os::Generations& generations_;
     Config config_;
     Events events_;
+    HostRoutes routes_;
     Netsvc netsvc_;
     Ports ports_;
     Filters filters_;
@@ -191,11 +192,12 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       sysctls_(sysctls),
       generations_(generations),
       config_(config),
+      routes_(host.ledger),
       netsvc_(host, netsvc_settings(config, line)),
       ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
       filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
       networks_(
-          host, netsvc_, events_,
+          host, routes_, netsvc_, events_,
           [this](const Uuid& network) { return guests_.ports_of(network) + network_ports_.made_by_clients(network); }),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       inventory_(guests_, networks_, netsvc_),
@@ -222,7 +224,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       authority_(os::make_polkit(host.loop)),
       server_(host, handlers_, config_),
       advice_(
-          host, networks_, [this](const auto& advice) { advise(advice); },
+          host, networks_, routes_, [this](const auto& advice) { advise(advice); },
           [this](const network::Spec& network, const std::string&) {
               events_.network({network.name.str(), network.uuid, Networks::kDefined, Networks::kOverlaps});
           }),
@@ -327,12 +329,15 @@ void Daemon::cut_flows(const nat::Spec& before, const nat::Spec* after) {
 }
 
 void Daemon::watch_host() {
-    auto monitor =
-        os::make_monitor(host_.loop, generations_, [this](const kernel::Change& change) { repair_.on_change(change); });
+    auto monitor = os::make_monitor(host_.loop, generations_, [this](const kernel::Change& change) {
+        routes_.on_change(change);
+        repair_.on_change(change);
+    });
     if (!monitor) {
         report({fmt::format("what others change here is noticed late: {}", monitor.error().message)});
     } else {
         monitor_ = std::move(*monitor);
+        routes_.watched();
     }
     repair_.start();
     advice_.soon();

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -64,6 +66,7 @@ Result<void> Netsvc::serve(const dhcp::Spec& spec) {
     } else {
         entries_.emplace(spec.uuid, Entry{.spec = whole, .layout = {}, .fds = {}, .sent = false});
     }
+    pushes_.changed(spec.uuid);
     push();
     names_.network_up(whole);
     return {};
@@ -96,6 +99,7 @@ void Netsvc::stop_serving(const Uuid& network) {
         say_goodbye(entry->second);
     }
     if (entries_.erase(network) > 0) {
+        pushes_.gone(network);
         push();
     }
     names_.network_down(network);
@@ -116,6 +120,7 @@ Result<void> Netsvc::open_resolver_sockets() {
     TRY_OK(take(resolver_sockets_.v4_streams, os::open_resolver_streams(kResolverStreams, IpFamily::v4)));
     TRY_OK(take(resolver_sockets_.v6_streams, os::open_resolver_streams(kResolverStreams, IpFamily::v6)));
     resolvers_sent_ = false;
+    pushes_.upstreams_changed();
     return {};
 }
 
@@ -127,6 +132,7 @@ Result<void> Netsvc::follow_resolvers() {
 
 void Netsvc::set_resolvers(const HostResolvers& resolvers) {
     resolvers_ = resolvers;
+    pushes_.upstreams_changed();
     push();
 }
 
@@ -146,18 +152,14 @@ void Netsvc::set_guests(const Uuid& network, const std::vector<dhcp::DnsGuest>& 
     }
     entry->second.spec.dns.guests = all;
     if (phase_ == Phase::ready) {
-        if (auto bytes = wire::encode(wire::Guests{network, guests})) {
-            send(std::move(*bytes), nullptr);
-        }
+        send_message(wire::Guests{network, guests});
     }
     names_.network_up(entry->second.spec);
 }
 
 void Netsvc::revoke(const Uuid& network, const MacAddr& port) {
     if (phase_ == Phase::ready) {
-        if (auto bytes = wire::encode(wire::RevokeLease{network, port})) {
-            send(std::move(*bytes));
-        }
+        send_message(wire::RevokeLease{network, port});
     }
 }
 
@@ -198,32 +200,65 @@ void Netsvc::stop_waiting() {
     }
 }
 
-// Everything, whole: begin, each network, the resolvers, commit.
+// What says an entry; nothing, and why is logged, when it fits no message.
+std::vector<Netsvc::Packet> Netsvc::packets_of(const Entry& entry) const {
+    auto datagrams =
+        wire::encode_network({.spec = entry.spec, .sockets = entry.sent ? wire::SocketLayout{} : entry.layout});
+    if (!datagrams) {
+        log::error("network {}: {}", entry.spec.network, datagrams.error().message);
+        return {};
+    }
+    std::vector<Packet> out;
+    for (Bytes& datagram : *datagrams) {
+        out.push_back({std::move(datagram), {}});
+    }
+    if (!entry.sent) {
+        std::ranges::transform(entry.fds, std::back_inserter(out.front().fds), &UniqueFd::duplicate);
+    }
+    return out;
+}
+
+// Begin, the networks, the resolvers, commit: all of it, or what changed.
 void Netsvc::push() {
     if (phase_ != Phase::ready) {
         return;  // what there is to serve is pushed when it is
     }
-    const auto put = [this](const auto& message, const std::vector<UniqueFd>* fds) {
-        auto bytes = wire::encode(message);
-        if (!bytes) {
-            log::error("bascule-netsvc: {}", bytes.error().message);
-            return;
+    dhcp::Pushes::Push what = pushes_.next();
+    std::vector<Packet> networks;
+    const auto say = [&](const Uuid& uuid, Entry& entry) {
+        auto packets = packets_of(entry);
+        if (packets.empty()) {
+            what.begin.gone.push_back(uuid);
+        } else {
+            entry.sent = true;
         }
-        send(std::move(*bytes), fds);
+        std::ranges::move(packets, std::back_inserter(networks));
     };
-    put(wire::Begin{++generation_}, nullptr);
-    for (auto& [uuid, entry] : entries_) {
-        auto datagrams =
-            wire::encode_network({.spec = entry.spec, .sockets = entry.sent ? wire::SocketLayout{} : entry.layout});
-        if (!datagrams) {
-            log::error("network {}: {}", entry.spec.network, datagrams.error().message);
-            continue;
+    if (!what.networks) {
+        for (auto& [uuid, entry] : entries_) {
+            say(uuid, entry);
         }
-        for (std::size_t i = 0; i < datagrams->size(); ++i) {
-            send(std::move((*datagrams)[i]), i == 0 && !entry.sent ? &entry.fds : nullptr);
+    } else {
+        for (const Uuid& uuid : *what.networks) {
+            if (const auto entry = entries_.find(uuid); entry != entries_.end()) {
+                say(uuid, entry->second);
+            }
         }
-        entry.sent = true;
     }
+    if (!what.begin.changes_from) {
+        what.begin.gone.clear();  // whoever is not named ends
+    }
+    send_message(what.begin);
+    for (Packet& packet : networks) {
+        outgoing_.push_back(std::move(packet));
+    }
+    if (what.upstreams) {
+        push_upstreams();
+    }
+    send_message(wire::Commit{what.begin.generation});
+}
+
+void Netsvc::push_upstreams() {
     wire::Upstreams upstreams{.servers = {}, .sockets = {}, .search = resolvers_.search};
     for (const Ip& server : resolvers_.servers) {
         upstreams.servers.push_back({.address = server});
@@ -231,9 +266,17 @@ void Netsvc::push() {
     if (!resolvers_sent_) {
         upstreams.sockets = resolver_sockets_;
     }
-    put(upstreams, resolvers_sent_ ? nullptr : &resolver_fds_);
+    send_message(upstreams, resolvers_sent_ ? nullptr : &resolver_fds_);
     resolvers_sent_ = true;
-    put(wire::Commit{generation_}, nullptr);
+}
+
+void Netsvc::send_message(const wire::ToService& message, const std::vector<UniqueFd>* fds) {
+    auto bytes = wire::encode(message);
+    if (!bytes) {
+        log::error("bascule-netsvc: {}", bytes.error().message);
+        return;
+    }
+    send(std::move(*bytes), fds);
 }
 
 // ---- the channel --------------------------------------------------------------------------------
@@ -250,8 +293,17 @@ Result<void> Netsvc::attach(UniqueFd channel) {
     channel_ = std::move(channel);
     phase_ = Phase::greeting;
     outgoing_.clear();
+    backed_up_ = false;
     watch_ = host_.loop.watch(channel_.get(), true, false, [this](kernel::Ready) { readable(); });
     return {};
+}
+
+// The service has none of our sockets.
+void Netsvc::nothing_is_sent() {
+    for (auto& [uuid, entry] : entries_) {
+        entry.sent = false;
+    }
+    resolvers_sent_ = false;
 }
 
 Result<void> Netsvc::spawn() {
@@ -277,10 +329,7 @@ Result<void> Netsvc::spawn() {
         return std::unexpected(std::move(process.error()).in(settings_.program));
     }
     process_ = std::move(*process);
-    for (auto& [uuid, entry] : entries_) {
-        entry.sent = false;
-    }
-    resolvers_sent_ = false;
+    nothing_is_sent();
     return attach(std::move(pair.first));
 }
 
@@ -323,6 +372,9 @@ void Netsvc::flush() {
     while (!outgoing_.empty()) {
         const auto sent = os::send_packet(channel_.get(), outgoing_.front().bytes, outgoing_.front().fds);
         if (!sent && sent.error().sys_errno == EAGAIN) {
+            if (std::exchange(backed_up_, true)) {
+                return;
+            }
             watch_ = host_.loop.watch(channel_.get(), true, true, [this](kernel::Ready ready) {
                 if (ready.writable) {
                     flush();
@@ -340,7 +392,9 @@ void Netsvc::flush() {
         }
         outgoing_.pop_front();
     }
-    watch_ = host_.loop.watch(channel_.get(), true, false, [this](kernel::Ready) { readable(); });
+    if (std::exchange(backed_up_, false)) {
+        watch_ = host_.loop.watch(channel_.get(), true, false, [this](kernel::Ready) { readable(); });
+    }
 }
 
 void Netsvc::readable() {
@@ -370,7 +424,7 @@ void Netsvc::readable() {
 
 void Netsvc::handle(const wire::ToDaemon& message, std::vector<UniqueFd> fds) {
     if (const auto* const hello = std::get_if<wire::Hello>(&message)) {
-        generation_ = std::max(generation_, hello->generation);
+        pushes_.attached(hello->generation);
         if (!process_) {
             auto process = host_.spawner.adopt(static_cast<int>(hello->pid), settings_.program);
             if (process) {
@@ -406,9 +460,14 @@ void Netsvc::handle_synced(const wire::Synced& synced) {
         log::error("network {}: {}", entry == entries_.end() ? format(trouble.network) : entry->second.spec.network,
                    trouble.what);
     }
+    const bool wants_all = pushes_.heard(synced);
     if (phase_ == Phase::ready) {
         heard_ = synced.generation;
-        if (heard_ == generation_) {
+        if (wants_all) {
+            log::warning("bascule-netsvc asks for everything that is to be served");
+            nothing_is_sent();  // what came with the push that it refused is lost
+            push();
+        } else if (knows_all()) {
             forget_older_leases();
             stop_waiting();
         }
@@ -424,6 +483,9 @@ void Netsvc::handle_synced(const wire::Synced& synced) {
 }
 
 void Netsvc::forget_older_leases() {
+    if (std::exchange(swept_, epoch_) == epoch_) {
+        return;  // no dump since
+    }
     for (auto& [network, leases] : leases_) {
         for (auto it = leases.begin(); it != leases.end();) {
             if (it->second.epoch == epoch_) {

@@ -12,6 +12,7 @@
 
 #include "daemon/host.h"
 #include "daemon/host_names.h"
+#include "dhcp/push.h"
 #include "dhcp/spec.h"
 #include "dhcp/wire.h"
 
@@ -25,7 +26,8 @@ namespace bascule::daemon {
 //   * the service dies: a new one is started at once on the same sockets;
 //   * the daemon dies: the service serves on.
 //
-// What is to be served is pushed whole after every change, but for guests' names, which change one by one.
+// What is to be served is pushed whole to a service that was just found or started, and what changed from then on
+// (dhcp/push.h), but for guests' names, which change one by one.
 //
 // DNS by UDP and DHCP must have their ports. By TCP, and for TFTP and HTTP, a port that another program has costs that
 // service alone: the log says which, and who to ask.
@@ -68,6 +70,10 @@ public:
 
 private:
     enum class Phase { away, greeting, ready };
+    struct Packet {
+        Bytes bytes;
+        std::vector<UniqueFd> fds;
+    };
     struct Entry {
         dhcp::Spec spec;
         dhcp::wire::SocketLayout layout;
@@ -86,6 +92,10 @@ private:
     Result<void> spawn();
     void lost();
     void push();
+    std::vector<Packet> packets_of(const Entry& entry) const;
+    void push_upstreams();
+    void nothing_is_sent();
+    void send_message(const dhcp::wire::ToService& message, const std::vector<UniqueFd>* fds = nullptr);
     void send(Bytes bytes, const std::vector<UniqueFd>* fds = nullptr);
     void flush();
     void readable();
@@ -93,7 +103,7 @@ private:
     void handle_synced(const dhcp::wire::Synced& synced);
     void handle_leases(const dhcp::wire::Leases& leases);
     void forget_older_leases();
-    bool knows_all() const { return phase_ == Phase::ready && heard_ == generation_; }
+    bool knows_all() const { return phase_ == Phase::ready && heard_ == pushes_.generation(); }
     void stop_waiting();
 
     Host& host_;
@@ -108,7 +118,7 @@ private:
         std::uint64_t epoch = 0;
     };
     std::map<Uuid, std::map<Ip, Known>> leases_;
-    std::uint64_t epoch_ = 0;
+    std::uint64_t epoch_ = 0, swept_ = 0;  // the current one; the one for which older ones were forgotten
     HostNames names_;
     HostResolvers resolvers_;
     std::vector<UniqueFd> resolver_fds_;
@@ -120,13 +130,11 @@ private:
     UniqueFd listener_, channel_;
     std::unique_ptr<kernel::Watch> watch_, retry_;
     std::unique_ptr<kernel::Process> process_;
-    struct Packet {
-        Bytes bytes;
-        std::vector<UniqueFd> fds;
-    };
     std::deque<Packet> outgoing_;
+    bool backed_up_ = false;  // and it waits for the channel to take more
     std::deque<kernel::Time> deaths_;
-    std::uint64_t generation_ = 0, heard_ = 0;  // of the last push; of the last that the service has answered
+    dhcp::Pushes pushes_;
+    std::uint64_t heard_ = 0;  // the last push that the service has answered
     struct Waiting {
         std::move_only_function<void()> then;
         kernel::Time until;

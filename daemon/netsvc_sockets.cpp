@@ -155,6 +155,7 @@ Result<void> Netsvc::check_sockets() {
                 });
         if (stale) {
             TRY_OK(open_sockets(entry));
+            pushes_.changed(uuid);
             changed = true;
         }
     }

@@ -25,8 +25,9 @@ std::string owner(const Uuid& uuid) { return "network:" + bascule::format(uuid);
 
 }  // namespace
 
-Networks::Networks(Host& host, Netsvc& netsvc, Events& events, InUse in_use)
+Networks::Networks(Host& host, HostRoutes& routes, Netsvc& netsvc, Events& events, InUse in_use)
     : host_(host),
+      routes_(routes),
       netsvc_(netsvc),
       events_(events),
       in_use_(std::move(in_use)),
@@ -112,7 +113,8 @@ Result<void> Networks::complete(network::Spec& spec) const {
             spec.addresses = former.addresses;
         }
     }
-    if (!spec.uuid.is_nil() && spec.bridge && spec.mac && !network::needs_subnet(spec)) {
+    const bool named = !spec.has_own_bridge() || (spec.bridge && !spec.bridge->str().contains("%d"));
+    if (named && !network::needs_subnet(spec)) {
         return network::complete(spec, {});  // nothing to look for
     }
     network::Taken taken;
@@ -137,19 +139,33 @@ Result<void> Networks::complete(network::Spec& spec) const {
     return network::complete(spec, taken);
 }
 
-Result<void> Networks::check_clashes(const network::Spec& spec) const {
+Result<void> Networks::check_clashes_now(const network::Spec& spec) const {
     std::vector<const network::Spec*> others;
     for (const auto& [uuid, network] : networks_) {
         if (uuid != spec.uuid && network.live) {
             others.push_back(&*network.live);
         }
     }
-    TRY(const auto seen, os::route_destinations());
     std::vector<network::HostRoute> routes;
+    TRY(const auto seen, routes_.others());
     for (const os::RouteTo& route : seen) {
         routes.push_back({route.destination, route.device});
     }
+    for (const kernel::Route& route : host_.ledger.wanted().routes) {  // of our networks
+        routes.push_back({route.destination, route.link ? route.link->str() : std::string()});
+    }
     return network::check_clashes(spec, others, routes);
+}
+
+// A clash with a route that is only remembered may be none any more: news of its end may be on their way.
+Result<void> Networks::check_clashes(const network::Spec& spec) const {
+    const bool remembered = routes_.remembered();
+    auto done = check_clashes_now(spec);
+    if (!done && remembered) {
+        routes_.forget();
+        return check_clashes_now(spec);
+    }
+    return done;
 }
 
 // ---- up and down --------------------------------------------------------------------------------

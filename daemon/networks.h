@@ -10,6 +10,7 @@
 
 #include "daemon/hooks.h"
 #include "daemon/host.h"
+#include "daemon/host_routes.h"
 #include "daemon/netsvc.h"
 #include "daemon/store.h"
 #include "nat/spec.h"
@@ -41,7 +42,7 @@ public:
 
     // `in_use` says how many ports a network has.
     using InUse = std::function<unsigned(const Uuid&)>;
-    Networks(Host& host, Netsvc& netsvc, Events& events, InUse in_use);
+    Networks(Host& host, HostRoutes& routes, Netsvc& netsvc, Events& events, InUse in_use);
 
     // Told when a running network's rules changed: what it let pass, and what it lets pass now (null: it stopped).
     using RulesChanged = std::function<void(const nat::Spec& before, const nat::Spec* after)>;
@@ -86,6 +87,7 @@ private:
     Result<void> check_identity(const network::Spec& spec) const;
     Result<void> complete(network::Spec& spec) const;
     Result<void> check_clashes(const network::Spec& spec) const;
+    Result<void> check_clashes_now(const network::Spec& spec) const;
     Result<void> serve(const std::optional<dhcp::Spec>& service, const Uuid& uuid);
     // Asks the hook, then brings up what there is by then.
     void begin(network::Spec spec, bool transient, Done done);
@@ -104,6 +106,7 @@ private:
     void emit(const network::Spec& spec, int event);
 
     Host& host_;
+    HostRoutes& routes_;
     Netsvc& netsvc_;
     Events& events_;
     InUse in_use_;

@@ -21,18 +21,25 @@ Result<void> Networks::make_live(Network& network, network::Spec next) {
     const std::string name = network::owner_of(next);
     const auto before = rules_of(running), after = rules_of(next);
     auto compiled = network::compile(next, admits_of(next));
-    TRY_OK(kernel::commit(host_.kernel, host_.ledger, name, std::move(compiled.state)));
+    // A change of what is served alone is none to the kernel, which is not asked what it has.
+    const kernel::State* const wish = host_.ledger.wish(name);
+    const bool concerns_kernel = wish == nullptr || *wish != compiled.state;
+    if (concerns_kernel) {
+        TRY_OK(kernel::commit(host_.kernel, host_.ledger, name, std::move(compiled.state)));
+    }
     auto rest = [&]() -> Result<void> {
         TRY_OK(serve(compiled.service, next.uuid));
         return live_.save(next.name, network::format(next));
     }();
     if (!rest) {
         auto former = network::compile(running, admits_of(running));
-        if (auto undone = kernel::commit(host_.kernel, host_.ledger, name, std::move(former.state)); !undone) {
+        auto undone = concerns_kernel ? kernel::commit(host_.kernel, host_.ledger, name, std::move(former.state))
+                                      : Result<void>();
+        if (!undone) {
             log::error("network {}: taking it back: {}", running.name.str(), undone.error().message);
         }
-        if (auto undone = serve(former.service, running.uuid); !undone) {
-            log::error("network {}: taking it back: {}", running.name.str(), undone.error().message);
+        if (auto served = serve(former.service, running.uuid); !served) {
+            log::error("network {}: taking it back: {}", running.name.str(), served.error().message);
         }
         return rest;
     }

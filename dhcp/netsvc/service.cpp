@@ -10,10 +10,12 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "dhcp/push.h"
 
 namespace bascule::netsvc {
 
@@ -238,9 +240,9 @@ void Service::hear_daemon(const dhcp::Now& now) {
 }
 
 Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) {
-    if (const auto* begin = std::get_if<wire::Begin>(&received.message)) {
+    if (auto* begin = std::get_if<wire::Begin>(&received.message)) {
         staged_.emplace();
-        staged_->generation = begin->generation;
+        staged_->begin = std::move(*begin);
         return {};
     }
     if (const auto* revoke = std::get_if<wire::RevokeLease>(&received.message)) {
@@ -270,7 +272,7 @@ Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) 
     } else if (auto* upstreams = std::get_if<wire::Upstreams>(&received.message)) {
         staged_->upstreams.emplace(std::move(*upstreams), std::move(received.fds));
     } else if (const auto* commit = std::get_if<wire::Commit>(&received.message)) {
-        if (commit->generation != staged_->generation) {
+        if (commit->generation != staged_->begin.generation) {
             return fail(Code::malformed, "the daemon commits another push than it began");
         }
         commit_push(now);
@@ -279,9 +281,10 @@ Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) 
 }
 
 Result<void> Service::take_part(wire::NetworkPart part) {
-    const auto found = std::ranges::find_if(staged_->networks,
-                                            [&](const auto& staged) { return staged.first.spec.uuid == part.network; });
-    if (found == staged_->networks.end() || (!part.hosts.empty() && part.subnet >= found->first.spec.subnets.size())) {
+    // That of the message before, as a rule.
+    const auto found = std::ranges::find(staged_->networks.rbegin(), staged_->networks.rend(), part.network,
+                                         [](const auto& staged) -> const Uuid& { return staged.first.spec.uuid; });
+    if (found == staged_->networks.rend() || (!part.hosts.empty() && part.subnet >= found->first.spec.subnets.size())) {
         return fail(Code::malformed, "the daemon pushes a part of nothing");
     }
     dhcp::Spec& spec = found->first.spec;
@@ -301,34 +304,58 @@ Result<void> Service::take_part(wire::NetworkPart part) {
 void Service::commit_push(const dhcp::Now& now) {
     Staged push = std::move(*staged_);
     staged_.reset();
-    std::vector<Uuid> gone;
-    for (const auto& [uuid, served] : state_.networks) {
-        const auto stays = [&](const auto& staged) { return staged.first.spec.uuid == uuid; };
-        if (std::ranges::none_of(push.networks, stays)) {
-            gone.push_back(uuid);
-        }
+    std::set<Uuid> pushed;
+    for (const auto& [network, fds] : push.networks) {
+        pushed.insert(network.spec.uuid);
     }
-    for (const Uuid& uuid : gone) {
+    const auto gone = dhcp::ending(push.begin, pushed, state_.generation, state_.networks);
+    state_.wants_all = !gone;
+    daemon_->owe_synced();
+    if (!gone) {
+        log::warning("the daemon tells what changed since its push {}, but the last one here was {}: asking for all",
+                     push.begin.changes_from.value_or(0), state_.generation);
+        return;
+    }
+    for (const Uuid& uuid : *gone) {
         stop_serving(uuid, now);
     }
-    bool more_leases = false;  // those that a network brought along from its file
+    std::vector<Uuid> with_leases;  // which they brought along from their files, and the daemon has not heard of
     for (auto& [network, fds] : push.networks) {
         const Uuid uuid = network.spec.uuid;
-        const bool fresh = !state_.networks.contains(uuid);
-        serve(std::move(network), std::move(fds), now);
-        more_leases = more_leases || (fresh && state_.networks.at(uuid).active_leases() > 0);
+        if (serve(std::move(network), std::move(fds), now) && state_.networks.at(uuid).active_leases() > 0) {
+            with_leases.push_back(uuid);
+        }
     }
-    if (more_leases) {
+    if (!push.begin.changes_from && !with_leases.empty()) {
         daemon_->start_dump();
+    } else {
+        for (const Uuid& uuid : with_leases) {
+            tell_leases(uuid, now);
+        }
     }
     if (push.upstreams) {
         names_.replace_upstreams(push.upstreams->first, std::move(push.upstreams->second));
     }
-    state_.generation = push.generation;
-    daemon_->owe_synced();
+    state_.generation = push.begin.generation;
 }
 
-void Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp::Now& now) {
+void Service::tell_leases(const Uuid& network, const dhcp::Now& now) {
+    const Served& served = state_.networks.at(network);
+    std::vector<dhcp::LeaseEvent> events;
+    for (const auto* const all : {&served.server().leases().all(), &served.leases6().all()}) {
+        for (const auto& [address, lease] : *all) {
+            if (lease.active) {
+                events.push_back({dhcp::LeaseEventKind::added, dhcp::as_of(lease, now)});
+            }
+        }
+    }
+    if (daemon_) {  // talking to it may have been the end of it
+        talk_to_daemon(daemon_->tell(std::move(events)));
+    }
+}
+
+// Whether the network was not served before.
+bool Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp::Now& now) {
     const Uuid uuid = network.spec.uuid;
     const std::string name = network.spec.network;
     auto found = state_.networks.find(uuid);
@@ -346,10 +373,8 @@ void Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp
     if (fresh) {
         log::info("{}: serving on {}, {} leases", name, found->second.server().spec().bridge.str(),
                   found->second.active_leases());
-        if (found->second.active_leases() > 0) {
-            daemon_->start_dump();  // the daemon has not heard of those that the file held
-        }
     }
+    return fresh;
 }
 
 void Service::stop_serving(const Uuid& network, const dhcp::Now& now) {

@@ -147,6 +147,39 @@ TEST_F(Netsvc, APushWithoutSocketsKeepsThemAndOneWithoutTheNetworkEndsIt) {
     EXPECT_TRUE(get_lease(kMac3));
 }
 
+TEST_F(Netsvc, WhatADifferenceDoesNotNameStaysAndOneThatDoesNotFollowIsNotDone) {
+    serve();
+    EXPECT_TRUE(link_->takes_changes);
+    const auto first = get_lease(kMac1);
+    ASSERT_TRUE(first);
+    const auto send = [this](const wire::ToService& message) { link_->send(*wire::encode(message)); };
+    send(wire::Begin{2, 1});
+    send(wire::Commit{2});
+    link_->until_synced(2);
+    EXPECT_TRUE(get_lease(kMac2));
+    // To a state that it has not: nothing is done, and everything is asked for.
+    send(wire::Begin{9, 8, {kUuid}});
+    send(wire::Commit{9});
+    link_->until_synced(2);
+    EXPECT_TRUE(link_->wants_all);
+    EXPECT_TRUE(get_lease(kMac3));
+    push(*link_, network(), 9, false);
+    link_->until_synced(9);
+    EXPECT_FALSE(link_->wants_all);
+    // Ended, and back with what its file holds, which the daemon hears of without a dump of all.
+    send(wire::Begin{10, 9, {kUuid}});
+    send(wire::Commit{10});
+    link_->until_synced(10);
+    say(discover(kMac1));
+    EXPECT_FALSE(hear_dhcp(kMac1, dhcp::MessageType::offer, std::chrono::milliseconds(200)));
+    send(wire::Begin{11, 10});
+    const auto parts = wire::encode_network(network());
+    link_->send(parts->front(), {dhcp_.get(), raw_.get(), dns_.get()});
+    send(wire::Commit{11});
+    EXPECT_EQ(link_->until_synced(11).size(), 3U);
+    EXPECT_EQ(get_lease(kMac1), first);
+}
+
 TEST_F(Netsvc, ARevokedLeaseIsReportedAndStaysEndedAfterARestart) {
     serve();
     const auto address = get_lease(kMac1);
