@@ -156,7 +156,9 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
         const auto all = inbox_.receive(socket);
         const bool flooded = all.size() == Inbox::kBatch;
         for (const Incoming& in : all) {
-            if (!served->is_on_link(in.from.address) || (!served->takes_query(in.from.address, now.time) && flooded)) {
+            const bool here = served->is_on_link(in.from.address);
+            if (!here || (!served->takes_query(in.from.address, now.time) && flooded)) {
+                served->dropped(here ? Drop::dns_rate : Drop::off_link);
                 continue;
             }
             const bool ours = served->is_own_address(in.from.address);

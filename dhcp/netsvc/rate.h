@@ -10,7 +10,7 @@
 namespace bascule::netsvc {
 
 // Batches of a socket's datagrams that a turn of the loop takes from anybody, and in all.
-inline constexpr int kOpenBatches = 64, kMostBatches = 128;
+inline constexpr int kOpenBatches = 32, kMostBatches = 128;
 
 // A token bucket: `rate` a second on average, up to `burst` at once.
 class Bucket {

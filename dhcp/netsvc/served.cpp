@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
+
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "dhcp/frame.h"
@@ -17,6 +20,7 @@ namespace {
 constexpr std::uint16_t kServerPort = 67, kClientPort = 68;
 constexpr MacAddr kEverybody{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 constexpr std::chrono::seconds kRepairInterval{1};
+constexpr std::chrono::minutes kReportInterval{1};
 // Lines about guests in the log: enough for a hundred booting at once, too few to fill a disk.
 constexpr double kLogRate = 20, kLogBurst = 400;
 
@@ -208,12 +212,17 @@ void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
 
 void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const dhcp::Now& now) {
     for (const Incoming& in : received) {
-        if ((interface_ != 0 && in.interface != interface_) || !file_ ||
-            (flooded && !server_.presence().is_known(dhcp::sender_of(in.bytes)))) {
+        if (interface_ != 0 && in.interface != interface_) {
+            dropped(Drop::off_link);
+            continue;
+        }
+        if (!file_ || (flooded && !server_.presence().is_known(dhcp::sender_of(in.bytes)))) {
+            dropped(file_ ? Drop::flood : Drop::no_leases);
             continue;
         }
         const auto request = dhcp::decode(in.bytes);
         if (!request || !rate_.take(request->chaddr, now.time)) {
+            dropped(request ? Drop::rate : Drop::malformed);
             continue;
         }
         dhcp::Outcome outcome = server_.handle(*request, is_own_address(in.to), now);
@@ -282,6 +291,29 @@ void Served::tick(const dhcp::Now& now) {
         }
     }
     gather(v6_.tick(now));
+    report_drops(now.time);
+}
+
+void Served::report_drops(dhcp::Time now) {
+    constexpr std::array<std::string_view, 6> kWhy{"malformed DHCP",
+                                                   "DHCP beyond a port's rate",
+                                                   "DHCP of unknown ports in a flood",
+                                                   "DHCP without a lease file",
+                                                   "DNS beyond a guest's rate",
+                                                   "from elsewhere than the network"};
+    static_assert(kWhy.size() == std::tuple_size_v<decltype(drops_)>);
+    if (now < next_report_ || std::ranges::all_of(drops_, [](std::uint64_t n) { return n == 0; })) {
+        return;
+    }
+    std::string text;
+    for (std::size_t i = 0; i < kWhy.size(); ++i) {
+        if (drops_[i] > 0) {
+            text += fmt::format("{}{} {}", text.empty() ? "" : ", ", drops_[i], kWhy[i]);
+        }
+    }
+    log::warning("{}: messages dropped: {}", server_.spec().network, text);
+    drops_ = {};
+    next_report_ = now + kReportInterval;
 }
 
 void Served::revoke(const MacAddr& port) {

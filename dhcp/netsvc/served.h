@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -38,6 +39,9 @@ struct Sockets {
     std::vector<int> fds() const;  // in the order of layout()
 };
 
+// Why a guest's message is not looked at. Counted, and said in the log once a minute.
+enum class Drop : std::uint8_t { malformed, rate, flood, no_leases, dns_rate, off_link };
+
 class Served {
 public:
     Served(dhcp::Spec spec, int folder);
@@ -63,6 +67,8 @@ public:
     // its share is passed over then, while others ask, too.
     bool takes_query(const Ip& client, dhcp::Time now);
 
+    void dropped(Drop why) { ++drops_[static_cast<std::size_t>(why)]; }
+
     struct Committed {
         std::vector<dhcp::LeaseEvent> events;  // durable now: to be told before the replies leave
         bool recovered = false;                // events were lost earlier and the file is whole again
@@ -78,7 +84,9 @@ public:
     std::size_t active_leases() const { return server_.leases().active() + v6_.leases().active(); }
     dhcp::Time next_tick() const {
         const dhcp::Time repair = file_ && file_->broken() ? next_repair_ : dhcp::kEndOfTime;
-        return std::min({server_.next_tick(), v6_.next_tick(), repair});
+        const dhcp::Time report =
+            std::ranges::any_of(drops_, [](auto n) { return n > 0; }) ? next_report_ : dhcp::kEndOfTime;
+        return std::min({server_.next_tick(), v6_.next_tick(), repair, report});
     }
     const dhcp::Zone& zone() const { return zone_; }
     dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
@@ -98,6 +106,7 @@ private:
 
     void hear_dhcp(std::span<const Incoming> received, bool flooded, const dhcp::Now& now);
     void refresh_link();
+    void report_drops(dhcp::Time now);
     void know_guests();
     std::string snapshot(const dhcp::Now& now) const;
     void gather(dhcp::Outcome outcome, const dhcp::Message& request);
@@ -126,6 +135,8 @@ private:
     dhcp::Time two_clients_{};  // when the client was last another than before
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;
+    std::array<std::uint64_t, 6> drops_{};  // since the last report
+    dhcp::Time next_report_{};
 };
 
 }  // namespace bascule::netsvc

@@ -118,6 +118,9 @@ Result<void> Service::turn(int most_milliseconds) {
                 heard_.push_back(&served->second);
             }
         } else {
+            if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
+                heard_.push_back(&served->second);  // what it dropped is to be told
+            }
             const bool broken = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
             names_.hear(*source, event.data.fd, broken || (event.events & EPOLLIN) != 0, (event.events & EPOLLOUT) != 0,
                         now);

@@ -120,13 +120,9 @@ void read_route(const nlmsghdr* header, Change& out) {
         return;
     }
     const auto destination = destination_of(header, *route);
-    if (destination && !destination->network.is_link_local()) {
+    if (header->nlmsg_type == RTM_NEWROUTE && destination && !destination->network.is_link_local()) {
         const auto name = index ? name_of_index(*index) : std::nullopt;
-        if (header->nlmsg_type == RTM_NEWROUTE && index && !name) {
-            return;  // its link is gone, and it with it
-        }
-        auto& to = header->nlmsg_type == RTM_NEWROUTE ? out.routes : out.routes_gone;
-        to.insert({*destination, name ? name->str() : std::string()});
+        out.routes.insert({*destination, name ? name->str() : std::string()});
     }
 }
 

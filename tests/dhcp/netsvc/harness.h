@@ -179,8 +179,6 @@ public:
             } else if (const auto* synced = std::get_if<wire::Synced>(&heard->message);
                        synced && synced->generation == generation) {
                 troubles = synced->troubles;
-                takes_changes = synced->takes_changes;
-                wants_all = synced->wants_all;
                 return leases;
             }
         }
@@ -201,7 +199,6 @@ public:
     }
 
     std::vector<wire::Trouble> troubles;
-    bool takes_changes = false, wants_all = false;
 
 private:
     UniqueFd socket_;
