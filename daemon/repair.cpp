@@ -172,7 +172,14 @@ void Repair::repair_rules(const std::string& by) {
     const kernel::Time begin = host_.loop.clock().now();
     auto actual = host_.kernel.observe(scope);
     if (!actual) {
-        log::error("rules changed by {}: {}", who, actual.error().message);
+        // What they are now is not known: as if they were gone.
+        Scope guests;
+        guests.links = scope.links;
+        if (const auto links = host_.kernel.observe(guests)) {
+            lower_guests(*links);
+        }
+        log::error("rules changed by {} cannot be read: {}; guests' links are down until they can", who,
+                   actual.error().message);
         postponed_.our_rules = true;
         later();
         return;

@@ -262,6 +262,27 @@ Upstreams upstreams_from(FieldReader& in) {
     return {list_from(in, 1, resolver_from), upstream_sockets_from(in, 2), in.texts(3)};
 }
 
+Message message_of(const Begin& begin) {
+    Fields out;
+    out.u64(1, begin.generation);
+    if (begin.changes_from) {
+        out.u64(2, *begin.changes_from);
+    }
+    for (const Uuid& uuid : begin.gone) {
+        out.uuid(3, uuid);
+    }
+    return {.type = kBegin, .fields = std::move(out)};
+}
+
+Begin begin_from(FieldReader& in) {
+    Begin begin{.generation = in.u64(1)};
+    if (in.has(2)) {
+        begin.changes_from = in.u64(2);
+    }
+    begin.gone = in.uuids(3);
+    return begin;
+}
+
 Message message_of(const Guests& guests) {
     Fields out;
     out.uuid(1, guests.network);
@@ -303,6 +324,7 @@ Message message_of(const Synced& synced) {
     for (const Trouble& trouble : synced.troubles) {
         out.nested(2, fields_of(trouble));
     }
+    out.flag(3, synced.takes_changes).flag(4, synced.wants_all);
     return {.type = kSynced, .fields = std::move(out)};
 }
 
@@ -331,16 +353,16 @@ void append_parts(std::vector<NetworkPart>& parts, const NetworkPart& head, cons
 
 Result<Bytes> encode(const ToService& message) {
     return kernel::channel::encode(std::visit(
-        Overloaded{
-            [](const Begin& m) { return Message{.type = kBegin, .fields = std::move(Fields().u64(1, m.generation))}; },
-            [](const Network& m) { return message_of(m, true); }, [](const NetworkPart& m) { return message_of(m); },
-            [](const Upstreams& m) { return message_of(m); }, [](const Guests& m) { return message_of(m); },
-            [](const Commit& m) {
-                return Message{.type = kCommit, .fields = std::move(Fields().u64(1, m.generation))};
-            },
-            [](const RevokeLease& m) {
-                return Message{.type = kRevokeLease, .fields = std::move(Fields().uuid(1, m.network).mac(2, m.port))};
-            }},
+        Overloaded{[](const Begin& m) { return message_of(m); }, [](const Network& m) { return message_of(m, true); },
+                   [](const NetworkPart& m) { return message_of(m); }, [](const Upstreams& m) { return message_of(m); },
+                   [](const Guests& m) { return message_of(m); },
+                   [](const Commit& m) {
+                       return Message{.type = kCommit, .fields = std::move(Fields().u64(1, m.generation))};
+                   },
+                   [](const RevokeLease& m) {
+                       return Message{.type = kRevokeLease,
+                                      .fields = std::move(Fields().uuid(1, m.network).mac(2, m.port))};
+                   }},
         message));
 }
 
@@ -373,7 +395,7 @@ Result<ToService> decode_to_service(ByteView datagram) {
     TRY(const Message message, kernel::channel::decode(datagram));
     FieldReader in(message.fields);
     switch (message.type) {
-        case kBegin: return finished<ToService>(in, "Begin", Begin{in.u64(1)});
+        case kBegin: return finished<ToService>(in, "Begin", begin_from(in));
         case kNetwork: return finished<ToService>(in, "Network", network_from(in));
         case kNetworkPart: return finished<ToService>(in, "NetworkPart", part_from(in));
         case kUpstreams: return finished<ToService>(in, "Upstreams", upstreams_from(in));
@@ -393,7 +415,10 @@ Result<ToDaemon> decode_to_daemon(ByteView datagram) {
         case kHeldUpstreams:
             return finished<ToDaemon>(in, "HeldUpstreams", HeldUpstreams{upstream_sockets_from(in, 1)});
         case kLeases: return finished<ToDaemon>(in, "Leases", Leases{in.flag(1), list_from(in, 2, event_from)});
-        case kSynced: return finished<ToDaemon>(in, "Synced", Synced{in.u64(1), list_from(in, 2, trouble_from)});
+        case kSynced:
+            return finished<ToDaemon>(
+                in, "Synced",
+                Synced{in.u64(1), list_from(in, 2, trouble_from), in.flag_or(3, false), in.flag_or(4, false)});
         default: return fail(Code::malformed, fmt::format("message type {} is not for the daemon", message.type));
     }
 }

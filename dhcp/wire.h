@@ -9,6 +9,13 @@
 // disk). A Network without descriptors keeps the sockets the service already has; with descriptors it replaces
 // all of them. The same holds for Upstreams. The answer to Commit is Synced with the same generation.
 //
+// So that a network more costs the same beside ten as beside a thousand, a service that says it can (Synced) is told
+// from its first whole push on what changed only:
+//
+//   Begin{8, changes_from 7, gone: lab}  Network{default}  Commit{8}
+//
+// When it is not at 7, it does nothing, and its Synced asks for everything.
+//
 // A daemon that has just connected first hears what the service is doing already, and gets a copy of every
 // descriptor back, so that it can hand them to a successor when this service dies:
 //
@@ -38,6 +45,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -70,6 +78,9 @@ inline constexpr std::size_t kMaxDescriptors = 253;
 
 struct Begin {
     std::uint64_t generation = 0;
+    // Set: what follows are changes of that generation, and what is not named stays as it is.
+    std::optional<std::uint64_t> changes_from{};
+    std::vector<Uuid> gone{};  // among the changes: no longer served
     bool operator==(const Begin&) const = default;
 };
 
@@ -171,7 +182,9 @@ struct Trouble {
 
 struct Synced {
     std::uint64_t generation = 0;
-    std::vector<Trouble> troubles;
+    std::vector<Trouble> troubles{};
+    bool takes_changes = false;  // a Begin may have changes_from; older services do not know it
+    bool wants_all = false;      // a push was none that follows `generation`
     bool operator==(const Synced&) const = default;
 };
 

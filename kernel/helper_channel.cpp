@@ -191,6 +191,21 @@ std::vector<Ip> FieldReader::ips(std::uint16_t tag) {
     return ok() ? out : std::vector<Ip>();
 }
 
+std::vector<Uuid> FieldReader::uuids(std::uint16_t tag) {
+    std::vector<Uuid> out;
+    for (const Field& field : fields_.all()) {
+        if (field.tag != tag) {
+            continue;
+        }
+        if (field.value.size() != 16) {
+            refuse(tag, fmt::format("has {} bytes, expected the 16 of a UUID", field.value.size()));
+            return {};
+        }
+        out.push_back(Uuid{ByteReader(field.value).array<16>()});
+    }
+    return out;
+}
+
 std::vector<Fields> FieldReader::nested(std::uint16_t tag) {
     std::vector<Fields> out;
     for (const Field& field : fields_.all()) {

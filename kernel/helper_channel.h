@@ -101,6 +101,7 @@ public:
     // Every field of the tag, in order.
     std::vector<std::string> texts(std::uint16_t tag) const;
     std::vector<Ip> ips(std::uint16_t tag);
+    std::vector<Uuid> uuids(std::uint16_t tag);
     std::vector<Fields> nested(std::uint16_t tag);
 
     // For values that only the caller can judge: an interface name, a prefix length.

@@ -21,14 +21,17 @@ struct NewRoute {
 };
 
 struct Change {
-    bool our_rules = false;     // somebody else's transaction touched our tables
-    bool other_rules = false;   // or those of others only
-    std::string by;             // who did that: "nft (process 4711)"; empty when the kernel does not say
-    std::set<IfName> links;     // appeared, changed, vanished, or their addresses or our routes by them did
-    std::set<NewRoute> routes;  // of others, in the main table
-    bool lost = false;          // more happened than could be told: look at everything
+    bool our_rules = false;            // somebody else's transaction touched our tables
+    bool other_rules = false;          // or those of others only
+    std::string by;                    // who did that: "nft (process 4711)"; empty when the kernel does not say
+    std::set<IfName> links;            // appeared, changed, vanished, or their addresses or our routes by them did
+    std::set<NewRoute> routes;         // of others, in the main table
+    std::set<NewRoute> routes_gone{};  // likewise; not told of IPv4 routes that end with their link
+    bool lost = false;                 // more happened than could be told: look at everything
 
-    bool empty() const { return !our_rules && !other_rules && links.empty() && routes.empty() && !lost; }
+    bool empty() const {
+        return !our_rules && !other_rules && links.empty() && routes.empty() && routes_gone.empty() && !lost;
+    }
 };
 
 class Monitor {

@@ -21,6 +21,7 @@ namespace bascule::netsvc {
 // What is served: what the daemon is told of.
 struct State {
     std::uint64_t generation = 0;
+    bool wants_all = false;  // a push did not follow that generation
     std::map<Uuid, Served> networks;
     std::vector<UniqueFd> upstreams, streams;  // IPv4 ones first
     std::uint16_t v4_upstreams = 0, v4_streams = 0;

@@ -62,7 +62,7 @@ public:
 
 private:
     struct Staged {
-        std::uint64_t generation = 0;
+        dhcp::wire::Begin begin;
         std::vector<std::pair<dhcp::wire::Network, std::vector<UniqueFd>>> networks;
         std::optional<std::pair<dhcp::wire::Upstreams, std::vector<UniqueFd>>> upstreams;
     };
@@ -77,7 +77,8 @@ private:
     Result<void> take(DaemonLink::Received received, const dhcp::Now& now);
     Result<void> take_part(dhcp::wire::NetworkPart part);
     void commit_push(const dhcp::Now& now);
-    void serve(dhcp::wire::Network network, std::vector<UniqueFd> fds, const dhcp::Now& now);
+    bool serve(dhcp::wire::Network network, std::vector<UniqueFd> fds, const dhcp::Now& now);
+    void tell_leases(const Uuid& network, const dhcp::Now& now);
     void stop_serving(const Uuid& network, const dhcp::Now& now);
     void replace_sockets(Served& served, Sockets sockets);
     void finish_turn(const dhcp::Now& now);

@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -87,7 +88,9 @@ const nlattr* find(const nlmsghdr* message, std::size_t header, std::uint16_t ty
     return nullptr;
 }
 
-std::optional<RouteTo> to_route(const nlmsghdr* message) {
+using LinkNames = std::map<std::uint32_t, std::string>;  // by index, as far as asked for
+
+std::optional<RouteTo> to_route(const nlmsghdr* message, LinkNames& names) {
     const auto* const header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
     const bool v4 = header->rtm_family == AF_INET;
     if (header->rtm_table != RT_TABLE_MAIN || header->rtm_type != RTN_UNICAST ||
@@ -105,10 +108,12 @@ std::optional<RouteTo> to_route(const nlmsghdr* message) {
     }
     RouteTo route{Prefix::of(address, header->rtm_dst_len), {}};
     if (const nlattr* const out = find(message, sizeof *header, RTA_OIF)) {
+        const auto [named, fresh] = names.try_emplace(mnl_attr_get_u32(out));
         std::array<char, IF_NAMESIZE> name{};
-        if (::if_indextoname(mnl_attr_get_u32(out), name.data()) != nullptr) {
-            route.device = name.data();
+        if (fresh && ::if_indextoname(named->first, name.data()) != nullptr) {
+            named->second = name.data();
         }
+        route.device = named->second;
     }
     return route;
 }
@@ -175,6 +180,7 @@ bool link_exists(const IfName& name) { return ::if_nametoindex(name.str().c_str(
 
 Result<std::vector<RouteTo>> route_destinations() {
     std::vector<RouteTo> routes;
+    LinkNames names;
     for (const auto family : {AF_INET, AF_INET6}) {
         TRY_OK(ask(
             RTM_GETROUTE, NLM_F_DUMP,
@@ -183,7 +189,7 @@ Result<std::vector<RouteTo>> route_destinations() {
                 header->rtm_family = static_cast<unsigned char>(family);
             },
             [&](const nlmsghdr* message) {
-                if (auto route = to_route(message)) {
+                if (auto route = to_route(message, names)) {
                     routes.push_back(std::move(*route));
                 }
             }));

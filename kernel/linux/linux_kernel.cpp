@@ -227,8 +227,8 @@ Result<void> LinuxKernel::observe_addresses(const Scope& scope, const Seen& seen
 }
 
 Result<void> LinuxKernel::observe_routes(const Scope& scope, const Seen& seen, State& out) {
-    if (!scope.everything && scope.links.empty() && scope.routes.empty()) {
-        return {};
+    if (!scope.everything && seen.empty() && scope.routes.empty()) {
+        return {};  // none of the links is there
     }
     const std::pair<IpFamily, int> kinds[] = {
         {IpFamily::v4, 0},

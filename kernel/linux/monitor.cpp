@@ -120,9 +120,13 @@ void read_route(const nlmsghdr* header, Change& out) {
         return;
     }
     const auto destination = destination_of(header, *route);
-    if (header->nlmsg_type == RTM_NEWROUTE && destination && !destination->network.is_link_local()) {
+    if (destination && !destination->network.is_link_local()) {
         const auto name = index ? name_of_index(*index) : std::nullopt;
-        out.routes.insert({*destination, name ? name->str() : std::string()});
+        if (header->nlmsg_type == RTM_NEWROUTE && index && !name) {
+            return;  // its link is gone, and it with it
+        }
+        auto& to = header->nlmsg_type == RTM_NEWROUTE ? out.routes : out.routes_gone;
+        to.insert({*destination, name ? name->str() : std::string()});
     }
 }
 

@@ -50,6 +50,8 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
         Guests{kUuid, {{kMac1, "vm1"}, {kMac2, ""}}},
         Commit{~0ULL},
         RevokeLease{kUuid, kMac2},
+        Begin{8, 7, {kUuid, Uuid{}}},
+        Begin{1, 0},
     };
     for (const ToService& message : messages) {
         const auto bytes = encode(message);
@@ -75,6 +77,7 @@ TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
         Leases{true, {{LeaseEventKind::added, full_lease()}, {LeaseEventKind::expired, endless}}},
         Leases{},
         Synced{3, {{kUuid, "no DHCP: disk full"}}},
+        Synced{3, {}, true, true},
     };
     for (const ToDaemon& message : messages) {
         const auto bytes = encode(message);

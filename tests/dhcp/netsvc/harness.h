@@ -179,6 +179,8 @@ public:
             } else if (const auto* synced = std::get_if<wire::Synced>(&heard->message);
                        synced && synced->generation == generation) {
                 troubles = synced->troubles;
+                takes_changes = synced->takes_changes;
+                wants_all = synced->wants_all;
                 return leases;
             }
         }
@@ -199,6 +201,7 @@ public:
     }
 
     std::vector<wire::Trouble> troubles;
+    bool takes_changes = false, wants_all = false;
 
 private:
     UniqueFd socket_;
