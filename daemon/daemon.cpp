@@ -21,6 +21,7 @@
 #include "daemon/handlers_storage.h"
 #include "daemon/inventory.h"
 #include "daemon/network_ports.h"
+#include "daemon/qemu_events.h"
 #include "daemon/repair.h"
 #include "daemon/server.h"
 #include "daemon/sysctls.h"
@@ -240,7 +241,12 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
         subscriptions_.publish(event);
         host_.loop.defer([this, uuid = event.uuid] { inventory_.changed(uuid); });  // when the change is complete
     };
-    events_.news = [this](const DomainNews& news) { subscriptions_.publish(news, host_.loop.clock().wall()); };
+    events_.news = [this](const DomainNews& news) {
+        subscriptions_.publish(news, host_.loop.clock().wall());
+        if (const auto domain = guests_.by_uuid(news.uuid)) {
+            publish_qemu_event(subscriptions_, (*domain)->shown(), news);
+        }
+    };
     events_.network = [this](const NetworkEvent& event) { on_network(event); };
     networks_.on_rules_changed([this](const nat::Spec& before, const nat::Spec* after) { cut_flows(before, after); });
     add_connect_handlers(handlers_, services_);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What a running guest hands out: pictures of its screen, ways into its display, its memory as a core file.
+# What a running guest hands out: pictures of its screen, ways into its display, its memory as a core file. And what is
+# heard of its display and its drives.
 # time: 60
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
@@ -9,7 +10,7 @@ dir=$BASCULE_TEST_DIR
 daemon_start
 cat >"$dir/guest.xml" <<'XML'
 <domain type='qemu'><name>t</name><memory unit='MiB'>96</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>
-<devices><graphics type='vnc'/><video><model type='vga'/></video></devices></domain>
+<devices><disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk><graphics type='vnc'/><video><model type='vga'/></video></devices></domain>
 XML
 refused() { # WORDS COMMAND…
     local words=$1
@@ -35,12 +36,37 @@ refused "File exists" dump t "$dir/file"
 refused "absolute path\|No such file" dump t "$dir/nowhere/core"
 
 /usr/bin/python3 - "$(libvirt_uri)" <<'PYTHON'
-import os, socket, sys
-import libvirt
+import os, socket, sys, threading, time
+import libvirt, libvirt_qemu
 
 libvirt.registerErrorHandler(lambda *_: None, None)
-guest = libvirt.open(sys.argv[1]).lookupByName("t")
+libvirt.virEventRegisterDefaultImpl()
+events = []
+
+
+def loop():
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+threading.Thread(target=loop, daemon=True).start()
+connection = libvirt.open(sys.argv[1])
+guest = connection.lookupByName("t")
+for kind in (libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS, libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE):
+    connection.domainEventRegisterAny(guest, kind, lambda _c, _d, *what: events.append(what[:-1]), None)
+
+
+def heard(what):
+    end = time.monotonic() + 30
+    while not any(what(event) for event in events):
+        assert time.monotonic() < end, f"not heard: {events}"
+        time.sleep(0.02)
+
+
+libvirt_qemu.qemuMonitorCommand(guest, '{"execute": "blockdev-open-tray", "arguments": {"id": "sata0-0-0"}}', 0)
+heard(lambda event: event == ("sata0-0-0", libvirt.VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN))
 assert os.read(guest.openGraphicsFD(0), 12) == b"RFB 003.008\n"
+heard(lambda event: event[0] == libvirt.VIR_DOMAIN_EVENT_GRAPHICS_CONNECT)
 ours, theirs = socket.socketpair()
 guest.openGraphics(0, theirs.fileno(), libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)
 assert ours.recv(12) == b"RFB 003.008\n"
