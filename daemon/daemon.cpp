@@ -19,6 +19,7 @@
 #include "daemon/handlers.h"
 #include "daemon/handlers_admin.h"
 #include "daemon/handlers_storage.h"
+#include "daemon/host_side.h"
 #include "daemon/inventory.h"
 #include "daemon/network_ports.h"
 #include "daemon/qemu_events.h"
@@ -129,6 +130,7 @@ private:
     Ports ports_;
     Filters filters_;
     Networks networks_;
+    HostSide host_side_;
     Guests guests_;
     Inventory inventory_;
     NetworkPorts network_ports_;
@@ -200,6 +202,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       networks_(
           host, routes_, netsvc_, events_,
           [this](const Uuid& network) { return guests_.ports_of(network) + network_ports_.made_by_clients(network); }),
+      host_side_(host, {[this] { return networks_.running(); }, [this] { return networks_.bridges(); }}),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       inventory_(guests_, networks_, netsvc_),
       network_ports_(host, networks_, guests_),
@@ -234,6 +237,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                              if (auto checked = netsvc_.check_sockets(); !checked) {
                                  log::error("{}", checked.error().message);
                              }
+                             host_side_.settle_soon();
                          },
                      .rules_elsewhere = [this] { advice_.soon(); },
                      .routes = [this](const auto& routes) { advice_.routes(routes); }}) {
@@ -248,6 +252,8 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
         }
     };
     events_.network = [this](const NetworkEvent& event) { on_network(event); };
+    networks_.on_host_side([this](const network::Spec& spec) { return host_side_.check(spec); },
+                           [this] { host_side_.settle_soon(); });
     networks_.on_rules_changed([this](const nat::Spec& before, const nat::Spec* after) { cut_flows(before, after); });
     add_connect_handlers(handlers_, services_);
     add_node_handlers(handlers_, services_);
@@ -428,6 +434,7 @@ void Daemon::ready() {
         report({checked.error().message});
     }
     set_resolvers();
+    host_side_.follow();
     report(interfaces_.settle());
     report(networks_.autostart());
     if (!os::can_confine_files()) {

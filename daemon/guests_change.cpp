@@ -30,7 +30,10 @@ Result<void> Guests::change(const Uuid& uuid, Impact impact, const Edit& edit) {
     const bool config =
         impact == Impact::config || impact == Impact::both || (impact == Impact::current && !domain.active());
     if (live && !domain.active()) {
-        return fail(Code::invalid_state, "domain is not running");
+        return fail(Code::invalid_state,
+                    fmt::format("domain is not running: '{}' is off, so there is nothing live to change; --config "
+                                "changes its definition",
+                                domain.name));
     }
     if (config && !domain.persistent()) {
         return fail(Code::invalid_state, "transient domains do not have any persistent config");

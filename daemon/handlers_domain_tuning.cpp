@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Limits and shares of guests. None is realised yet: guests run without any, and that is what questions are answered
 // with; setting one is refused by name.
+#include <fmt/format.h>
+
 #include "daemon/handlers.h"
 #include "rpc/constants.h"
 #include "rpc/proto_domain.h"
@@ -147,8 +149,9 @@ void add_resources(rpc::Handlers& h, Services& s) {
 Result<void> check_target(const Services& s, const proto::Domain& dom, std::uint32_t flags, std::string_view function) {
     TRY_OK(check_flags(flags, kAffectLive | kAffectConfig | kStringOkay, function));
     TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
-    if ((flags & kAffectLive) != 0) {
-        TRY_OK(s.guests.running(dom.uuid));
+    if ((flags & kAffectLive) != 0 && !domain->active()) {
+        return fail(Code::invalid_state,
+                    fmt::format("domain is not running: '{}' is off; --config is about its definition", domain->name));
     }
     if ((flags & kAffectConfig) != 0 && !domain->persistent()) {
         return fail(Code::invalid_state, "transient domains do not have any persistent config");

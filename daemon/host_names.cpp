@@ -199,10 +199,21 @@ void HostNames::read() {
 
 // ---- to the host
 
+void HostNames::keep_from_host(const Uuid& network, bool kept) {
+    if (kept) {
+        kept_.insert(network);
+    } else {
+        kept_.erase(network);
+    }
+}
+
 void HostNames::network_up(const dhcp::Spec& spec) {
-    const auto [at, fresh] = networks_.try_emplace(spec.uuid, Known{spec, nullptr, {}});
+    const bool kept = kept_.contains(spec.uuid);
+    const auto [at, fresh] = networks_.try_emplace(spec.uuid, Known{spec, kept, nullptr, {}});
     dhcp::Spec& known = at->second.spec;
-    const bool other = fresh || known.bridge != spec.bridge || host_domains(known) != host_domains(spec);
+    const bool was_kept = std::exchange(at->second.kept, kept);
+    const bool other =
+        fresh || known.bridge != spec.bridge || host_domains(known) != host_domains(spec) || was_kept != kept;
     known = spec;
     if (!following_) {
         return;
@@ -222,6 +233,7 @@ void HostNames::network_down(const Uuid& network) {
     // resolved forgets the link when it goes; the files would say that its guests are still there.
     const std::string bridge = found->second.spec.bridge.str();
     networks_.erase(found);
+    kept_.erase(network);
     for (const char* const kind : {"status", "macs"}) {
         if (auto removed = host_.files.remove(fmt::format("{}/{}.{}", kStatusFolder, bridge, kind)); !removed) {
             log::warning("{}", removed.error().message);
@@ -235,6 +247,10 @@ void HostNames::network_down(const Uuid& network) {
 void HostNames::tell_resolved(const dhcp::Spec& spec) {
     const auto domains = host_domains(spec);
     if (!resolved_ || domains.empty()) {
+        return;
+    }
+    if (kept_.contains(spec.uuid)) {  // what it may know of the link is taken back
+        resolved_->set_link(spec.bridge, {}, {});
         return;
     }
     std::vector<Ip> servers;

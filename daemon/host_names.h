@@ -47,6 +47,8 @@ public:
 
     // Reads resolv.conf now and whenever it changes.
     void follow();
+    // systemd-resolved is not told of it, by <domain register='no'>. Said before network_up().
+    void keep_from_host(const Uuid& network, bool kept);
     // The network is served, or its definition or guests are others; its bridge is there.
     void network_up(const dhcp::Spec& spec);
     void network_down(const Uuid& network);
@@ -55,6 +57,7 @@ public:
 private:
     struct Known {
         dhcp::Spec spec;
+        bool kept = false;                     // resolved was not told, or told nothing
         std::unique_ptr<kernel::Watch> later;  // the files will be written
         kernel::Time next{};                   // not before
     };
@@ -68,6 +71,7 @@ private:
     Leases leases_;
     std::unique_ptr<kernel::os::Resolved> resolved_;
     std::map<Uuid, Known> networks_;
+    std::set<Uuid> kept_;  // of whom the host is told nothing
     HostResolvers last_;
     bool following_ = false, told_ = false;
     UniqueFd changes_;

@@ -43,7 +43,7 @@ Netsvc::Netsvc(Host& host, Settings settings)
 
 // ---- what is served -----------------------------------------------------------------------------
 
-Result<void> Netsvc::serve(const dhcp::Spec& spec) {
+Result<void> Netsvc::serve(const dhcp::Spec& spec, bool tell_host) {
     const auto known = entries_.find(spec.uuid);
     const bool same_sockets =
         known != entries_.end() && known->second.spec.bridge == spec.bridge &&
@@ -68,6 +68,7 @@ Result<void> Netsvc::serve(const dhcp::Spec& spec) {
     }
     pushes_.changed(spec.uuid);
     push();
+    names_.keep_from_host(spec.uuid, !tell_host);
     names_.network_up(whole);
     return {};
 }

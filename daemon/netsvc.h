@@ -49,7 +49,7 @@ public:
     // Attaches or starts the service.
     Result<void> start();
     // The network's bridge must exist, unless the service is not attached yet.
-    Result<void> serve(const dhcp::Spec& spec);
+    Result<void> serve(const dhcp::Spec& spec, bool tell_host = true);
     void stop_serving(const Uuid& network);
     // The network is no more: its leases go with it.
     void forget(const Uuid& network);

@@ -80,6 +80,28 @@ std::vector<const Network*> Networks::all() const {
     return out;
 }
 
+std::set<IfName> Networks::bridges() const {
+    std::set<IfName> out;
+    for (const auto& [uuid, network] : networks_) {
+        for (const auto& spec : {network.live, network.definition}) {
+            if (spec && spec->has_own_bridge() && spec->bridge) {
+                out.insert(*spec->bridge);
+            }
+        }
+    }
+    return out;
+}
+
+std::vector<const network::Spec*> Networks::running() const {
+    std::vector<const network::Spec*> out;
+    for (const auto& [uuid, network] : networks_) {
+        if (network.live) {
+            out.push_back(&*network.live);
+        }
+    }
+    return out;
+}
+
 std::string Networks::format(const Network& network, bool inactive) const {
     const bool live = network.active() && !(inactive && network.persistent());
     const network::Spec& spec = live ? *network.live : *network.definition;
@@ -170,22 +192,23 @@ Result<void> Networks::check_clashes(const network::Spec& spec) const {
 
 // ---- up and down --------------------------------------------------------------------------------
 
-Result<void> Networks::serve(const std::optional<dhcp::Spec>& service, const Uuid& uuid) {
+Result<void> Networks::serve(const std::optional<dhcp::Spec>& service, const network::Spec& spec) {
     if (service) {
-        return netsvc_.serve(*service);
+        return netsvc_.serve(*service, spec.domain_register.value_or(true));
     }
-    netsvc_.stop_serving(uuid);
+    netsvc_.stop_serving(spec.uuid);
     return {};
 }
 
 Result<void> Networks::bring_up(Network& network, network::Spec spec) {
     TRY_OK(network::check_realisable(spec));
     TRY_OK(check_clashes(spec));
+    TRY_OK(possible_(spec));
     auto compiled = network::compile(spec, admits_of(spec));
     const std::string name = owner(spec.uuid);
     TRY_OK(kernel::commit(host_.kernel, host_.ledger, name, std::move(compiled.state)));
     auto rest = [&]() -> Result<void> {
-        TRY_OK(serve(compiled.service, spec.uuid));
+        TRY_OK(serve(compiled.service, spec));
         return live_.save(spec.name, network::format(spec));
     }();
     if (!rest) {
@@ -307,7 +330,10 @@ void Networks::forget_if_gone(const Uuid& uuid) {
     }
 }
 
-void Networks::emit(const network::Spec& spec, int event) { events_.network({spec.name.str(), spec.uuid, event, 0}); }
+void Networks::emit(const network::Spec& spec, int event) {
+    events_.network({spec.name.str(), spec.uuid, event, 0});
+    changed_();
+}
 
 // ---- from the disk ------------------------------------------------------------------------------
 
@@ -356,7 +382,7 @@ std::vector<std::string> Networks::load() {
         auto compiled = network::compile(spec);  // who is admitted is told as the others are read
         TRY(const kernel::Scope scope, host_.ledger.put(owner(spec.uuid), std::move(compiled.state)));
         (void)scope;  // made true by the first full reconcile
-        TRY_OK(serve(compiled.service, spec.uuid));
+        TRY_OK(serve(compiled.service, spec));
         names_.insert_or_assign(spec.name.str(), spec.uuid);
         networks_[spec.uuid].live = std::move(spec);
         return {};

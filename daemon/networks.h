@@ -48,6 +48,13 @@ public:
     using RulesChanged = std::function<void(const nat::Spec& before, const nat::Spec* after)>;
     void on_rules_changed(RulesChanged on) { rules_changed_ = std::move(on); }
 
+    // What a network asks of the host beside its own links: asked before anything is done, told when all of it is.
+    using Possible = std::function<Result<void>(const network::Spec&)>;
+    void on_host_side(Possible possible, std::function<void()> changed) {
+        possible_ = std::move(possible);
+        changed_ = std::move(changed);
+    }
+
     // Definitions and live state from the disk, wishes into the ledger; no effect on the kernel. Broken files are
     // reported and left alone.
     std::vector<std::string> load();
@@ -79,6 +86,9 @@ public:
     Result<const Network*> by_uuid(const Uuid& uuid) const;
     std::optional<Uuid> of_bridge(const IfName& bridge) const;  // the active network that has it
     std::vector<const Network*> all() const;                    // by name
+    std::vector<const network::Spec*> running() const;
+    Result<void> check_clashes_now(const network::Spec& spec) const;
+    std::set<IfName> bridges() const;  // of ours, whether they run or not
     std::string format(const Network& network, bool inactive) const;
 
 private:
@@ -87,8 +97,7 @@ private:
     Result<void> check_identity(const network::Spec& spec) const;
     Result<void> complete(network::Spec& spec) const;
     Result<void> check_clashes(const network::Spec& spec) const;
-    Result<void> check_clashes_now(const network::Spec& spec) const;
-    Result<void> serve(const std::optional<dhcp::Spec>& service, const Uuid& uuid);
+    Result<void> serve(const std::optional<dhcp::Spec>& service, const network::Spec& spec);
     // Asks the hook, then brings up what there is by then.
     void begin(network::Spec spec, bool transient, Done done);
     Result<void> enter(network::Spec spec, bool transient);
@@ -113,6 +122,8 @@ private:
     Hooks hooks_;
     std::set<Uuid> starting_;  // whose hook is asked
     RulesChanged rules_changed_ = [](const nat::Spec&, const nat::Spec*) {};
+    Possible possible_ = [](const network::Spec&) { return Result<void>(); };
+    std::function<void()> changed_ = [] {};
     Store definitions_, live_;
     std::map<Uuid, Network> networks_;
     std::map<std::string, Uuid, std::less<>> names_;

@@ -18,6 +18,7 @@ Result<void> Networks::make_live(Network& network, network::Spec next) {
     TRY_OK(network::check_realisable(next));
     TRY_OK(network::check_live(running, next, in_use_(running.uuid)));
     TRY_OK(check_clashes(next));
+    TRY_OK(possible_(next));
     const std::string name = network::owner_of(next);
     const auto before = rules_of(running), after = rules_of(next);
     auto compiled = network::compile(next, admits_of(next));
@@ -28,7 +29,7 @@ Result<void> Networks::make_live(Network& network, network::Spec next) {
         TRY_OK(kernel::commit(host_.kernel, host_.ledger, name, std::move(compiled.state)));
     }
     auto rest = [&]() -> Result<void> {
-        TRY_OK(serve(compiled.service, next.uuid));
+        TRY_OK(serve(compiled.service, next));
         return live_.save(next.name, network::format(next));
     }();
     if (!rest) {
@@ -38,12 +39,13 @@ Result<void> Networks::make_live(Network& network, network::Spec next) {
         if (!undone) {
             log::error("network {}: taking it back: {}", running.name.str(), undone.error().message);
         }
-        if (auto served = serve(former.service, running.uuid); !served) {
+        if (auto served = serve(former.service, running); !served) {
             log::error("network {}: taking it back: {}", running.name.str(), served.error().message);
         }
         return rest;
     }
     network.live = std::move(next);
+    changed_();
     if (before && before != after) {
         rules_changed_(*before, after ? &*after : nullptr);
     }

@@ -193,6 +193,20 @@ Result<void> check_virtual_port(const Spec& spec, const std::optional<VirtualPor
         on_switch ? "it needs mode 'bridge' with a bridge's name" : "it needs a mode that hands out devices");
 }
 
+// Who is to be answered for, on the link where neighbours ask for it.
+Result<void> check_proxies(const Spec& spec) {
+    const auto guests = extras_of(spec.metadata).guest_addresses;
+    const auto proxied = std::ranges::find_if(guests, &GuestAddress::proxy);
+    if (proxied != guests.end() && !spec.forward_device()) {
+        return fail(
+            Code::unsupported_config,
+            fmt::format("network '{}': <guest-address ip='{}' proxy='yes'> needs <forward mode='route' dev=…/>: "
+                        "the device on which the host answers for it",
+                        spec.name.str(), format(proxied->ip)));
+    }
+    return {};
+}
+
 }  // namespace
 
 std::optional<Complaint> find_contradiction(const Spec& spec) {
@@ -219,12 +233,6 @@ Result<void> check(const Spec& spec) {
 }
 
 Result<void> check_realisable(const Spec& spec) {
-    const auto missing = [&](bool written, std::string_view element) -> Result<void> {
-        return written
-                   ? fail(Code::unsupported_config,
-                          fmt::format("network '{}': <{}> is not supported by this version", spec.name.str(), element))
-                   : Result<void>{};
-    };
     TRY_OK(check_vlan(spec));
     TRY_OK(check_virtual_port(spec, spec.virtual_port));
     for (const PortGroup& group : spec.portgroups) {
@@ -232,10 +240,7 @@ Result<void> check_realisable(const Spec& spec) {
     }
     dhcp::Spec scratch{.uuid = spec.uuid, .network = {}, .bridge = *IfName::parse("none")};
     TRY_OK(add_dnsmasq(spec.dnsmasq_options, scratch));
-    TRY_OK(missing(!spec.zone.empty(), "bridge zone"));
-    // Where systemd-resolved runs it is told of every network's domain: what 'yes' asks for is always done.
-    TRY_OK(missing(spec.domain_register == false, "domain register='no'"));
-    return {};
+    return check_proxies(spec);
 }
 
 Result<void> check_live(const Spec& running, const Spec& next, unsigned plugged) {

@@ -182,6 +182,9 @@ Compiled compile(const Spec& spec, std::vector<nat::Admitted> admits) {
     for (const GuestAddress& guest : extras_of(spec.metadata).guest_addresses) {
         out.state.routes.insert(
             {.destination = Prefix::of(guest.ip, guest.ip.bits()), .gateway = {}, .link = *spec.bridge});
+        if (const auto device = spec.forward_device(); guest.proxy && guest.ip.is_v6() && device) {
+            out.state.sysctls[kernel::sysctl_key("ipv6", *device, "proxy_ndp")] = "1";  // ARP asks for none such
+        }
     }
     add_routes(spec, out.state);
     kernel::State forwarding = nat::compile(rules_of(spec, std::move(admits)));

@@ -90,13 +90,6 @@ Result<void> read_one(const Node& node, Extras& out) {
         const auto ip = r.req("ip", kGuestIp);
         const bool proxy = r.get("proxy", xml::kYesNo, false);
         TRY_OK(r.finish());
-        if (proxy) {
-            return fail(
-                Code::unsupported_config,
-                fmt::format("line {}: <guest-address proxy>: answering for it on other links is not supported by "
-                            "this version; route the address to this host",
-                            node.line));
-        }
         out.guest_addresses.push_back({*ip, proxy});
         return {};
     }

@@ -7,7 +7,7 @@
 //     <bascule:host access='all'/>                        or all of it
 //     <bascule:subnet family='ipv4'/>                     choose a free subnet where the definition has none
 //     <bascule:guest-address ip='203.0.113.7' proxy='yes'/>   a single address, routed to this network; the host
-//                                                         answers for it on its other links (ARP, ND)
+//                                                         answers for it on the forward device (ARP, ND)
 //   </bascule:network>
 //
 // and what services.h has.

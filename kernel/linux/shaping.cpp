@@ -98,8 +98,9 @@ NlMsg htb_class(int index, std::uint32_t parent, std::uint32_t minor, std::uint6
     opt.rate = ratespec(rate);
     opt.ceil = ratespec(ceil);
     opt.buffer = ticks(burst, rate);
-    // What may go at once at the ceiling: a packet, and what the timer's coarseness costs.
-    opt.cbuffer = ticks(ceil / 250 + 1600, ceil);
+    // What may go at once at the ceiling: without a peak the burst that is promised anyway, else a twentieth of a
+    // second of it. With less a busy host, whose timers are late, never reaches it: what it could have sent is lost.
+    opt.cbuffer = ticks(ceil == rate ? burst : std::min(burst, ceil / 20) + 1600, ceil);
     opt.quantum = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rate / 10, 1514, 200'000));
     needed(nla_put(msg.get(), TCA_HTB_PARMS, sizeof(opt), &opt));
     if (rate > kBig) {

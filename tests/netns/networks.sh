@@ -17,6 +17,7 @@ is "default autostart" "$(info default Autostart)" yes
 is "default persistent" "$(info default Persistent)" yes
 is "address" "$(ip -j -4 addr show virbr0 | jq -r '.[0].addr_info[0] | "\(.local)/\(.prefixlen)"')" 192.168.122.1/24
 is "stp" "$(cat /sys/class/net/virbr0/bridge/stp_state)" 1
+if grep -E '^<[0-4]>.*(default|virbr0|checksum|nft|rule)' "$root/basculed.log"; then fail "an ordinary start frightens the reader"; fi
 v net-dumpxml default | grep -q "<bridge name='virbr0' stp='on' delay='0'/>" || fail "default's bridge element"
 
 # Defined is not started; name and uuid find each other.

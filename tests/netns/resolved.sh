@@ -62,3 +62,9 @@ kill "$resolver"
 wait "$resolver" 2>/dev/null || true
 start_resolved
 wait_until 10 "the name after systemd-resolved was started again" there
+
+# And is told nothing where the definition says so.
+sed "s/localOnly='yes'/& register='no'/; s/<name>/<uuid>$(v net-uuid host)<\/uuid>&/" "$BASCULE_TEST_DIR/host.xml" >"$BASCULE_TEST_DIR/silent.xml"
+"$BASCULE_BUILD/bascule" --socket "$root/run/bascule/libvirt-sock" net define --live "$BASCULE_TEST_DIR/silent.xml" >/dev/null || fail "register='no'"
+untold() { [[ $(resolve1 get-property Domains) != *'"host.example"'* ]]; }
+wait_until 10 "systemd-resolved to forget the domain" untold

@@ -57,10 +57,19 @@ TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
     }
 }
 
-TEST(NetworkRealisable, TheHostLearnsADomainWhetherItIsAskedForOrNot) {
+TEST(NetworkRealisable, AZoneIsTheHostsToJudgeAndAProxyNeedsTheDeviceThatItAnswersOn) {
+    EXPECT_EQ(unrealisable("<bridge name='b' zone='work'/>"), "");
+    const std::string guest =
+        "<metadata><b:network xmlns:b='urn:bascule:1'>"
+        "<b:guest-address ip='203.0.113.7' proxy='yes'/></b:network></metadata>";
+    const std::string ip = "<ip address='10.0.0.1' prefix='24'/>";
+    EXPECT_TRUE(unrealisable(guest + "<forward mode='route'/>" + ip).contains("the device on which the host answers"));
+    EXPECT_EQ(unrealisable(guest + "<forward mode='route' dev='eth0'/>" + ip), "");
+}
+
+TEST(NetworkRealisable, TheHostLearnsADomainUnlessItIsNotTo) {
     EXPECT_EQ(unrealisable("<domain name='a.example' localOnly='yes' register='yes'/>"), "");
-    EXPECT_EQ(unrealisable("<domain name='a.example' register='no'/>"),
-              "network 'n': <domain register='no'> is not supported by this version");
+    EXPECT_EQ(unrealisable("<domain name='a.example' register='no'/>"), "");
 }
 
 TEST(NetworkLive, WhatGuestsWouldLoseIsRefusedWithTheReason) {
