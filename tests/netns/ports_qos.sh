@@ -39,7 +39,7 @@ tap=$(tap_of a 52:54:00:00:0a:01)
 has "$(class_of "$tap")" "rate 8Mbit ceil 16Mbit" "inbound"
 has "$(ip -d link show "$tap")" "isolated on" "isolation"
 limited_in() { tc filter show dev "$tap" parent ffff: 2>/dev/null; nft list table netdev bascule 2>/dev/null; }
-limited_in | grep -Eq "police|limit rate over 500000 bytes/second|limit rate over 488" || fail "nothing limits what it sends"
+limited_in | grep -E "police|limit rate over 500000 bytes/second|limit rate over 488" >/dev/null || fail "nothing limits what it sends"
 [[ $(v domiftune a "$tap") =~ inbound.average:\ *1000 ]] || fail "domiftune does not tell"
 
 # Live, by MAC; and off again.
@@ -47,12 +47,12 @@ v domiftune a 52:54:00:00:0a:01 --inbound 3000,6000,100 --live || fail "domiftun
 has "$(class_of "$tap")" "rate 24Mbit ceil 48Mbit" "inbound, changed"
 v domiftune a "$tap" --inbound 0 --outbound 0 --live || fail "domiftune off"
 [[ -z $(class_of "$tap") ]] || fail "a limit is left: $(class_of "$tap")"
-! limited_in | grep -Eq "police|limit rate" || fail "a limit of what it sends is left"
+! limited_in | grep -E "police|limit rate" >/dev/null || fail "a limit of what it sends is left"
 v domiftune a "$tap" --inbound 100,50 --live 2>"$root/words" && fail "a peak below the average was taken"
 grep -q "below the average" "$root/words" || fail "why not: $(cat "$root/words")"
 
 # To the other network, with a floor there; QEMU goes on as it was.
-v dumpxml a | grep -q "network='default'" || fail "where it is"
+v dumpxml a | grep "network='default'" >/dev/null || fail "where it is"
 move="<interface type='network'><mac address='52:54:00:00:0a:01'/><source network='limited'/>
   <bandwidth><inbound average='1000' floor='400'/></bandwidth></interface>"
 echo "$move" >"$root/move.xml"
@@ -73,6 +73,22 @@ domain b "<interface type='network'><mac address='52:54:00:00:0a:01'/><source ne
 v define "$root/b.xml" 2>"$root/words" && fail "one MAC twice on one network"
 grep -q "has the MAC address" "$root/words" || fail "why not: $(cat "$root/words")"
 
+# passt, where it is not.
+if ! command -v passt >/dev/null; then
+    domain p "<interface type='user'><backend type='passt'/></interface>"
+    v create --paused "$root/p.xml" 2>"$root/words" && fail "a backend that is not there"
+    grep -q "package passt" "$root/words" || fail "why not: $(cat "$root/words")"
+fi
+
+# A guest that is off, and what a NIC is that says nothing of its model.
+sed -i 's/0a:01/0b:01/' "$root/b.xml"
+v define "$root/b.xml" >/dev/null || fail "another MAC"
+v dumpxml b | grep "<model type='virtio'/>" >/dev/null || fail "the default model"
+v domiftune b 52:54:00:00:0b:01 --inbound 1000 --live 2>"$root/words" && fail "live, of a guest that is off"
+grep -q "'b' is off.*--config" "$root/words" || fail "why not: $(cat "$root/words")"
+v domiftune b 52:54:00:00:0b:01 --inbound 1000 --config >/dev/null || fail "its definition"
+v undefine b >/dev/null
+
 # Ethernet: a script of the user's, addresses of the host's end, a tap of somebody else's.
 cat >"$root/up" <<'SH'
 #!/bin/sh
@@ -88,7 +104,7 @@ domain e "<interface type='ethernet'><mac address='52:54:00:00:0e:01'/><target d
   <interface type='server'><source address='127.0.0.1' port='5558'/></interface>"
 v create --paused "$root/e.xml" >/dev/null || fail "ethernet"
 [[ $(cat "$root/script-ran") == side0 ]] || fail "the script did not run"
-ip -4 addr show side0 | grep -q "192.0.2.1 peer 192.0.2.2" || fail "the host's end: $(ip addr show side0)"
+ip -4 addr show side0 | grep "192.0.2.1 peer 192.0.2.2" >/dev/null || fail "the host's end: $(ip addr show side0)"
 v destroy e >/dev/null
 wait_until 5 "side0 to go" test ! -e /sys/class/net/side0
 ip link show mytap0 >/dev/null || fail "a tap of somebody else's was removed"
