@@ -28,15 +28,23 @@ Bytes plain_question(const Query& query) {
 }
 
 std::string identity_of(const std::vector<wire::Resolver>& servers, const Query& query) {
-    ByteWriter out;
+    std::string out;
+    out.reserve(19 * servers.size() + query.name.size() + 6);
+    const auto u16 = [&out](unsigned value) {
+        out += static_cast<char>(value >> 8);
+        out += static_cast<char>(value);
+    };
     for (const wire::Resolver& server : servers) {
-        out.u8(server.address.is_v4() ? 4 : 6);
-        out.bytes(std::as_bytes(std::span(server.address.octets()).first(server.address.bits() / 8)));
-        out.u16(server.port);
+        out += server.address.is_v4() ? '4' : '6';
+        out += as_text(std::as_bytes(std::span(server.address.octets()).first(server.address.bits() / 8)));
+        u16(server.port);
     }
-    out.u8(static_cast<std::uint8_t>((dnssec_ok(query) ? 1 : 0) | (query.header.checking_disabled ? 2 : 0)));
-    out.bytes(plain_question(query));
-    return std::string(as_text(out.view()));
+    out += static_cast<char>((dnssec_ok(query) ? 1 : 0) | (query.header.checking_disabled ? 2 : 0));
+    out += query.name;
+    out += '\0';
+    u16(query.type);
+    u16(query.klass);
+    return out;
 }
 
 }  // namespace
@@ -132,12 +140,12 @@ Forwarder::Step Forwarder::ask(const Client& client, const Query& query, Time no
     Step step;
     const Route route = route_for(client.network, query.name);
     std::string identity = identity_of(*route.servers, query);
-    const Waiter waiter{client, query, route.private_answers};
     if (const auto hit = cache_.find(identity, now)) {
         ++counters_.cached;
-        deliver(waiter, *hit->reply, hit->age, step);
+        deliver(client, query, route.private_answers, *hit->reply, hit->age, step);
         return step;
     }
+    Waiter waiter{client, query, route.private_answers};
     if (const auto same = identities_.find(identity); same != identities_.end()) {
         if (join(queries_.at(same->second), waiter, step)) {
             return step;
@@ -157,7 +165,7 @@ Forwarder::Step Forwarder::ask(const Client& client, const Query& query, Time no
                                            (query.header.checking_disabled ? kCheckingDisabled : 0U));
     out.dnssec_ok = dnssec_ok(query);
     out.servers = *route.servers;
-    out.waiters.push_back(waiter);
+    out.waiters.push_back(std::move(waiter));
     out.server = preferred_.contains(out.servers) ? preferred_.at(out.servers) : 0;
     count(client, 1);
     ++counters_.forwarded;
@@ -280,16 +288,16 @@ void Forwarder::try_stream(Outstanding query, Step& step, Time now) {
 
 // ---- answering
 
-void Forwarder::deliver(const Waiter& waiter, const Reply& reply, std::uint32_t age, Step& step) {
-    const bool rebinding = !waiter.private_answers && reply.is_private();
+void Forwarder::deliver(const Client& client, const Query& query, bool private_answers, const Reply& reply,
+                        std::uint32_t age, Step& step) {
+    const bool rebinding = !private_answers && reply.is_private();
     counters_.rebinding += rebinding ? 1 : 0;
-    step.deliver.push_back(
-        {waiter.client, rebinding ? refusal(waiter.query, Rcode::refused) : render(reply, waiter.query, age)});
+    step.deliver.push_back({client, rebinding ? refusal(query, Rcode::refused) : render(reply, query, age)});
 }
 
 void Forwarder::finish(const Outstanding& query, const Reply& reply, Step& step) {
     for (const Waiter& waiter : query.waiters) {
-        deliver(waiter, reply, 0, step);
+        deliver(waiter.client, waiter.query, waiter.private_answers, reply, 0, step);
         count(waiter.client, -1);
     }
 }

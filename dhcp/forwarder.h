@@ -151,7 +151,8 @@ private:
     Outstanding take(Queries::iterator found);
     void try_next(Outstanding query, Step& step, Time now);
     void try_stream(Outstanding query, Step& step, Time now);
-    void deliver(const Waiter& waiter, const Reply& reply, std::uint32_t age, Step& step);
+    void deliver(const Client& client, const Query& query, bool private_answers, const Reply& reply, std::uint32_t age,
+                 Step& step);
     void finish(const Outstanding& query, const Reply& reply, Step& step);
     void fail(const Outstanding& query, Step& step);
     static Bytes refusal(const Query& query, Rcode rcode);
