@@ -91,13 +91,14 @@ public:
         if (!prepared) {
             return responder.fail(prepared.error());
         }
-        auto [head, file] = *std::move(prepared);
-        std::shared_ptr<void> place(&places_, [](unsigned* places) { --*places; });
-        ++places_;
-        auto shared = std::make_shared<os::MemoryFile>(std::move(file));
+        const vmm::Guest::VideoHead head = prepared->first;
+        // The count outlives us where a guest's answer does.
+        std::shared_ptr<void> place(places_.get(), [places = places_](unsigned*) { --*places; });
+        ++*places_;
+        auto shared = std::make_shared<os::MemoryFile>(std::move(prepared->second));
         services_.guests.operate(
             args.dom.uuid,
-            [head = head, shared](vmm::Guest& guest, vmm::Done done) {
+            [head, shared](vmm::Guest& guest, vmm::Done done) {
                 guest.screenshot(shared->written.duplicate(), head, std::move(done));
             },
             [shared, place, r = std::move(responder)](const Result<Uuid>& taken) mutable {
@@ -118,15 +119,15 @@ private:
         TRY_OK(check_flags(args.flags, 0, "qemuDomainScreenshot"));
         TRY(const Domain* const domain, services_.guests.running(args.dom.uuid));
         TRY(const vmm::Guest::VideoHead head, find_screen(domain->guest->spec(), args.screen));
-        if (places_ >= kMostPictures) {
-            return fail(Code::conflict, fmt::format("{} screenshots wait for their clients to read them", places_));
+        if (*places_ >= kMostPictures) {
+            return fail(Code::conflict, fmt::format("{} screenshots wait for their clients to read them", *places_));
         }
         TRY(os::MemoryFile file, os::memory_file("screenshot"));
         return std::pair(head, std::move(file));
     }
 
     Services& services_;
-    unsigned places_ = 0;
+    std::shared_ptr<unsigned> places_ = std::make_shared<unsigned>(0);
 };
 
 // ---- a way into the display
