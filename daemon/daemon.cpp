@@ -21,6 +21,7 @@
 #include "daemon/handlers_storage.h"
 #include "daemon/host_side.h"
 #include "daemon/inventory.h"
+#include "daemon/learning.h"
 #include "daemon/network_ports.h"
 #include "daemon/qemu_events.h"
 #include "daemon/repair.h"
@@ -52,6 +53,7 @@ namespace {
 // How long the first reconcile waits for bascule-netsvc to say which leases there are. Ports that learn addresses would
 // lose them if it went ahead without.
 constexpr std::chrono::seconds kWaitForLeases{3};
+constexpr int kResumed = 4;  // VIR_DOMAIN_EVENT_RESUMED
 
 os::Account account_of(const std::string& user, std::uint32_t fallback) {
     const auto known = os::account(user);
@@ -110,6 +112,7 @@ private:
     void load();
     void ready();
     void reload();
+    void learn_again(const Uuid& guest);
     void on_lease(const dhcp::wire::LeaseEvent& event);
     void report(std::vector<std::string> problems);
     void advise(const std::vector<std::string>& advice);
@@ -128,6 +131,7 @@ private:
     HostRoutes routes_;
     Netsvc netsvc_;
     Ports ports_;
+    Learning learning_;
     Filters filters_;
     Networks networks_;
     HostSide host_side_;
@@ -198,6 +202,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       routes_(host.ledger),
       netsvc_(host, netsvc_settings(config, line)),
       ports_(host.kernel, host.ledger, [this](const std::string& name) { return filters_.find(name); }),
+      learning_(ports_, netsvc_),
       filters_(host, ports_, [this](const IfName& bridge) { return networks_.of_bridge(bridge); }),
       networks_(
           host, routes_, netsvc_, events_,
@@ -237,12 +242,16 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                              if (auto checked = netsvc_.check_sockets(); !checked) {
                                  log::error("{}", checked.error().message);
                              }
+                             learning_.refresh();
                              host_side_.settle_soon();
                          },
                      .rules_elsewhere = [this] { advice_.soon(); },
                      .routes = [this](const auto& routes) { advice_.routes(routes); }}) {
     events_.domain = [this](const DomainEvent& event) {
         subscriptions_.publish(event);
+        if (event.event == kResumed) {
+            learn_again(event.uuid);
+        }
         host_.loop.defer([this, uuid = event.uuid] { inventory_.changed(uuid); });  // when the change is complete
     };
     events_.news = [this](const DomainNews& news) {
@@ -402,7 +411,10 @@ Result<void> Daemon::start() {
     report(interfaces_.load());
     report(guests_.load());
     inventory_.all_changed();
-    netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); }, .ready = [this] { ready(); }});
+    netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); },
+                           .learned = [this](const auto& learned) { learning_.heard(learned); },
+                           .attached = [this] { learning_.attached(); },
+                           .ready = [this] { ready(); }});
     if (auto started = netsvc_.start(); !started) {
         report({fmt::format("there is no DHCP and DNS: {}", started.error().message)});
         ready();
@@ -421,6 +433,7 @@ void Daemon::ready() {
         return;
     }
     watch_host();
+    learning_.go_live();
     kernel::Scope everything;
     everything.everything = true;
     everything.add(host_.ledger.wanted());
@@ -466,22 +479,27 @@ void Daemon::stop() {
     server_.close();
 }
 
-// A lease of a port feeds its filter's IP variable; its time in the kernel is that of the lease.
-void Daemon::on_lease(const dhcp::wire::LeaseEvent& event) {
-    const dhcp::Lease& lease = event.lease;
-    if (!lease.address.is_v4()) {
-        return;  // the variable IP is of IPv4; a port's IPv6 lease must neither fill nor empty it
-    }
-    std::optional<Ports::Learned> learned;
-    if (event.kind == dhcp::wire::LeaseEventKind::added || event.kind == dhcp::wire::LeaseEventKind::renewed) {
-        learned = Ports::Learned{.address = lease.address, .expires = std::nullopt};
-        if (lease.expires != dhcp::kNever) {
-            learned->expires = host_.loop.clock().now() + (lease.expires - host_.loop.clock().wall());
+// A guest that slept may wake up somewhere else, so to say: its first frame teaches again.
+void Daemon::learn_again(const Uuid& guest) {
+    const auto domain = guests_.by_uuid(guest);
+    for (const Domain::Nic& nic : domain ? (*domain)->nics : std::vector<Domain::Nic>{}) {
+        if (nic.tap) {
+            learning_.forget_seen(*nic.tap);
         }
     }
+}
+
+// A lease of a port feeds its filter's variables IP and IPV6; its time in the kernel is that of the lease.
+void Daemon::on_lease(const dhcp::wire::LeaseEvent& event) {
+    const dhcp::Lease& lease = event.lease;
+    Ports::Lease now{.address = lease.address, .expires = std::nullopt};
+    now.ended = event.kind != dhcp::wire::LeaseEventKind::added && event.kind != dhcp::wire::LeaseEventKind::renewed;
+    if (!now.ended && lease.expires != dhcp::kNever) {
+        now.expires = host_.loop.clock().now() + (lease.expires - host_.loop.clock().wall());
+    }
     if (!ready_) {
-        ports_.learn_quietly(lease.network, lease.port, learned);
-    } else if (auto done = ports_.learn(lease.network, lease.port, learned); !done) {
+        ports_.lease_quietly(lease.network, lease.port, now);
+    } else if (auto done = ports_.lease(lease.network, lease.port, now); !done) {
         log::error("the lease of {} by {}: {}", format(lease.address), format(lease.port), done.error().message);
     }
 }

@@ -13,7 +13,9 @@
 #include "kernel/helper_channel.h"
 #include "kernel/linux/files.h"
 #include "kernel/linux/link_sockets.h"
+#include "kernel/linux/log_socket.h"
 #include "kernel/linux/sockets.h"
+#include "nwfilter/learning.h"
 
 namespace bascule::daemon {
 
@@ -426,6 +428,7 @@ void Netsvc::readable() {
 void Netsvc::handle(const wire::ToDaemon& message, std::vector<UniqueFd> fds) {
     if (const auto* const hello = std::get_if<wire::Hello>(&message)) {
         pushes_.attached(hello->generation);
+        listening_ = hello->listening;
         if (!process_) {
             auto process = host_.spawner.adopt(static_cast<int>(hello->pid), settings_.program);
             if (process) {
@@ -450,8 +453,53 @@ void Netsvc::handle(const wire::ToDaemon& message, std::vector<UniqueFd> fds) {
         }
     } else if (const auto* const leases = std::get_if<wire::Leases>(&message)) {
         handle_leases(*leases);
+    } else if (const auto* const learned = std::get_if<wire::Learned>(&message)) {
+        callbacks_.learned(*learned);
     } else if (const auto* const synced = std::get_if<wire::Synced>(&message)) {
         handle_synced(*synced);
+    }
+}
+
+void Netsvc::watch(const dhcp::WatchedPort& port) {
+    if (phase_ != Phase::ready) {
+        return;
+    }
+    hand_copies();
+    if (auto bytes = wire::encode(wire::Watch{port})) {
+        send(std::move(*bytes));
+    }
+}
+
+void Netsvc::unwatch(std::uint32_t port, bool only_seen) {
+    if (phase_ == Phase::ready) {
+        if (auto bytes = wire::encode(wire::Unwatch{port, only_seen})) {
+            send(std::move(*bytes));
+        }
+    }
+}
+
+// A host without filters that learn needs no group of its own, so the socket is opened when the first port needs it.
+// The group may still belong to a service that is just dying.
+void Netsvc::hand_copies() {
+    if (listening_ || copies_retry_) {
+        return;
+    }
+    auto socket = os::open_log_socket(nwfilter::kCopyGroup);
+    if (!socket) {
+        log::error("ports cannot learn addresses: {}", socket.error().message);
+        copies_retry_ = host_.loop.at(host_.loop.clock().now() + kRest, [this] {
+            copies_retry_.reset();
+            if (phase_ == Phase::ready) {
+                hand_copies();
+            }
+        });
+        return;
+    }
+    std::vector<UniqueFd> fds;
+    fds.push_back(std::move(*socket));
+    if (auto bytes = wire::encode(wire::Listen{})) {
+        send(std::move(*bytes), &fds);
+        listening_ = true;
     }
 }
 
@@ -481,6 +529,7 @@ void Netsvc::handle_synced(const wire::Synced& synced) {
     } else {
         push();
     }
+    callbacks_.attached();
 }
 
 void Netsvc::forget_older_leases() {

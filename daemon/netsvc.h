@@ -40,7 +40,11 @@ public:
     struct Callbacks {
         // One lease was given, renewed or has ended, or is part of the dump that opens a connection.
         std::function<void(const dhcp::wire::LeaseEvent&)> lease = [](const auto&) {};
-        // The service is attached and has said all that it knows; once.
+        // All that was learned of the port with that index.
+        std::function<void(const dhcp::wire::Learned&)> learned = [](const auto&) {};
+        // The service is attached, and may be another one than before: it has to hear which ports to watch.
+        std::function<void()> attached = [] {};
+        // It is attached and has said all that it knows; once.
         std::function<void()> ready = [] {};
     };
     Netsvc(Host& host, Settings settings);
@@ -58,6 +62,9 @@ public:
     // The inventory changed: these NICs on that network belong to guests of that name from now on, or to none (empty).
     void set_guests(const Uuid& network, const std::vector<dhcp::DnsGuest>& guests);
     void revoke(const Uuid& network, const MacAddr& port);
+    // Of ports that learn addresses. Nothing is said while the service is away: callbacks().attached() says it all.
+    void watch(const dhcp::WatchedPort& port);
+    void unwatch(std::uint32_t port, bool only_seen = false);
     // Opens sockets anew whose bridge went away meanwhile and came back.
     Result<void> check_sockets();
 
@@ -98,6 +105,7 @@ private:
     void send_message(const dhcp::wire::ToService& message, const std::vector<UniqueFd>* fds = nullptr);
     void send(Bytes bytes, const std::vector<UniqueFd>* fds = nullptr);
     void flush();
+    void hand_copies();
     void readable();
     void handle(const dhcp::wire::ToDaemon& message, std::vector<UniqueFd> fds);
     void handle_synced(const dhcp::wire::Synced& synced);
@@ -127,8 +135,9 @@ private:
 
     Phase phase_ = Phase::away;
     bool was_ready_ = false;
+    bool listening_ = false;  // the service has the socket for copies of frames
     UniqueFd listener_, channel_;
-    std::unique_ptr<kernel::Watch> watch_, retry_;
+    std::unique_ptr<kernel::Watch> watch_, retry_, copies_retry_;
     std::unique_ptr<kernel::Process> process_;
     std::deque<Packet> outgoing_;
     bool backed_up_ = false;  // and it waits for the channel to take more

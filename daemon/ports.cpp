@@ -7,17 +7,6 @@
 
 namespace bascule::daemon {
 
-void merge(kernel::Ruleset& into, kernel::Ruleset from) {
-    for (auto& [family, table] : from) {
-        kernel::Table& target = into[family];
-        target.sets.merge(table.sets);
-        target.chains.merge(table.chains);
-        for (auto& [set, elements] : table.elements) {
-            target.elements[set].merge(elements);
-        }
-    }
-}
-
 Result<Ports::Port> Ports::attach(PortSpec spec) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
@@ -49,14 +38,41 @@ kernel::State Ports::wish(const Port& port) const {
     if (!port.attachment) {
         return state;
     }
-    merge(state.rules, port.attachment->rules);
-    if (port.attachment->learns_ip && port.spec.network) {
-        const auto lease = learned_.find({*port.spec.network, port.spec.mac});
-        if (lease != learned_.end()) {
-            merge(state.rules, nwfilter::learned(*port.attachment, lease->second.address, lease->second.expires));
-        }
+    kernel::merge(state.rules, port.attachment->rules);
+    if (!port.attachment->learning) {
+        return state;
+    }
+    bool four = false;
+    for (const auto& [address, expires] : addresses_of(port)) {
+        kernel::merge(state.rules, nwfilter::learned(*port.attachment, address, expires));
+        four = four || address.is_v4();
+    }
+    if (!four) {
+        kernel::merge(state.rules, nwfilter::first_frame(*port.attachment->learning, port.spec.ifname));
     }
     return state;
+}
+
+std::map<Ip, std::optional<kernel::Time>> Ports::addresses_of(const Port& port) const {
+    std::map<Ip, std::optional<kernel::Time>> out;
+    if (port.spec.network) {
+        const auto leases = leases_.find({*port.spec.network, port.spec.mac});
+        if (leases != leases_.end()) {
+            out = leases->second;
+        }
+    }
+    if (const auto learned = learned_.find(port.spec.ifname); learned != learned_.end()) {
+        for (const dhcp::LearnedAddress& one : learned->second) {
+            out.emplace(one.address, one.ends == dhcp::kEndOfTime ? std::nullopt : std::optional(one.ends));
+        }
+    }
+    return out;
+}
+
+void Ports::tell(const IfName& ifname) const {
+    if (changed_) {
+        changed_(ifname);
+    }
 }
 
 void Ports::keep(Port port) {
@@ -65,6 +81,7 @@ void Ports::keep(Port port) {
         by_lease_[{*port.spec.network, port.spec.mac}].insert(name);
     }
     ports_.insert_or_assign(name, std::move(port));
+    tell(name);
 }
 
 Result<void> Ports::plug(PortSpec spec) {
@@ -93,6 +110,8 @@ Result<void> Ports::unplug(const IfName& ifname) {
             }
         }
         ports_.erase(port);
+        learned_.erase(ifname);
+        tell(ifname);
     }
     return kernel::withdraw(kernel_, ledger_, owner(ifname));
 }
@@ -115,12 +134,13 @@ bool Ports::uses(const std::string& filter) const {
 }
 
 std::vector<Ip> Ports::learned_by(const IfName& ifname) const {
-    const auto port = ports_.find(ifname);
-    if (port == ports_.end() || !port->second.spec.network) {
-        return {};
+    std::vector<Ip> out;
+    if (const auto port = ports_.find(ifname); port != ports_.end()) {
+        for (const auto& [address, expires] : addresses_of(port->second)) {
+            out.push_back(address);
+        }
     }
-    const auto lease = learned_.find({*port->second.spec.network, port->second.spec.mac});
-    return lease == learned_.end() ? std::vector<Ip>{} : std::vector{lease->second.address};
+    return out;
 }
 
 std::vector<const nwfilter::Port*> Ports::using_filter(const std::string& filter) const {
@@ -151,6 +171,7 @@ Result<void> Ports::attach_again(Reached reached) {
     TRY_OK(kernel::commit_all(kernel_, ledger_, std::move(wishes)));
     for (auto& [name, port] : next) {
         ports_.insert_or_assign(name, std::move(port));
+        tell(name);
     }
     return {};
 }
@@ -166,35 +187,67 @@ Result<void> Ports::refresh_sets() {
     return attach_again([](const nwfilter::Attachment& attachment) { return !attachment.sets.empty(); });
 }
 
-std::vector<std::pair<std::string, kernel::State>> Ports::note(const LeaseKey& key,
-                                                               const std::optional<Learned>& lease) {
-    if (lease) {
-        learned_.insert_or_assign(key, *lease);
-    } else {
-        learned_.erase(key);
+std::vector<std::pair<std::string, kernel::State>> Ports::note(const LeaseKey& key, const Lease& lease) {
+    const auto fed = by_lease_.find(key);
+    if (!lease.ended) {
+        leases_[key][lease.address] = lease.expires;
+    } else if (const auto known = leases_.find(key); known != leases_.end()) {
+        known->second.erase(lease.address);
+        if (known->second.empty()) {
+            leases_.erase(known);
+        }
     }
     std::vector<std::pair<std::string, kernel::State>> wishes;
-    if (const auto fed = by_lease_.find(key); fed != by_lease_.end()) {
-        for (const IfName& name : fed->second) {
-            const Port& port = ports_.at(name);
-            if (port.attachment && port.attachment->learns_ip) {
-                wishes.emplace_back(owner(name), wish(port));
-            }
+    for (const IfName& name : fed == by_lease_.end() ? std::set<IfName>{} : fed->second) {
+        // A server that takes a lease back takes what its own words had taught, too.
+        if (const auto learned = learned_.find(name); lease.ended && learned != learned_.end()) {
+            std::erase_if(learned->second, [&](const auto& one) { return one.leased && one.address == lease.address; });
+        }
+        const Port& port = ports_.at(name);
+        if (port.attachment && port.attachment->learning) {
+            wishes.emplace_back(owner(name), wish(port));
         }
     }
     return wishes;
 }
 
-Result<void> Ports::learn(const Uuid& network, const MacAddr& mac, const std::optional<Learned>& lease) {
+Result<void> Ports::lease(const Uuid& network, const MacAddr& mac, const Lease& lease) {
     auto wishes = note({network, mac}, lease);
     return wishes.empty() ? Result<void>() : kernel::commit_all(kernel_, ledger_, std::move(wishes));
 }
 
-void Ports::learn_quietly(const Uuid& network, const MacAddr& mac, const std::optional<Learned>& lease) {
+void Ports::lease_quietly(const Uuid& network, const MacAddr& mac, const Lease& lease) {
     for (auto& [name, wish] : note({network, mac}, lease)) {
         // Cannot contradict another owner: the elements carry this port's own name.
         [[maybe_unused]] const auto scope = ledger_.put(name, std::move(wish));
     }
+}
+
+Result<void> Ports::learned(const IfName& ifname, const std::vector<dhcp::LearnedAddress>& addresses) {
+    learned_[ifname] = addresses;
+    const auto port = ports_.find(ifname);
+    return port == ports_.end() ? Result<void>() : kernel::commit(kernel_, ledger_, owner(ifname), wish(port->second));
+}
+
+void Ports::learned_quietly(const IfName& ifname, const std::vector<dhcp::LearnedAddress>& addresses) {
+    learned_[ifname] = addresses;
+    if (const auto port = ports_.find(ifname); port != ports_.end()) {
+        [[maybe_unused]] const auto scope = ledger_.put(owner(ifname), wish(port->second));
+    }
+}
+
+std::optional<dhcp::WatchedPort> Ports::watched(const IfName& ifname) const {
+    const auto port = ports_.find(ifname);
+    if (port == ports_.end() || !port->second.attachment || !port->second.attachment->learning) {
+        return std::nullopt;
+    }
+    const nwfilter::Learning& how = *port->second.attachment->learning;
+    dhcp::WatchedPort out{
+        .index = 0, .name = ifname, .mac = port->second.spec.filter->mac, .any = how.any, .v4 = how.v4, .v6 = how.v6};
+    if (const auto learned = learned_.find(ifname); learned != learned_.end()) {
+        out.known = learned->second;
+    }
+    return out;
 }
 
 Result<void> Ports::settle(const Uuid& network) {

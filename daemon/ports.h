@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "dhcp/learner.h"
 #include "kernel/io.h"
 #include "kernel/kernel.h"
 #include "kernel/ledger.h"
@@ -54,16 +55,24 @@ public:
     std::vector<Ip> learned_by(const IfName& ifname) const;
     std::vector<const nwfilter::Port*> using_filter(const std::string& filter) const;
 
-    // A lease of that network's port was given, or (expires empty) ended. Addresses are kept for ports
-    // that are not plugged yet: the lease may be older than the port.
-    struct Learned {
+    // A lease of that network's port was given, or has ended. Leases are kept for ports that are not plugged yet: they
+    // may be older than the port.
+    struct Lease {
         Ip address;
         std::optional<kernel::Time> expires;  // none: never
-        bool operator==(const Learned&) const = default;
+        bool ended = false;
+        bool operator==(const Lease&) const = default;
     };
-    Result<void> learn(const Uuid& network, const MacAddr& mac, const std::optional<Learned>& lease);
+    Result<void> lease(const Uuid& network, const MacAddr& mac, const Lease& lease);
     // The same with the kernel left to a later reconcile.
-    void learn_quietly(const Uuid& network, const MacAddr& mac, const std::optional<Learned>& lease);
+    void lease_quietly(const Uuid& network, const MacAddr& mac, const Lease& lease);
+    // All that bascule-netsvc has learned of the port from copies of its frames (daemon/learning.h).
+    Result<void> learned(const IfName& ifname, const std::vector<dhcp::LearnedAddress>& addresses);
+    void learned_quietly(const IfName& ifname, const std::vector<dhcp::LearnedAddress>& addresses);
+    // How the port learns, and what it has learned; its index is left to the caller. None: it does not.
+    std::optional<dhcp::WatchedPort> watched(const IfName& ifname) const;
+    // Told when that port came, went, or may learn in another way now.
+    void on_change(std::function<void(const IfName&)> changed) { changed_ = std::move(changed); }
 
     // The network's bridge is there again: its ports are put back into it.
     Result<void> settle(const Uuid& network);
@@ -81,8 +90,11 @@ private:
     Result<void> attach_again(Reached reached);
     kernel::State wish(const Port& port) const;
     void keep(Port port);
-    // Notes what was learned; the wishes that change by it.
-    std::vector<std::pair<std::string, kernel::State>> note(const LeaseKey& key, const std::optional<Learned>& lease);
+    // Notes a lease; the wishes that change by it.
+    std::vector<std::pair<std::string, kernel::State>> note(const LeaseKey& key, const Lease& lease);
+    // Every address the port may use, and when that ends.
+    std::map<Ip, std::optional<kernel::Time>> addresses_of(const Port& port) const;
+    void tell(const IfName& ifname) const;
 
     kernel::Kernel& kernel_;
     kernel::Ledger& ledger_;
@@ -90,11 +102,10 @@ private:
     std::function<nwfilter::Abilities()> ask_abilities_;
     mutable std::optional<nwfilter::Abilities> abilities_;
     std::map<IfName, Port> ports_;
-    std::map<LeaseKey, Learned> learned_;
+    std::map<LeaseKey, std::map<Ip, std::optional<kernel::Time>>> leases_;
+    std::map<IfName, std::vector<dhcp::LearnedAddress>> learned_;
+    std::function<void(const IfName&)> changed_;
     std::map<LeaseKey, std::set<IfName>> by_lease_;  // the ports that a lease feeds
 };
-
-// Adds rules to rules; equal things unite, for use where both come from the same compiler.
-void merge(kernel::Ruleset& into, kernel::Ruleset from);
 
 }  // namespace bascule::daemon

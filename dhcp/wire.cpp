@@ -27,6 +27,7 @@ enum Type : std::uint16_t {
     kHeldUpstreams = 3,
     kLeases = 4,
     kSynced = 5,
+    kLearned = 6,
     kBegin = 16,
     kNetwork = 17,
     kNetworkPart = 18,
@@ -34,6 +35,9 @@ enum Type : std::uint16_t {
     kCommit = 20,
     kRevokeLease = 21,
     kGuests = 22,
+    kListen = 23,
+    kWatch = 24,
+    kUnwatch = 25,
 };
 
 // Tags are counted per message and per nested value; each pair of functions below, and of wire_values, owns its own.
@@ -165,7 +169,58 @@ Fields fields_of(const Trouble& trouble) { return std::move(Fields().uuid(1, tro
 
 Trouble trouble_from(FieldReader& in) { return {in.uuid(1), in.text(2)}; }
 
+// Milliseconds of CLOCK_BOOTTIME, which both sides have in common; 0: never.
+Fields fields_of(const LearnedAddress& learned) {
+    const auto ends = std::chrono::floor<std::chrono::milliseconds>(learned.ends.time_since_epoch()).count();
+    return std::move(Fields()
+                         .ip(1, learned.address)
+                         .u64(2, learned.ends == kEndOfTime ? 0 : static_cast<std::uint64_t>(ends))
+                         .flag(3, learned.leased));
+}
+
+LearnedAddress learned_from(FieldReader& in) {
+    LearnedAddress out{.address = in.ip(1), .ends = kEndOfTime, .leased = in.flag(3)};
+    constexpr std::uint64_t kMostMilliseconds = std::uint64_t{1} << 42U;
+    const std::uint64_t ends = in.u64(2);
+    if (ends > kMostMilliseconds) {
+        in.refuse(2, "is too far away");
+    } else if (ends != 0) {
+        out.ends = Time(std::chrono::milliseconds(ends));
+    }
+    return out;
+}
+
 // ---- messages
+
+Message message_of(const Watch& watch) {
+    const WatchedPort& port = watch.port;
+    Fields out;
+    out.u32(1, port.index).text(2, port.name.str()).mac(3, port.mac);
+    out.flag(4, port.any).flag(5, port.v4).flag(6, port.v6);
+    for (const LearnedAddress& one : port.known) {
+        out.nested(7, fields_of(one));
+    }
+    return {.type = kWatch, .fields = std::move(out)};
+}
+
+Watch watch_from(FieldReader& in) {
+    return {{.index = in.u32(1),
+             .name = bridge_from(in, 2),
+             .mac = in.mac(3),
+             .any = in.flag(4),
+             .v4 = in.flag(5),
+             .v6 = in.flag(6),
+             .known = list_from(in, 7, learned_from)}};
+}
+
+Message message_of(const Learned& learned) {
+    Fields out;
+    out.u32(1, learned.port);
+    for (const LearnedAddress& one : learned.addresses) {
+        out.nested(2, fields_of(one));
+    }
+    return {.type = kLearned, .fields = std::move(out)};
+}
 
 Message message_of(const Network& network, bool with_hosts) {
     const Spec& spec = network.spec;
@@ -293,7 +348,8 @@ Message message_of(const Guests& guests) {
 }
 
 Message message_of(const Hello& hello) {
-    return {.type = kHello, .fields = std::move(Fields().u32(1, hello.pid).u64(2, hello.generation))};
+    return {.type = kHello,
+            .fields = std::move(Fields().u32(1, hello.pid).u64(2, hello.generation).flag(3, hello.listening))};
 }
 
 Message message_of(const Held& held) {
@@ -353,16 +409,21 @@ void append_parts(std::vector<NetworkPart>& parts, const NetworkPart& head, cons
 
 Result<Bytes> encode(const ToService& message) {
     return kernel::channel::encode(std::visit(
-        Overloaded{[](const Begin& m) { return message_of(m); }, [](const Network& m) { return message_of(m, true); },
-                   [](const NetworkPart& m) { return message_of(m); }, [](const Upstreams& m) { return message_of(m); },
-                   [](const Guests& m) { return message_of(m); },
-                   [](const Commit& m) {
-                       return Message{.type = kCommit, .fields = std::move(Fields().u64(1, m.generation))};
-                   },
-                   [](const RevokeLease& m) {
-                       return Message{.type = kRevokeLease,
-                                      .fields = std::move(Fields().uuid(1, m.network).mac(2, m.port))};
-                   }},
+        Overloaded{
+            [](const Begin& m) { return message_of(m); },
+            [](const Network& m) { return message_of(m, true); }, [](const NetworkPart& m) { return message_of(m); },
+            [](const Upstreams& m) { return message_of(m); }, [](const Guests& m) { return message_of(m); },
+            [](const Watch& m) { return message_of(m); },
+            [](const Listen&) { return Message{.type = kListen, .fields = {}}; },
+            [](const Unwatch& m) {
+                return Message{.type = kUnwatch, .fields = std::move(Fields().u32(1, m.port).flag(2, m.only_seen))};
+            },
+            [](const Commit& m) {
+                return Message{.type = kCommit, .fields = std::move(Fields().u64(1, m.generation))};
+            },
+            [](const RevokeLease& m) {
+                return Message{.type = kRevokeLease, .fields = std::move(Fields().uuid(1, m.network).mac(2, m.port))};
+            }},
         message));
 }
 
@@ -402,6 +463,9 @@ Result<ToService> decode_to_service(ByteView datagram) {
         case kCommit: return finished<ToService>(in, "Commit", Commit{in.u64(1)});
         case kRevokeLease: return finished<ToService>(in, "RevokeLease", RevokeLease{in.uuid(1), in.mac(2)});
         case kGuests: return finished<ToService>(in, "Guests", Guests{in.uuid(1), list_from(in, 2, dns_guest_from)});
+        case kListen: return finished<ToService>(in, "Listen", Listen{});
+        case kWatch: return finished<ToService>(in, "Watch", watch_from(in));
+        case kUnwatch: return finished<ToService>(in, "Unwatch", Unwatch{in.u32(1), in.flag(2)});
         default: return fail(Code::malformed, fmt::format("message type {} is not for the service", message.type));
     }
 }
@@ -410,11 +474,12 @@ Result<ToDaemon> decode_to_daemon(ByteView datagram) {
     TRY(const Message message, kernel::channel::decode(datagram));
     FieldReader in(message.fields);
     switch (message.type) {
-        case kHello: return finished<ToDaemon>(in, "Hello", Hello{in.u32(1), in.u64(2)});
+        case kHello: return finished<ToDaemon>(in, "Hello", Hello{in.u32(1), in.u64(2), in.flag_or(3, false)});
         case kHeld: return finished<ToDaemon>(in, "Held", Held{in.uuid(1), bridge_from(in, 2), layout_from(in, 3)});
         case kHeldUpstreams:
             return finished<ToDaemon>(in, "HeldUpstreams", HeldUpstreams{upstream_sockets_from(in, 1)});
         case kLeases: return finished<ToDaemon>(in, "Leases", Leases{in.flag(1), list_from(in, 2, event_from)});
+        case kLearned: return finished<ToDaemon>(in, "Learned", Learned{in.u32(1), list_from(in, 2, learned_from)});
         case kSynced:
             return finished<ToDaemon>(
                 in, "Synced",
@@ -430,7 +495,7 @@ std::size_t descriptors(const ToService& message) {
     if (const auto* upstreams = std::get_if<Upstreams>(&message)) {
         return upstreams->sockets.count();
     }
-    return 0;
+    return std::holds_alternative<Listen>(message) ? 1 : 0;
 }
 
 std::size_t descriptors(const ToDaemon& message) {

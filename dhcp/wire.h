@@ -19,7 +19,8 @@
 // A daemon that has just connected first hears what the service is doing already, and gets a copy of every
 // descriptor back, so that it can hand them to a successor when this service dies:
 //
-//   Hello{pid, generation}  Held{default}+fds  HeldUpstreams+fds  Leases{reset, …}  Leases{…}  Synced{generation}
+//   Hello{pid, generation}  Held{default}+fds  HeldUpstreams+fds  Learned{7, …}  Leases{reset, …}  Leases{…}
+//   Synced{generation}
 //
 // The leases that a network's file held when it was taken up come as a dump too, before the Synced of that push.
 // From then on Leases reports every change, before the client that caused it gets its acknowledgement. When the
@@ -52,6 +53,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "dhcp/learner.h"
 #include "dhcp/spec.h"
 
 namespace bascule::dhcp::wire {
@@ -140,13 +142,31 @@ struct Guests {
     bool operator==(const Guests&) const = default;
 };
 
-using ToService = std::variant<Begin, Network, NetworkPart, Upstreams, Commit, RevokeLease, Guests>;
+// Copies of guests' frames come by this netlink socket from now on (nwfilter/learning.h); one descriptor.
+struct Listen {
+    bool operator==(const Listen&) const = default;
+};
+// Learn that port's addresses, or as described anew. Holds at once.
+struct Watch {
+    WatchedPort port;
+    bool operator==(const Watch&) const = default;
+};
+// Learn them no more, or only forget what the port's own frames taught.
+struct Unwatch {
+    std::uint32_t port = 0;
+    bool only_seen = false;
+    bool operator==(const Unwatch&) const = default;
+};
+
+using ToService =
+    std::variant<Begin, Network, NetworkPart, Upstreams, Commit, RevokeLease, Guests, Listen, Watch, Unwatch>;
 
 // ---- service to daemon
 
 struct Hello {
     std::uint32_t pid = 0;
     std::uint64_t generation = 0;  // of the last Commit; 0: none yet
+    bool listening = false;        // it has a socket for copies of frames
     bool operator==(const Hello&) const = default;
 };
 
@@ -188,7 +208,14 @@ struct Synced {
     bool operator==(const Synced&) const = default;
 };
 
-using ToDaemon = std::variant<Hello, Held, HeldUpstreams, Leases, Synced>;
+// All that is known of one watched port. Told of every port when a daemon connects, then whenever it changes.
+struct Learned {
+    std::uint32_t port = 0;
+    std::vector<LearnedAddress> addresses{};
+    bool operator==(const Learned&) const = default;
+};
+
+using ToDaemon = std::variant<Hello, Held, HeldUpstreams, Leases, Synced, Learned>;
 
 // ---- bytes
 

@@ -53,8 +53,28 @@ std::string hook_text(const Hook& hook) {
 
 std::string_view kind_of(const SetDef& set) { return set.data.empty() ? "set" : "map"; }
 
+// With bytes among the columns nft wants every column as an expression of that type.
+std::string columns_text(const std::string& key) {
+    if (!key.contains('@')) {
+        return "type " + key;
+    }
+    static const std::map<std::string_view, std::string_view> kOfType{{"ifname", "iifname"},
+                                                                      {"ether_addr", "ether saddr"},
+                                                                      {"ipv4_addr", "ip saddr"},
+                                                                      {"ipv6_addr", "ip6 saddr"},
+                                                                      {"inet_service", "th dport"}};
+    std::string out;
+    for (const std::string_view column : split(key)) {
+        const auto found = kOfType.find(column);
+        out += fmt::format("{}{}", out.empty() ? "typeof " : " . ", found == kOfType.end() ? column : found->second);
+    }
+    return out;
+}
+
 std::string type_text(const SetDef& set) {
-    return set.data.empty() ? fmt::format("type {}", set.key) : fmt::format("type {} : {}", set.key, set.data);
+    std::string out =
+        set.data.empty() ? columns_text(set.key) : fmt::format("{} : {}", columns_text(set.key), set.data);
+    return set.statement.empty() ? out : fmt::format("{}; {}", out, set.statement);
 }
 
 std::string flags_text(const SetDef& set) {
@@ -275,6 +295,17 @@ std::string Table::add_chain(std::string_view stem, Chain chain) {
     std::string name = chain_name(stem, chain);
     chains.insert_or_assign(name, std::move(chain));
     return name;
+}
+
+void merge(Ruleset& into, Ruleset from) {
+    for (auto& [family, table] : from) {
+        Table& target = into[family];
+        target.sets.merge(table.sets);
+        target.chains.merge(table.chains);
+        for (auto& [set, elements] : table.elements) {
+            target.elements[set].merge(elements);
+        }
+    }
 }
 
 std::string quoted(std::string_view type, std::string_view text) {

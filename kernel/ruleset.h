@@ -56,10 +56,13 @@ std::string chain_name(std::string_view stem, const Chain& chain);
 
 // A set or, with `data`, a map. Flags and types in nft's words.
 struct SetDef {
-    std::string key;        // "ifname . ether_addr . ipv4_addr"
+    std::string key;        // "ifname . ether_addr . ipv4_addr"; bytes without a type: "@th,64,128"
     std::string data;       // "verdict", or empty for a set
     bool timeouts = false;  // elements may have one
     bool intervals = false;
+    // What each element has of its own and is asked whenever it is found: "counter", or a "limit …" that, once it is
+    // exceeded, makes the rule end there.
+    std::string statement{};
     auto operator<=>(const SetDef&) const = default;
 };
 
@@ -84,6 +87,9 @@ struct Table {
 
 // Our tables, all called "bascule".
 using Ruleset = std::map<Family, Table>;
+
+// Adds rules to rules. What both have must be the same, as it is when both come from one compiler.
+void merge(Ruleset& into, Ruleset from);
 
 // One transaction: everything in it or nothing. Order within: whole tables dropped, tables, chains, sets,
 // rules, elements removed, elements added, chains flushed, sets dropped, chains dropped. (Chains come

@@ -31,7 +31,7 @@ namespace bascule::nwfilter {
 // that all ports mean the same by it.
 struct TableDef {
     std::vector<kernel::policy::Field> fields;  // of one of its uses: only their types count
-    bool timed = false;                         // has a column of IP: elements may expire
+    bool timed = false;                         // has a column of IP or IPV6: elements may expire
     bool operator==(const TableDef&) const = default;
 };
 

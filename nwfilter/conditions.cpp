@@ -56,6 +56,7 @@ std::string_view column(Field field) {
         case Field::ip4_dst: return "ip4";
         case Field::ip6_src:
         case Field::ip6_dst: return "ip6";
+        case Field::nd_target: return "nd";
         case Field::src_port:
         case Field::dst_port: return "port";
         default: return {};
@@ -181,6 +182,10 @@ private:
             // nft has no name for the addresses in RARP, and unnamed bytes cannot be looked up in a set.
             const bool in_rarp = rule_.rule->protocol == Protocol::rarp && term.field >= Field::arp_src_mac &&
                                  term.field <= Field::arp_dst_ip;
+            // A neighbour's address has no type either, but a set of learned ones there must be.
+            if (term.field == Field::nd_target && std::ranges::none_of(bounds_, &Bound::learned)) {
+                return false;
+            }
             if (!whole(term) || term.at->role != Role::value || column(term.field).empty() || in_rarp) {
                 return false;
             }
@@ -405,7 +410,7 @@ private:
         std::string types, names;
         for (const Term* const term : terms) {
             listed.fields.push_back(term->field);
-            def.timed = def.timed || term->bound->name == "IP";
+            def.timed = def.timed || is_learned(term->bound->name);
             types += (types.empty() ? "" : ".") + std::string(column(term->field));
             names += (names.empty() ? "" : ".") + term->bound->key();
         }

@@ -59,7 +59,7 @@ constexpr std::array<FieldText, policy::kFields> kFieldTexts{{
     {Field::ip6_dscp, "ip6 dscp"},
     {Field::icmp6_type, "icmpv6 type"},
     {Field::icmp6_code, "icmpv6 code"},
-    {Field::nd_target, "@th,64,128"},
+    {Field::nd_target, kNeighbourTarget},
     {Field::src_port, "th sport"},
     {Field::dst_port, "th dport"},
     {Field::tcp_flags, "tcp flags"},
@@ -376,6 +376,7 @@ std::string_view column_type(Field field) {
         case Field::ip4_dst: return "ipv4_addr";
         case Field::ip6_src:
         case Field::ip6_dst: return "ipv6_addr";
+        case Field::nd_target: return kNeighbourTarget;
         default: return "inet_service";
     }
 }

@@ -15,6 +15,9 @@ namespace bascule::nwfilter {
 std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition>& when, std::string_view device,
                                      std::string_view port);
 
+// The bytes that nft 1.0.6 has no name for, nor a type: a set's column of them is declared by this expression.
+inline constexpr std::string_view kNeighbourTarget = "@th,64,128";
+
 // The nft type of a set's column that holds values of this field: "ether_addr".
 std::string_view column_type(kernel::policy::Field field);
 

@@ -76,22 +76,31 @@ Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilitie
     out.learns_ip = compiled->learns_ip;
     out.filters = flat.filters;
     out.learned = learned_sets(*compiled, port.ifname);
+    if (!out.learned.empty()) {
+        TRY(out.learning, learning_of(port.parameters));
+        for (const LearnedSet& set : out.learned) {
+            (set.family == IpFamily::v4 ? out.learning->v4 : out.learning->v6) = true;
+        }
+        kernel::merge(out.rules, copies(*out.learning, port.ifname, port.mac));
+    }
     return out;
 }
 
 kernel::Ruleset learned(const Attachment& attachment, const Ip& address,
                         std::optional<std::chrono::steady_clock::time_point> expires) {
-    constexpr std::string_view kPlace = "$IP";
-    const std::string text = format(address);
+    const auto put = [](std::string& key, std::string_view place, const std::string& text) {
+        for (auto at = key.find(place); at != std::string::npos; at = key.find(place, at)) {
+            key.replace(at, place.size(), text);
+        }
+    };
     kernel::Table table;
     for (const LearnedSet& set : attachment.learned) {
         if (set.family != address.family()) {
             continue;
         }
         std::string key = set.key;
-        for (auto at = key.find(kPlace); at != std::string::npos; at = key.find(kPlace, at)) {
-            key.replace(at, kPlace.size(), text);
-        }
+        put(key, "$IP", format(address));
+        put(key, "$HEX", number_text(kernel::policy::Value::of(address)));
         table.elements[set.set][key] = {{}, expires};
     }
     return table.empty() ? kernel::Ruleset{} : kernel::Ruleset{{kernel::Family::bridge, std::move(table)}};

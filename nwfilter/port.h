@@ -24,7 +24,8 @@
 // Invariants, each with a test:
 //  - verdicts of the class policy with a port's rows equal those of the policy with its values in place;
 //  - a rule in force never means more than was written: what cannot be enforced is refused on attach;
-//  - without a value for IP no address is allowed until one is learned: the rules are there, the set empty;
+//  - without a value for IP no address is allowed until one is learned (learning.h): the rules are there, the set
+//  empty;
 //  - a VLAN tag never helps: drops look behind one tag, accepts do not, a second tag is dropped where IP
 //    or ARP is checked;
 //  - every drop has a counter whose comment names filter and rule.
@@ -47,6 +48,7 @@
 #include "base/net.h"
 #include "base/result.h"
 #include "kernel/ruleset.h"
+#include "nwfilter/learning.h"
 #include "nwfilter/spec.h"
 
 namespace bascule::nwfilter {
@@ -64,7 +66,7 @@ using Lookup = std::function<const Filter*(const std::string& name)>;
 // A set that holds the port's addresses.
 struct LearnedSet {
     std::string set;
-    std::string key;  // of one element, with "$IP" where the address goes
+    std::string key;  // of one element, with "$IP" where the address goes, or "$HEX" where it goes as a number
     IpFamily family = IpFamily::v4;
     bool operator==(const LearnedSet&) const = default;
 };
@@ -81,9 +83,10 @@ struct Abilities {
 struct Attachment {
     kernel::Ruleset rules;  // base chains, class chains, sets, and this port's elements
     bool learns_ip = false;
-    std::set<std::string> filters;    // all names in its tree: which ports does an edited filter reach
-    std::set<std::string> sets;       // the named sets that it asks
-    std::vector<LearnedSet> learned;  // where a learned address goes
+    std::set<std::string> filters;     // all names in its tree: which ports does an edited filter reach
+    std::set<std::string> sets;        // the named sets that it asks
+    std::vector<LearnedSet> learned;   // where a learned address goes
+    std::optional<Learning> learning;  // how it is learned; none: the port needs none
 };
 
 // What it takes to have the port filtered. Codes: no_nwfilter (a name in the tree is not defined),
@@ -91,7 +94,7 @@ struct Attachment {
 Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilities& abilities = {});
 
 // The elements that allow one learned address: merge them into the port's wish. Empty when the filter does
-// not depend on IP or IP was given.
+// not depend on addresses of that family or they were given.
 kernel::Ruleset learned(const Attachment& attachment, const Ip& address,
                         std::optional<std::chrono::steady_clock::time_point> expires);
 

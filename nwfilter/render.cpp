@@ -146,6 +146,11 @@ private:
     kernel::Table& table_;
 };
 
+// A row's value in an element's key.
+std::string element_text(policy::Field field, const policy::Value& value) {
+    return field == policy::Field::nd_target ? number_text(value) : policy::format(field, value);
+}
+
 kernel::SetDef set_of(const TableDef& def) {
     kernel::SetDef set{"ifname", {}};
     for (const policy::Field field : def.fields) {
@@ -156,6 +161,14 @@ kernel::SetDef set_of(const TableDef& def) {
 }
 
 }  // namespace
+
+std::string number_text(const policy::Value& value) {
+    std::string digits;
+    for (const std::uint8_t octet : value.octets) {
+        digits += fmt::format("{:02x}", octet);
+    }
+    return "0x" + digits.substr(std::min(digits.find_first_not_of('0'), digits.size() - 1));
+}
 
 kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abilities& abilities) {
     kernel::Table table;
@@ -171,7 +184,7 @@ kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abili
         for (const policy::Row& row : rows->second) {
             std::string key = port.str();
             for (std::size_t i = 0; i < row.size(); ++i) {
-                key += " . " + policy::format(def.fields[i], row[i]);
+                key += " . " + element_text(def.fields[i], row[i]);
             }
             table.elements[name][key] = {};
         }
@@ -186,7 +199,9 @@ std::vector<LearnedSet> learned_sets(const Compiled& compiled, const IfName& por
         for (const AwaitingRow& row : rows) {
             LearnedSet learned{name, port.str(), IpFamily::v4};
             for (std::size_t i = 0; i < row.size(); ++i) {
-                learned.key += " . " + (row[i] ? policy::format(def.fields[i], *row[i]) : "$IP");
+                learned.key += " . " + (row[i] ? element_text(def.fields[i], *row[i])
+                                        : def.fields[i] == policy::Field::nd_target ? "$HEX"
+                                                                                    : "$IP");
                 if (!row[i] && policy::bits_of(def.fields[i]) == 128) {
                     learned.family = IpFamily::v6;
                 }

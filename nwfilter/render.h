@@ -19,6 +19,9 @@
 namespace bascule::nwfilter {
 
 kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abilities& abilities = {});
+// 16 octets as nft writes a number: without zeros in front.
+std::string number_text(const kernel::policy::Value& value);
+
 std::vector<LearnedSet> learned_sets(const Compiled& compiled, const IfName& port);
 
 }  // namespace bascule::nwfilter

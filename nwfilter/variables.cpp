@@ -5,12 +5,14 @@
 
 #include <fmt/format.h>
 
+#include "nwfilter/learning.h"
+
 namespace bascule::nwfilter {
 
 namespace {
 
 constexpr unsigned kFirstElement = 1001;
-constexpr std::string_view kIp = "IP", kMac = "MAC", kLearning = "CTRL_IP_LEARNING";
+constexpr std::string_view kIp = "IP", kIp6 = "IPV6", kMac = "MAC", kLearning = "CTRL_IP_LEARNING";
 
 constexpr std::size_t kMaxTuples = 4096;
 constexpr std::string_view kLinkLocal = "LINKLOCAL";
@@ -50,6 +52,8 @@ Result<void> check_group(const std::vector<Bound>& bounds, const Bound& bound, c
 
 }  // namespace
 
+bool is_learned(std::string_view name) { return name == kIp || name == kIp6; }
+
 std::string Bound::key() const {
     const auto& variable = std::get<Variable>(attribute->value);
     return variable.element ? fmt::format("{}/{}", name, *variable.element) : name;
@@ -71,14 +75,8 @@ Result<PortValues> PortValues::of(const Port& port) {
             return fail(Code::invalid_argument, fmt::format("parameter {} has no value", name));
         }
     }
-    if (const auto found = values.parameters_.find(std::string(kLearning)); found != values.parameters_.end()) {
-        const std::string& how = found->second.front();
-        if (found->second.size() != 1 || (how != "any" && how != "dhcp" && how != "none")) {
-            return fail(Code::invalid_argument,
-                        fmt::format("parameter {}: expected 'any', 'dhcp' or 'none', got '{}'", kLearning, how));
-        }
-        values.learning_ = how != "none";
-    }
+    TRY(const auto learning, learning_of(values.parameters_));
+    values.learning_ = learning.has_value();
     return values;
 }
 
@@ -96,11 +94,12 @@ Result<Bound> PortValues::bind(const Attribute& attribute, const FlatRule& rule,
         bound.from_port = true;
     } else if (const auto inherited = scope.find(bound.name); inherited != scope.end()) {
         texts = &inherited->second;
-    } else if (bound.name == kIp && learning_ && variable.element.value_or(0) == 0) {
+    } else if (is_learned(bound.name) && learning_ && variable.element.value_or(0) == 0) {
         bound.from_port = bound.learned = true;
         return bound;
     } else {
-        const std::string_view hint = bound.name == kIp ? " (learning is switched off by CTRL_IP_LEARNING)" : "";
+        const std::string hint =
+            is_learned(bound.name) ? fmt::format(" (learning is switched off by {})", kLearning) : std::string();
         return fail(Code::invalid_argument, fmt::format("{}: parameter {} is missing: {} needs {}{}", rule.origin(),
                                                         bound.name, at.name, expected(at), hint));
     }

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -13,12 +14,15 @@
 
 namespace bascule::nwfilter {
 
+// IP and IPV6: what a port learns when it is not given.
+bool is_learned(std::string_view name);
+
 // What a variable stands for in one rule of one port.
 struct Bound {
     const Attribute* attribute = nullptr;
     std::string name;
     bool from_port = false;  // else from a <filterref> of the tree: the same for every port
-    bool learned = false;    // IP without a value: `values` is empty until one is learned
+    bool learned = false;    // IP or IPV6 without a value: `values` is empty until one is learned
     std::vector<Value> values;
     // Those of one group advance together. An element of a list has a group of its own.
     unsigned group = 0;
@@ -32,7 +36,7 @@ std::size_t tuples_of(const std::vector<Bound>& bounds, unsigned group);
 // The port's parameters with what they are completed with: MAC from the interface, LINKLOCAL from MAC.
 class PortValues {
 public:
-    // Refuses values of CTRL_IP_LEARNING that are not any, dhcp or none.
+    // Refuses what learning_of() refuses.
     static Result<PortValues> of(const Port& port);
 
     // The variables of one rule, in the attributes' order. Those of one iterator must have lists of one length; an

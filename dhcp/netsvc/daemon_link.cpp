@@ -193,10 +193,25 @@ Result<bool> DaemonLink::send_synced(const State& state) {
     return send(message);
 }
 
+Result<bool> DaemonLink::send_learned(const State& state) {
+    while (!learned_.empty()) {
+        const std::uint32_t port = *learned_.begin();
+        if (state.learner.watches(port)) {
+            TRY(const bool sent, send(wire::Learned{port, state.learner.addresses(port)}));
+            if (!sent) {
+                return false;
+            }
+        }
+        learned_.erase(learned_.begin());
+    }
+    return true;
+}
+
 Result<bool> DaemonLink::step(const State& state, const dhcp::Now& now) {
     switch (phase_) {
         case Phase::hello: {
-            TRY(const bool sent, send(wire::Hello{static_cast<std::uint32_t>(::getpid()), state.generation}));
+            TRY(const bool sent,
+                send(wire::Hello{static_cast<std::uint32_t>(::getpid()), state.generation, state.copies.open()}));
             phase_ = sent ? Phase::held : phase_;
             return sent;
         }
@@ -207,6 +222,15 @@ Result<bool> DaemonLink::step(const State& state, const dhcp::Now& now) {
                 std::ranges::transform(*pool, std::back_inserter(fds), &UniqueFd::get);
             }
             TRY(const bool sent, send(wire::HeldUpstreams{state.upstream_sockets()}, fds));
+            if (sent) {
+                const auto ports = state.learner.ports();
+                learned_.insert(ports.begin(), ports.end());
+                phase_ = Phase::learned;
+            }
+            return sent;
+        }
+        case Phase::learned: {
+            TRY(const bool sent, send_learned(state));
             phase_ = sent ? Phase::first_leases : phase_;
             return sent;
         }
@@ -227,6 +251,12 @@ Result<bool> DaemonLink::pump(const State& state, const dhcp::Now& now) {
     TRY(const bool flushed, flush_events());
     if (!flushed) {
         return false;
+    }
+    if (phase_ > Phase::learned) {
+        TRY(const bool told, send_learned(state));
+        if (!told) {
+            return false;
+        }
     }
     for (int i = 0; i < kMessagesPerPump && phase_ != Phase::idle; ++i) {
         TRY(const bool sent, step(state, now));

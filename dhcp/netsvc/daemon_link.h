@@ -7,12 +7,14 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/names.h"
 #include "base/result.h"
+#include "dhcp/netsvc/copies.h"
 #include "dhcp/netsvc/served.h"
 #include "dhcp/wire.h"
 
@@ -25,6 +27,9 @@ struct State {
     std::map<Uuid, Served> networks;
     std::vector<UniqueFd> upstreams, streams;  // IPv4 ones first
     std::uint16_t v4_upstreams = 0, v4_streams = 0;
+
+    Copies copies;
+    dhcp::Learner learner;
 
     dhcp::wire::UpstreamSockets upstream_sockets() const {
         return {v4_upstreams, static_cast<std::uint16_t>(upstreams.size() - v4_upstreams), v4_streams,
@@ -50,6 +55,8 @@ public:
     Result<bool> tell(std::vector<dhcp::LeaseEvent> events);
     // A push was taken over: Synced goes out with the next pump().
     void owe_synced() { owes_synced_ = true; }
+    // The ports whose learned addresses the daemon has to hear of.
+    void owe_learned(const std::set<std::uint32_t>& ports) { learned_.insert(ports.begin(), ports.end()); }
     // Begins a dump of all leases anew.
     void start_dump();
     // Sends what is due, some messages at most; false when more is left.
@@ -59,7 +66,7 @@ private:
     static constexpr std::size_t kBuffer = 64U * 1024;
     static constexpr std::size_t kMostEvents = 4096;
 
-    enum class Phase { hello, held, upstreams, first_leases, leases, synced, idle };
+    enum class Phase { hello, held, upstreams, learned, first_leases, leases, synced, idle };
 
     Result<bool> send(const dhcp::wire::ToDaemon& message, std::span<const int> fds = {});
     Result<bool> flush_events();
@@ -67,10 +74,12 @@ private:
     Result<bool> send_held(const State& state);
     Result<bool> send_leases(const State& state, const dhcp::Now& now);
     Result<bool> send_synced(const State& state);
+    Result<bool> send_learned(const State& state);
 
     UniqueFd socket_;
     std::vector<std::byte> buffer_;
     std::vector<dhcp::LeaseEvent> events_;
+    std::set<std::uint32_t> learned_;
     bool owes_synced_ = false;
     Phase phase_ = Phase::hello;
     // Where the walk stands: after this network, and within it after this address.

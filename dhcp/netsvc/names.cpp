@@ -142,7 +142,8 @@ void Names::hear(const Source& source, int fd, bool readable, bool writable, con
         case Source::Kind::daemon:
         case Source::Kind::dhcp:
         case Source::Kind::frames6:
-        case Source::Kind::arp: return;
+        case Source::Kind::arp:
+        case Source::Kind::copies: return;
     }
 }
 

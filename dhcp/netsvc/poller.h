@@ -19,6 +19,7 @@ struct Source {
         dhcp,
         frames6,
         arp,
+        copies,
         dns,
         dns_tcp,   // listening
         http,      // listening

@@ -79,7 +79,7 @@ Result<void> Service::run() {
 }
 
 int Service::wait_for(int most_milliseconds) const {
-    dhcp::Time next = names_.next_tick();
+    dhcp::Time next = std::min(names_.next_tick(), state_.learner.next_tick());
     next = std::min(next, due_);
     if (next == dhcp::kEndOfTime) {
         return most_milliseconds;
@@ -117,6 +117,8 @@ Result<void> Service::turn(int most_milliseconds) {
                                                   : served->second.receive_frames6(inbox_, now);
                 heard_.push_back(&served->second);
             }
+        } else if (source->kind == Source::Kind::copies) {
+            state_.copies.receive(state_.learner, now.time);
         } else {
             if (const auto served = state_.networks.find(source->network); served != state_.networks.end()) {
                 heard_.push_back(&served->second);  // what it dropped is to be told
@@ -173,9 +175,32 @@ void Service::finish_turn(const dhcp::Now& now) {
         due_ = std::min(due_, served->next_tick());
     }
     heard_.clear();
-    if (daemon_) {
+    state_.learner.tick(now.time);
+    if (const auto changed = state_.learner.take_changed(); daemon_) {
+        daemon_->owe_learned(changed);
         talk_to_daemon(daemon_->pump(state_, now));
     }
+}
+
+// What is about learning addresses; false: the message is not.
+bool Service::take_watch(DaemonLink::Received& received, const dhcp::Now& now) {
+    if (std::holds_alternative<wire::Listen>(received.message)) {
+        if (state_.copies.open()) {
+            poller_.unwatch(state_.copies.fd());
+        }
+        state_.copies.open(std::move(received.fds.front()));
+        if (auto watched = poller_.watch(state_.copies.fd(), {Source::Kind::copies}); !watched) {
+            log::error("copies of frames: {}", watched.error().message);
+        }
+    } else if (auto* watch = std::get_if<wire::Watch>(&received.message)) {
+        state_.learner.watch(std::move(watch->port));
+        state_.learner.tick(now.time);
+    } else if (const auto* unwatch = std::get_if<wire::Unwatch>(&received.message)) {
+        unwatch->only_seen ? state_.learner.forget_seen(unwatch->port) : state_.learner.unwatch(unwatch->port);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 // ---- the daemon
@@ -260,6 +285,9 @@ Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) 
                 served->second.set_guest(guest);
             }
         }
+        return {};
+    }
+    if (take_watch(received, now)) {
         return {};
     }
     if (!staged_) {

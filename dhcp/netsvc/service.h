@@ -21,6 +21,7 @@
 //   names        DNS, and TFTP and HTTP for guests that boot from the network
 //   streams, upstream_streams, tftp_server, files   what names works with
 //   served       one network: DHCP batches, lease file, replies
+//   copies       frames that nftables copied to us, of ports that learn addresses (dhcp/learner.h)
 //   daemon_link  the connection: reports, dumps
 //   lease_file   append, sync, rewrite
 //   batch_io     recvmmsg, sendmmsg
@@ -82,8 +83,9 @@ private:
     void stop_serving(const Uuid& network, const dhcp::Now& now);
     void replace_sockets(Served& served, Sockets sockets);
     void finish_turn(const dhcp::Now& now);
-    int wait_for(int most_milliseconds) const;
     void finish(Served& served, const dhcp::Now& now);
+    bool take_watch(DaemonLink::Received& received, const dhcp::Now& now);
+    int wait_for(int most_milliseconds) const;
     dhcp::Now now();
 
     Poller poller_;

@@ -91,11 +91,35 @@ Result<std::string> data_text(const Json& data) {
     return value_text(data);
 }
 
+// [{"counter": null}], [{"limit": {"rate": 10, "burst": 50, "per": "second"}}]: what Bascule gives sets.
+Result<std::string> statement_text(const Json& statements) {
+    if (!statements.is_array() || statements.size() != 1 || !statements[0].is_object() || statements[0].size() != 1) {
+        return odd("a set with more than one statement", statements);
+    }
+    const std::string& kind = statements[0].begin().key();
+    const Json& body = statements[0].begin().value();
+    if (kind == "counter") {
+        return std::string(kind);
+    }
+    const auto number = [&](const char* name) {
+        const auto found = body.is_object() ? body.find(name) : body.end();
+        return found != body.end() && found->is_number_integer() ? found->get<std::int64_t>() : std::int64_t{0};
+    };
+    return kind == "limit"
+               ? fmt::format("limit rate {}/{} burst {} packets", number("rate"), text_of(body, "per"), number("burst"))
+               : kind;
+}
+
 Result<SetDef> set_definition(const Json& object) {
     SetDef def;
     const auto type = object.find("type");
     if (type != object.end() && type->is_array()) {
         TRY(def.key, value_text(Json{{"concat", *type}}));
+        // The only bytes without a type that Bascule has in sets: addresses in neighbour discovery.
+        constexpr std::string_view kNumber = "integer", kBytes = "@th,64,128";
+        for (auto at = def.key.find(kNumber); at != std::string::npos; at = def.key.find(kNumber, at)) {
+            def.key.replace(at, kNumber.size(), kBytes);
+        }
     } else {
         def.key = text_of(object, "type");
     }
@@ -108,6 +132,9 @@ Result<SetDef> set_definition(const Json& object) {
             def.timeouts = def.timeouts || flag == "timeout";
             def.intervals = def.intervals || flag == "interval";
         }
+    }
+    if (const auto statements = object.find("stmt"); statements != object.end()) {
+        TRY(def.statement, statement_text(*statements));
     }
     return def;
 }

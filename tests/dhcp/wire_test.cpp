@@ -52,6 +52,14 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
         RevokeLease{kUuid, kMac2},
         Begin{8, 7, {kUuid, Uuid{}}},
         Begin{1, 0},
+        Listen{},
+        Watch{{.index = 7,
+               .name = *IfName::parse("vnet0"),
+               .mac = kMac1,
+               .any = true,
+               .v4 = true,
+               .known = {{kServer, Time(std::chrono::milliseconds(12345)), true}, {"fe80::1"_ip, kEndOfTime, false}}}},
+        Unwatch{7, true},
     };
     for (const ToService& message : messages) {
         const auto bytes = encode(message);
@@ -63,6 +71,7 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
     }
     EXPECT_EQ(descriptors(messages[1]), 9U);
     EXPECT_EQ(descriptors(messages[3]), 15U);
+    EXPECT_EQ(descriptors(messages[8]), 1U);
 }
 
 TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
@@ -71,7 +80,9 @@ TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
     endless.hostname.clear();
     endless.client_id.clear();
     const std::vector<ToDaemon> messages{
-        Hello{1234, 9},
+        Hello{1234, 9, true},
+        Learned{7, {{kServer, Time(std::chrono::milliseconds(12345)), true}}},
+        Learned{8, {}},
         Held{kUuid, *IfName::parse("virbr0"), {true, false, {1}}},
         HeldUpstreams{{8, 0, 0, 0}},
         Leases{true, {{LeaseEventKind::added, full_lease()}, {LeaseEventKind::expired, endless}}},

@@ -11,7 +11,6 @@ SENDER     pid:N     eth0 of that process's network namespace       RECEIVER   p
                      the socket S: its own raw socket sends                               that link of this namespace
 """
 
-import ctypes
 import os
 import pathlib
 import select
@@ -25,23 +24,8 @@ from scapy.layers.inet6 import ICMPv6ND_RA, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from raw import EVERYONE, packet_socket  # noqa: E402
 from responder import Responder  # noqa: E402
-
-EVERYONE = "ff:ff:ff:ff:ff:ff"
-CLONE_NEWNET = 0x40000000
-
-
-def packet_socket(pid):
-    """A socket stays in the namespace that it was made in."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/self/ns/net", "rb") as home, open(f"/proc/{pid}/ns/net", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"setns to the namespace of {pid}")
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        sock.bind(("eth0", 0))
-        if libc.setns(home.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns back")
-    return sock
 
 
 def link_socket(name):

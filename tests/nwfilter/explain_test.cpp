@@ -103,7 +103,11 @@ TEST(CleanTrafficDual, HoldsTheGuestToItsAddresses) {
     for (const auto& [packet, expected] : cases) {
         EXPECT_NE(why(guest, packet).find(expected), std::string::npos) << packet << "\n" << why(guest, packet);
     }
-    const auto without = attach(port("clean-traffic-dual", {{"IP", {"10.0.0.1"}}}), Filters().lookup());
+    const Port waiting = port("clean-traffic-dual", {{"IP", {"10.0.0.1"}}});
+    EXPECT_NE(why(waiting, "out tcp src=2001:db8::5").find("drop"), std::string::npos);
+    EXPECT_NE(why(waiting, "out tcp src=2001:db8::5", {*parse_ip("2001:db8::5")}).find("passes"), std::string::npos);
+    const auto without =
+        attach(port("clean-traffic-dual", {{"IP", {"10.0.0.1"}}, {"CTRL_IP_LEARNING", {"none"}}}), Filters().lookup());
     ASSERT_FALSE(without);
     EXPECT_NE(without.error().message.find("parameter IPV6 is missing"), std::string::npos);
 }

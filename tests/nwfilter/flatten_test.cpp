@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "nwfilter/compile.h"
 #include "tests/nwfilter/filters.h"
 
@@ -192,7 +194,8 @@ TEST(Attach, PortsOfOneShapeShareEveryChain) {
         std::set<std::string> names;
         const auto attachment = attach(p, filters.lookup());
         for (const auto& [name, chain] : attachment->rules.at(kernel::Family::bridge).chains) {
-            if (!name.contains("_rarp_")) {  // RARP holds the MAC address in place
+            const bool copies = name.starts_with("nwf_cop") || name.starts_with("nwf_learn");  // of who learns
+            if (!name.contains("_rarp_") && !copies) {  // RARP holds the MAC address in place
                 names.insert(name);
             }
         }
@@ -240,6 +243,49 @@ TEST(Attach, WhatALearnedAddressCannotDecideIsRefused) {
     EXPECT_EQ(attach(port("beside", {{"PEER", {"10.0.0.1", "10.0.0.2"}}}), filters.lookup()).error().code,
               Code::unsupported_config);
     EXPECT_TRUE(attach(port("mask", {{"IP", {"10.0.0.1"}}}), filters.lookup()));
+}
+
+TEST(Attach, WhoLearnsHasItsFramesCopiedUntilItKnowsAsMuchAsItMay) {
+    const Filters filters;
+    const auto table = [&](const Parameters& parameters) {
+        return attach(port("clean-traffic-dual", parameters), filters.lookup())->rules.at(kernel::Family::bridge);
+    };
+    const auto has = [](const kernel::Table& in, std::string_view words) {
+        return std::ranges::any_of(in.chains, [&](const auto& chain) {
+            return chain.first.contains("_learn_") &&
+                   std::ranges::any_of(chain.second.rules, [&](const std::string& r) { return r.contains(words); });
+        });
+    };
+    const kernel::Table any = table({}), dhcp = table({{"CTRL_IP_LEARNING", {"dhcp"}}});
+    for (const char* const words : {"udp dport 67", "udp dport 547", "ether daddr @nwf_learn_mac"}) {
+        EXPECT_TRUE(has(any, words) && has(dhcp, words)) << words;
+    }
+    for (const char* const words : {"nd-router-advert", "nd-neighbor-solicit", "@nwf_unlearned"}) {
+        EXPECT_TRUE(has(any, words) && !has(dhcp, words)) << words;
+    }
+    EXPECT_TRUE(any.elements.at("nwf_learn_mac").contains("vnet0 . 52:54:00:00:00:01"));
+    EXPECT_TRUE(any.sets.at("nwf_copied_from").statement.starts_with("limit rate"));
+    EXPECT_FALSE(any.elements.contains("nwf_unlearned"));
+
+    const kernel::Table four = table({{"IPV6", {"2001:db8::1"}}, {"DHCPSERVER", {"10.0.0.1", "10.0.0.2"}}});
+    EXPECT_TRUE(has(four, "udp dport 67") && !has(four, "udp dport 547") && !has(four, "nd-"));
+    EXPECT_TRUE(has(four, "oifname . ip saddr @nwf_dhcp_servers"));
+    EXPECT_EQ(four.elements.at("nwf_dhcp_servers").size(), 2U);
+    const kernel::Table none = table({{"IP", {"10.0.0.1"}}, {"IPV6", {"2001:db8::1"}}});
+    EXPECT_FALSE(none.sets.contains("nwf_copied_from"));
+
+    const Learning learning{.any = true, .v4 = true};
+    EXPECT_TRUE(first_frame(learning, *IfName::parse("vnet0"))
+                    .at(kernel::Family::bridge)
+                    .elements.at("nwf_unlearned")
+                    .contains("vnet0"));
+    EXPECT_TRUE(first_frame({.any = false, .v4 = true}, *IfName::parse("vnet0")).empty());
+}
+
+TEST(Attach, ADhcpServerThatIsNoAddressIsRefused) {
+    const auto attachment = attach(port("clean-traffic", {{"DHCPSERVER", {"dhcp.example"}}}), Filters().lookup());
+    ASSERT_FALSE(attachment);
+    EXPECT_TRUE(attachment.error().message.contains("parameter DHCPSERVER: expected a server's address"));
 }
 
 TEST(Attach, AnUnknownWayOfLearningIsRefused) {

@@ -267,6 +267,18 @@ TEST_F(KernelFrames, OfAnIntruderAreDroppedAndCountedByTheRuleThatIsMeant) {
     }
 }
 
+TEST_F(KernelFrames, OfNeighbourDiscoveryAskForLearnedAddressesInASetThatTheKernelTakes) {
+    const auto attachment = attach(port("clean-traffic-dual", {{"IP", {"10.0.0.1"}}}), Filters().lookup());
+    ASSERT_TRUE(attachment) << attachment.error().message;
+    kernel::Ruleset rules = attachment->rules;
+    const auto expires = std::chrono::steady_clock::time_point(std::chrono::hours(100'000));
+    kernel::merge(rules, learned(*attachment, *parse_ip("64:ff9b::5"), expires));
+    const auto& elements = rules.at(kernel::Family::bridge).elements;
+    EXPECT_TRUE(elements.at("nwf_nd_IPV6").contains("vnet0 . 0x64ff9b000000000000000000000005"));
+    EXPECT_TRUE(elements.at("nwf_ip6.nd_IPV6.IPV6").contains("vnet0 . 64:ff9b::5 . 0x64ff9b000000000000000000000005"));
+    EXPECT_TRUE(load(rules));
+}
+
 TEST_F(KernelFrames, PassFromALearnedAddressUntilItExpires) {
     const auto attachment = attach(port("clean-traffic"), Filters().lookup());
     ASSERT_TRUE(attachment && load(attachment->rules));
