@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""learning.py STEP GUEST-PID OBSERVER-PID MAC [ADDRESS…]
+"""learning.py: reads steps, a line each, and answers each with a line: "ok", or what went wrong.
 
-One step of what ports learn: frames of a guest, and of a DHCP server or router at the observer's place, by raw sockets.
+    STEP GUEST-PID OBSERVER-PID MAC [NAME=VALUE…]
+
+Of what ports learn: frames of a guest, and of a DHCP server or router at the observer's place, by raw sockets.
 
 passes, blocked   whether IPv4 (or IPv6) frames from that source address get to the observer; waits until it is so
 ack NAME=VALUE…   a server's words: ip= lease= server= xid= chaddr= kind=ack|nak
@@ -67,13 +69,13 @@ class Step:
                 seen = seen or nonce in frame
                 if frame.startswith(marker):
                     return seen
-        sys.exit("the guest's DISCOVER did not get through")
+        raise RuntimeError("the guest's DISCOVER did not get through")
 
     def wait(self, source, wanted):
         end = time.monotonic() + LIMIT
         while self.arrives(source) != wanted:
             if time.monotonic() > end:
-                sys.exit(f"{source} {'is cut off' if wanted else 'still passes'}")
+                raise RuntimeError(f"{source} {'is cut off' if wanted else 'still passes'}")
             time.sleep(0.05)
 
     def passes(self, ip):
@@ -130,11 +132,16 @@ class Step:
 
 
 def main():
-    if len(sys.argv) < 5:
-        sys.exit(__doc__)
-    name, guest, observer, mac, *words = sys.argv[1:]
-    step = Step(int(guest), int(observer), mac)
-    getattr(step, name)(**dict(word.split("=", 1) for word in words))
+    guests = {}
+    for line in sys.stdin:
+        name, guest, observer, mac, *words = line.split()
+        try:
+            step = guests.setdefault(mac, None) or Step(int(guest), int(observer), mac)
+            guests[mac] = step
+            getattr(step, name)(**dict(word.split("=", 1) for word in words))
+            print("ok", flush=True)
+        except Exception as error:  # whatever it was, the test says it
+            print(f"{type(error).__name__}: {error}", flush=True)
 
 
 main()

@@ -28,11 +28,13 @@ plug observer labbr 52:54:00:70:00:fe
 at observer ip link set eth0 promisc on
 declare -A mac=([alpha]=52:54:00:70:00:01 [beta]=52:54:00:70:00:02 [gamma]=52:54:00:70:00:03 [delta]=52:54:00:70:00:04)
 for name in "${!mac[@]}"; do plug "$name" labbr "${mac[$name]}"; done
+coproc frames { exec "$BASCULE_TOP/tests/netns/learning.py"; }
 step() { # NAME WHAT WORD…
-    local name=$1 what=$2
+    local name=$1 what=$2 said=nothing
     shift 2
-    "$BASCULE_TOP/tests/netns/learning.py" "$what" "${place[$name]}" "${place[observer]}" "${mac[$name]}" "$@" ||
-        fail "$name: $what $*"
+    echo "$what ${place[$name]} ${place[observer]} ${mac[$name]} $*" >&"${frames[1]}"
+    read -r said <&"${frames[0]}" || true
+    [[ $said == ok ]] || fail "$name: $what $*: $said"
 }
 seconds_left() { # ADDRESS: what the kernel still gives it
     nft -j list set bridge bascule nwf_ip4_IP | python3 -c '
