@@ -9,7 +9,7 @@ effect is there, seen by frames from one tap to another; N ports have the filter
   bind-N      one more port is bound: a spoofed frame from it is dropped, an honest one passes
   unbind-N    it is unbound: the spoofed frame passes again
   edit-N      the small filter is defined anew: what passed from that port is dropped, or the other way round
-  reload-N    the same by its file and SIGHUP
+  reload-N    the same by its file and SIGHUP; ours alone
 
 Ours alone: the same with 1000 ports, edit-shapes-1000 (1000 ports with 100 different nets in a rule that cannot be a
 look-up), and memory of the daemon per port.
@@ -201,6 +201,8 @@ def measure(one, rounds):
     for _ in range(rounds):
         slow = 0.0
         for case in ("bind", "edit", "reload", "unbind"):
+            if case == "reload" and one.side == "theirs":
+                continue
             seconds = one.ask(case)["value"]
             values[case].append(seconds * 1000)
             slow = max(slow, seconds)
@@ -230,10 +232,10 @@ def main():
                 if side == "theirs" and count > options.most:
                     continue
                 one.ask(f"ports {count - 1}")
-                medians[side] = {case: statistics.median(values) for case, values in measure(one, options.rounds).items()}
+                medians[side] = {case: statistics.median(values) for case, values in measure(one, options.rounds).items() if values}
             for case in CASES:
                 ours, theirs = (medians.get(side, {}).get(case) for side in SIDES)
-                print(f"{case + '-' + str(count):12} " + "  ".join(f"{side} {medians[side][case]:.2f} ms" for side in medians), flush=True)
+                print(f"{case + '-' + str(count):12} " + "  ".join(f"{side} {medians[side][case]:.2f} ms" for side in medians if case in medians[side]), flush=True)
                 if ours is not None:
                     ratio = f"{theirs / ours:.1f}" if theirs is not None else "-"
                     print(f"RESULT name=nwfilter case={case}-{count} peer={'libvirtd' if theirs is not None else 'none'} ratio={ratio} "
