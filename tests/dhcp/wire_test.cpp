@@ -50,8 +50,6 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
         Guests{kUuid, {{kMac1, "vm1"}, {kMac2, ""}}},
         Commit{~0ULL},
         RevokeLease{kUuid, kMac2},
-        Begin{8, 7, {kUuid, Uuid{}}},
-        Begin{1, 0},
         Listen{},
         Watch{{.index = 7,
                .name = *IfName::parse("vnet0"),
@@ -60,6 +58,8 @@ TEST(HelperWire, EveryMessageToTheServiceComesBack) {
                .v4 = true,
                .known = {{kServer, Time(std::chrono::milliseconds(12345)), true}, {"fe80::1"_ip, kEndOfTime, false}}}},
         Unwatch{7, true},
+        Begin{8, 7, {kUuid, Uuid{}}},
+        Begin{1, 0},
     };
     for (const ToService& message : messages) {
         const auto bytes = encode(message);
@@ -81,14 +81,14 @@ TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
     endless.client_id.clear();
     const std::vector<ToDaemon> messages{
         Hello{1234, 9, true},
-        Learned{7, {{kServer, Time(std::chrono::milliseconds(12345)), true}}},
-        Learned{8, {}},
         Held{kUuid, *IfName::parse("virbr0"), {true, false, {1}}},
         HeldUpstreams{{8, 0, 0, 0}},
         Leases{true, {{LeaseEventKind::added, full_lease()}, {LeaseEventKind::expired, endless}}},
         Leases{},
         Synced{3, {{kUuid, "no DHCP: disk full"}}},
         Synced{3, {}, true, true},
+        Learned{7, {{kServer, Time(std::chrono::milliseconds(12345)), true}}},
+        Learned{8, {}},
     };
     for (const ToDaemon& message : messages) {
         const auto bytes = encode(message);
