@@ -160,10 +160,13 @@ bool Server6::usable(const Client& client, const Key6& key, const IaAddress& wis
         return false;
     }
     if (key.delegated) {
-        return std::ranges::any_of(ours_, [&](const Subnet* s) {
+        // Our own subnet may lie in the pool; it is not to be given away.
+        const Prefix prefix = Prefix::of(wish.address, wish.length);
+        const bool own =
+            std::ranges::any_of(ours_, [&](const Subnet* s) { return s->server.prefix().overlaps(prefix); });
+        return !own && std::ranges::any_of(ours_, [&](const Subnet* s) {
             return std::ranges::any_of(s->delegations, [&](const DelegationPool& pool) {
-                return pool.length == wish.length && pool.from.contains(wish.address) &&
-                       Prefix::of(wish.address, wish.length).network == wish.address;
+                return pool.length == wish.length && pool.from.contains(wish.address) && prefix.network == wish.address;
             });
         });
     }
@@ -240,11 +243,7 @@ std::optional<IaAddress> Server6::choose_prefix(const Client& client, const Ia& 
             const std::uint64_t count = std::uint64_t{1} << bits;
             for (std::uint64_t i = 0; i < std::min(count, kMostTries); ++i) {
                 const Ip prefix = nth_prefix(pool, (seed_of(key) + i) % count);
-                // Our own subnet may lie in the pool; it is not to be given away.
-                const bool own = std::ranges::any_of(ours_, [&](const Subnet* s) {
-                    return s->server.prefix().overlaps(Prefix::of(prefix, pool.length));
-                });
-                if (!own && usable(client, key, {.address = prefix, .length = pool.length})) {
+                if (usable(client, key, {.address = prefix, .length = pool.length})) {
                     return IaAddress{.address = prefix, .length = pool.length};
                 }
             }

@@ -100,6 +100,10 @@ bool Streams::read(Connection& c) {
     if (got > 0 && !c.lingering) {
         c.in.insert(c.in.end(), chunk.begin(), chunk.begin() + got);
     }
+    if (got == 0 && !c.closing) {
+        c.closing = true;  // it has said all that it wants to; what it asked is still answered
+        return true;
+    }
     return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -156,16 +160,20 @@ void Streams::settle(std::uint64_t stream, const dhcp::Now& now) {
         return;
     }
     Connection& c = found->second;
-    if (!c.closing && !c.lingering) {
-        if (c.source.kind == Source::Kind::dns_tcp) {
-            take_queries(stream, c, now);
-        } else {
-            take_requests(stream, c, now);
+    std::size_t before = 0;
+    do {  // requests that came together are answered one after the other
+        before = c.in.size();
+        if (!c.closing && !c.lingering) {
+            if (c.source.kind == Source::Kind::dns_tcp) {
+                take_queries(stream, c, now);
+            } else {
+                take_requests(stream, c, now);
+            }
         }
-    }
-    if (c.out.size() - c.sent > kMostUnsent || c.pending > kMostPending || !write(c)) {
-        return close(stream);
-    }
+        if (c.out.size() - c.sent > kMostUnsent || c.pending > kMostPending || !write(c)) {
+            return close(stream);
+        }
+    } while (c.in.size() != before);
     const bool busy = !c.out.empty() || c.file;
     if (c.closing && !busy && c.pending == 0 && !c.lingering) {
         // What the client still sends would reset the connection under the reply (RFC 9112 section 9.6).

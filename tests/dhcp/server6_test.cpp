@@ -132,6 +132,14 @@ TEST_F(Dhcp6, PrefixesAreDelegated) {
     EXPECT_EQ(a.events[0].lease.prefix_length, 64U);
 }
 
+TEST_F(Dhcp6, OurOwnSubnetIsNotDelegatedToWhoAsksForIt) {
+    spec.subnets[0].delegations = {{"2001:db8::/47"_prefix, 64}};
+    server.configure(spec);
+    const Ia wish{.prefixes = true, .iaid = 5, .addresses = {{.address = "2001:db8:1::"_ip, .length = 64}}};
+    const Outcome6 out = handle(to_us(Type6::request, {wish}), kMac1);
+    EXPECT_NE(out.reply->message.ias[0].addresses.at(0).address, "2001:db8:1::"_ip);
+}
+
 TEST_F(Dhcp6, NothingLeftIsSaidInTheAssociation) {
     for (int i = 0; i < 4; ++i) {
         ASSERT_TRUE(lease6({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(i)}}));

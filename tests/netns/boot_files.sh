@@ -88,6 +88,24 @@ done
 is "not for reading" "$(code http://10.44.0.1/private)" 403
 is "a FIFO" "$(code http://10.44.0.1/fifo)" 403
 is "POST" "$(code -d x http://10.44.0.1/big)" 405
+# Two requests in one segment, and an end of what the client has to say: both are answered.
+pipelined() { # FILE…
+    printf 'GET /%s HTTP/1.1\r\nHost: x\r\n\r\n' "$@" | at alpha timeout 10 python3 -c '
+import socket, sys
+s = socket.create_connection(("10.44.0.1", 80))
+s.sendall(sys.stdin.buffer.read())
+if sys.argv[1] == "end":
+    s.shutdown(socket.SHUT_WR)
+want = b"HTTP/1.1 200"
+got = b""
+while got.count(want) < 2:
+    more = s.recv(65536)
+    if not more:
+        break
+    got += more
+print(got.count(want))' "$how"
+}
+for how in open end; do is "two requests at once, $how" "$(pipelined text even)" 2; done
 is "nonsense" "$(printf 'GARBAGE\r\n\r\n' | at alpha timeout 5 busybox nc 10.44.0.1 80 | head -c 12)" "HTTP/1.1 400"
 
 # Who opens files is a process that only does that, and it ends with the other.
