@@ -5,6 +5,7 @@
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -162,17 +163,17 @@ Result<void> restrict_calls(std::span<const int> allowed, std::optional<int> fol
     for (const int call : allowed) {
         if (call == SCMP_SYS(mmap)) {
             // argument 2: protection. Nothing we map may be executed.
-            TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, 0x4, 0)),
-                         "mmap"));
+            const scmp_arg_cmp not_executable{.arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0};
+            TRY_OK(check(::seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 1, &not_executable), "mmap"));
         } else {
             TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0), "cannot allow a call"));
         }
     }
     // Lease files: below the folder, and nowhere else.
     if (folder) {
-        TRY_OK(check(::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-                                        SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(*folder))),
-                     "openat"));
+        const scmp_arg_cmp below{
+            .arg = 0, .op = SCMP_CMP_EQ, .datum_a = static_cast<scmp_datum_t>(*folder), .datum_b = 0};
+        TRY_OK(check(::seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &below), "openat"));
     }
     if (room_for_sanitizers) {
         for (const int call : kForSanitizers) {
