@@ -410,10 +410,9 @@ void append_parts(std::vector<NetworkPart>& parts, const NetworkPart& head, cons
 Result<Bytes> encode(const ToService& message) {
     return kernel::channel::encode(std::visit(
         Overloaded{
-            [](const Begin& m) { return message_of(m); },
-            [](const Network& m) { return message_of(m, true); }, [](const NetworkPart& m) { return message_of(m); },
-            [](const Upstreams& m) { return message_of(m); }, [](const Guests& m) { return message_of(m); },
-            [](const Watch& m) { return message_of(m); },
+            [](const Begin& m) { return message_of(m); }, [](const Network& m) { return message_of(m, true); },
+            [](const NetworkPart& m) { return message_of(m); }, [](const Upstreams& m) { return message_of(m); },
+            [](const Guests& m) { return message_of(m); }, [](const Watch& m) { return message_of(m); },
             [](const Listen&) { return Message{.type = kListen, .fields = {}}; },
             [](const Unwatch& m) {
                 return Message{.type = kUnwatch, .fields = std::move(Fields().u32(1, m.port).flag(2, m.only_seen))};

@@ -7,9 +7,9 @@
 // from reservations, so an answer is never older than the lease. An address's own name is found in the same order.
 //
 // An alias (CNAME) of the definition that leads to a name elsewhere is followed: the name is asked for, and comes back
-// behind our record. What never leaves the host: names of one label (address queries), everything below the domain when that is local
-// only, reverse names of the network's own subnets, wherever their prefixes end, and of private addresses that no
-// forwarder is named for, and the special names of RFC 6761.
+// behind our record. What never leaves the host: names of one label (address queries), everything below the domain when
+// that is local only, reverse names of the network's own subnets, wherever their prefixes end, and of private addresses
+// that no forwarder is named for, and the special names of RFC 6761.
 #pragma once
 
 #include <optional>

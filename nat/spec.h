@@ -43,8 +43,8 @@
 //
 // Worked example: virbr0, nat, 192.168.122.0/24, a guest pings 192.0.2.1: net_from sends the packet to
 // from_nat_…, since virbr0 with its source is in net_own4 it returns; net_to knows nothing of eth0; in postrouting
-// masq_… masquerades it. The answer, its address restored before the forward hook, passes to_nat_… as established. A guest of another network pinging
-// 192.168.122.5 is rejected by net_cross out of its own from-chain.
+// masq_… masquerades it. The answer, its address restored before the forward hook, passes to_nat_… as established. A
+// guest of another network pinging 192.168.122.5 is rejected by net_cross out of its own from-chain.
 //
 // TCP and UDP are masqueraded to ports 1024-65535 unless the network says otherwise, since services may
 // trust low source ports. With one device, forwarding is turned on for the bridge and that device; without, and for

@@ -166,7 +166,7 @@ TEST(CveQuestions, NoneSeveralOrEndlessOnesAreRefused) {
 
 TEST(CveEmptied, ANameOfNothingUsableIsNoName) {
     Server server(small_network());
-    for (const std::string name : {"", ".", "---", "...", std::string(1, '\0').c_str(), "-.-", "\xff\xfe"}) {
+    for (const std::string& name : std::vector<std::string>{"", ".", "---", "...", {'\0'}, "-.-", "\xff\xfe"}) {
         EXPECT_EQ(lease(server, kMac1, at(0), name).has_value(), true);
         EXPECT_EQ(server.leases().by_port(kMac1)->lease.hostname, "") << name;
     }

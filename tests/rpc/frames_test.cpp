@@ -144,11 +144,10 @@ TEST(CapturedPackets, AnyBytesInPlaceOfAPayloadDecodeOrFail) {
 }
 
 TEST(Tables, KnowEveryProcedure) {
-    std::size_t remote = 0, qemu = 0, calls = 0;
+    std::size_t remote = 0, qemu = 0;
     for (const ProcedureInfo& info : procedures()) {
         remote += info.program == program::remote;
         qemu += info.program == program::qemu;
-        calls += info.is_call;
         EXPECT_EQ(find_procedure(info.program, info.number), &info);
         EXPECT_GE(info.priority, 1);
         EXPECT_LE(info.priority, 3);

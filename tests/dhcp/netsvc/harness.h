@@ -298,7 +298,9 @@ protected:
         for (std::size_t i = 0; i < parts->size(); ++i) {
             link.send((*parts)[i], i == 0 ? fds : std::vector<int>());
         }
-        const wire::Upstreams servers{{{"127.0.0.1"_ip, 5300}}, static_cast<std::uint16_t>(pool.size()), 0};
+        const wire::Upstreams servers{.servers = {{"127.0.0.1"_ip, 5300}},
+                                      .sockets = {.v4_sockets = static_cast<std::uint16_t>(pool.size())},
+                                      .search = {}};
         link.send(*wire::encode(wire::ToService(servers)), pool);
         link.send(*wire::encode(wire::ToService(wire::Commit{generation})));
     }
