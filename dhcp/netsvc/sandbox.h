@@ -15,11 +15,15 @@
 namespace bascule::netsvc {
 
 // Built with a sanitizer, whose reports need more than the program does.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kSanitized = true;
+#if defined(__SANITIZE_ADDRESS__)  // g++
+#define BASCULE_SANITIZED true
+#elif defined(__has_feature)
+#define BASCULE_SANITIZED __has_feature(address_sanitizer)
 #else
-inline constexpr bool kSanitized = false;
+#define BASCULE_SANITIZED false
 #endif
+inline constexpr bool kSanitized = BASCULE_SANITIZED;
+#undef BASCULE_SANITIZED
 
 // `folder`: the descriptor of the lease folder, the only one that files are opened below.
 Result<void> enter_sandbox(int folder, bool room_for_sanitizers = kSanitized);
