@@ -68,8 +68,11 @@ public:
     std::size_t clients() const { return clients_; }
     std::size_t anonymous() const { return anonymous_; }
 
-private:
     using Key = std::variant<int, std::uint32_t, Ip>;  // a process, a user, an address
+    // Whom a connection is counted with: root's by process, as everything on the host is root's.
+    static Key source(const Origin& origin) { return shares(origin).back().key; }
+
+private:
     struct Share {
         Key key;
         std::size_t parts;  // one of how many

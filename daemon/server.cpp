@@ -25,6 +25,8 @@ constexpr int kAcceptAtOnce = 16;
 constexpr std::chrono::seconds kPersonLogin{150}, kLogin{30};
 // What all connections of one user, or one address, may hold in memory together.
 constexpr std::size_t kBudget = 256U << 20;
+// What all of them may have taken in one turn of the loop; four connections' worth (rpc::Limits::turn).
+constexpr std::size_t kPacketsATurn = 64;
 constexpr std::uint32_t kNobody = std::numeric_limits<std::uint32_t>::max();
 // Beside those of clients: files, guests' monitors and consoles, which one connection may have several of.
 constexpr std::size_t kOwnDescriptors = 4096;
@@ -165,6 +167,7 @@ void Server::welcome(Listener& listener, Connection::Setup setup) {
     setup.login_limit = asks_polkit ? kPersonLogin : kLogin;
     setup.limits = limits_;
     setup.limits.budget = budget_of(setup.origin);
+    setup.limits.pace = pace_of(setup.origin);
     if (asks_polkit) {
         setup.peer.auth = {rpc::auth_type::polkit};
     }
@@ -209,6 +212,17 @@ std::shared_ptr<rpc::Budget> Server::budget_of(const Origin& origin) {
         known = budget;
     }
     return budget;
+}
+
+std::shared_ptr<rpc::Pace> Server::pace_of(const Origin& origin) {
+    std::erase_if(paces_, [](const auto& entry) { return entry.second.expired(); });
+    auto& known = paces_[Crowd::source(origin)];
+    auto pace = known.lock();
+    if (!pace) {
+        pace = std::make_shared<rpc::Pace>(kPacketsATurn, [this](auto reset) { host_.loop.defer(std::move(reset)); });
+        known = pace;
+    }
+    return pace;
 }
 
 Result<void> Server::set_limits(const Crowd::Limits& crowd, const rpc::Limits& limits) {

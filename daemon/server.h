@@ -44,6 +44,7 @@ private:
     void pause(Listener& listener);
     void complain(const std::string& line);
     std::shared_ptr<rpc::Budget> budget_of(const Origin& origin);
+    std::shared_ptr<rpc::Pace> pace_of(const Origin& origin);
 
     Host& host_;
     rpc::Handlers& handlers_;
@@ -53,6 +54,7 @@ private:
     std::shared_ptr<TlsServer> tls_;
     std::shared_ptr<rpc::Budget> local_budget_;
     std::map<Ip, std::weak_ptr<rpc::Budget>> remote_budgets_;
+    std::map<Crowd::Key, std::weak_ptr<rpc::Pace>> paces_;
     std::vector<Listener> listeners_;
     std::map<std::uint64_t, std::shared_ptr<Connection>> clients_;
     std::uint64_t next_id_ = 1;

@@ -92,7 +92,7 @@ void Session::pump() {
             waiting_ = full_ = true;
             break;
         }
-        if (turn == limits_.turn) {
+        if (turn == limits_.turn || (limits_.pace && limits_.pace->spent())) {
             waiting_ = true;
             wake();
             break;
@@ -166,6 +166,9 @@ void Session::take_or_park(Frame frame) {
 }
 
 void Session::take(Frame frame) {
+    if (limits_.pace) {
+        limits_.pace->take();
+    }
     const Header& header = frame.header;
     if (is_call(header)) {
         take_call(std::move(frame));

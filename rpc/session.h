@@ -87,6 +87,7 @@
 #include "rpc/frame.h"
 #include "rpc/handlers.h"
 #include "rpc/outbox.h"
+#include "rpc/pace.h"
 #include "rpc/stream.h"
 
 namespace bascule::rpc {
@@ -117,6 +118,7 @@ struct Limits {
     std::chrono::seconds keepalive_interval{5};
     unsigned keepalive_count = 5;
     std::shared_ptr<Budget> budget{};  // null: none
+    std::shared_ptr<Pace> pace{};      // beside `turn`; null: none
 };
 
 class Session : public std::enable_shared_from_this<Session> {

@@ -226,6 +226,41 @@ TEST_F(Fairness, AUsersConnectionsShareABudget) {
     EXPECT_EQ(budget->held(7), 0u);
 }
 
+TEST_F(Fairness, ASourcesConnectionsShareATurn) {
+    std::function<void()> next_turn;
+    const auto pace = std::make_shared<Pace>(3, [&](std::function<void()> reset) { next_turn = std::move(reset); });
+    const auto answers = [](Rig& rig) {
+        std::vector<int> fds;
+        rig.write_out(1 << 30, fds);
+        std::size_t count = 0;
+        for (auto head = rig.reader.peek(); head && *head; head = rig.reader.peek()) {
+            (void)rig.reader.take();
+            ++count;
+        }
+        return count;
+    };
+    open({.pace = pace});
+    Rig second({.uid = 7}, {.pace = pace}), another({.uid = 8});
+    second.open();
+    another.open();
+    next_turn();
+    for (std::uint32_t serial = 1; serial <= 5; ++serial) {
+        rig_->call<proto::domain_get_xml_desc>({}, serial);
+    }
+    second.call<proto::domain_get_xml_desc>({}, 1);
+    another.call<proto::domain_get_xml_desc>({}, 1);
+    EXPECT_EQ(answers(*rig_), 3u);
+    EXPECT_EQ(answers(second), 0u);
+    EXPECT_FALSE(second.session->wants_input());
+    EXPECT_EQ(answers(another), 1u) << "another source has its own";
+    next_turn();
+    EXPECT_EQ(answers(second), 1u);
+    EXPECT_EQ(answers(*rig_), 2u);
+    next_turn();
+    EXPECT_EQ(answers(*rig_), 0u);
+    EXPECT_TRUE(session().wants_input());
+}
+
 TEST_F(Fairness, EventsThatPileUpEndTheConnectionLongBeforeRepliesDo) {
     open({.event_max = 10000});
     for (int i = 0; i < 1000 && !session().finished(); ++i) {
