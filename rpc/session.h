@@ -55,7 +55,8 @@
 //    wants_input() is false and the rest waits in the client's socket.
 //  * Replies and events go before stream data (rpc/outbox.h), and streams hold back at Limits::stream_high, long before
 //    calls do: a console that nobody reads never starves them.
-//  * One turn takes at most Limits::turn packets, so that one busy client does not starve the others; the connections of
+//  * One turn takes at most Limits::turn packets, so that one busy client does not starve the others; the connections
+//  of
 //    one source together have a Pace, so that neither do a hundred of one process.
 //  * Memory is bounded. Over queue_high nothing new is begun; a client that lets events pile up to event_max, replies
 //    to queue_max, or whose user holds more than the Budget with all connections, is dropped.
