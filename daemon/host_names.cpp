@@ -23,7 +23,7 @@ constexpr std::string_view kStatusFolder = "/var/lib/libvirt/dnsmasq";
 // How often a network's files are written at most: a thousand guests that boot are not a thousand writes.
 constexpr std::chrono::milliseconds kPause{500};
 
-bool is_stub(const Ip& address) {
+bool is_resolveds_own(const Ip& address) {
     return address == Ip::v4(0x7f000035) || address == Ip::v4(0x7f000036);  // 127.0.0.53, .54
 }
 
@@ -80,7 +80,7 @@ HostResolvers resolvers_of(std::string_view resolv_conf, std::string_view resolv
         !upstreams.empty() && std::ranges::all_of(upstreams, [&](const Ip& ip) { return ours.contains(ip); });
     for (const Ip& server : os::name_servers(resolv_conf)) {
         const bool known = std::ranges::find(out.servers, server) != out.servers.end();
-        if (!known && !ours.contains(server) && !(circle && is_stub(server))) {
+        if (!known && !ours.contains(server) && !(circle && is_resolveds_own(server))) {
             out.servers.push_back(server);
         }
     }

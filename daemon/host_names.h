@@ -2,7 +2,7 @@
 // Names between the host and its networks, both ways.
 //
 // From the host: the name servers and search domains of /etc/resolv.conf, followed as it changes, are what networks
-// forward to. Addresses of ours among them would be a circle and are left out; so is the stub of systemd-resolved when
+// forward to. Addresses of ours among them would be a circle and are left out; so is systemd-resolved's own when
 // all that it asks is ours.
 //
 // To the host: systemd-resolved, where it runs, is told for each network's bridge which domain and which reverse names

@@ -34,17 +34,6 @@ private:
     std::uint64_t hash_ = 0xcbf29ce484222325U;
 };
 
-std::vector<std::string_view> split(std::string_view text) {
-    constexpr std::string_view kJoin = " . ";
-    std::vector<std::string_view> out;
-    for (auto at = text.find(kJoin); at != std::string_view::npos; at = text.find(kJoin)) {
-        out.push_back(text.substr(0, at));
-        text.remove_prefix(at + kJoin.size());
-    }
-    out.push_back(text);
-    return out;
-}
-
 std::string hook_text(const Hook& hook) {
     const std::string device = hook.device.empty() ? std::string() : fmt::format(" device \"{}\"", hook.device);
     return fmt::format("type {} hook {}{} priority {}; policy {};", hook.type, hook.hook, device, hook.priority,
@@ -64,7 +53,7 @@ std::string columns_text(const std::string& key) {
                                                                       {"ipv6_addr", "ip6 saddr"},
                                                                       {"inet_service", "th dport"}};
     std::string out;
-    for (const std::string_view column : split(key)) {
+    for (const std::string_view column : fields_of_element(key)) {
         const auto found = kOfType.find(column);
         out += fmt::format("{}{}", out.empty() ? "typeof " : " . ", found == kOfType.end() ? column : found->second);
     }
@@ -271,6 +260,17 @@ std::string dump_chain(const std::string& name, const Chain& chain) {
 
 }  // namespace
 
+std::vector<std::string_view> fields_of_element(std::string_view text) {
+    constexpr std::string_view kJoin = " . ";
+    std::vector<std::string_view> out;
+    for (auto at = text.find(kJoin); at != std::string_view::npos; at = text.find(kJoin)) {
+        out.push_back(text.substr(0, at));
+        text.remove_prefix(at + kJoin.size());
+    }
+    out.push_back(text);
+    return out;
+}
+
 std::string_view name_of(Family family) {
     switch (family) {
         case Family::inet: return "inet";
@@ -309,8 +309,8 @@ void merge(Ruleset& into, Ruleset from) {
 }
 
 std::string quoted(std::string_view type, std::string_view text) {
-    const auto types = split(type);
-    const auto parts = split(text);
+    const auto types = fields_of_element(type);
+    const auto parts = fields_of_element(text);
     std::string out;
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const bool name = i < types.size() && types[i] == "ifname";

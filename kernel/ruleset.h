@@ -118,6 +118,8 @@ std::string render(const RuleBatch& batch, std::chrono::steady_clock::time_point
 // A key or a map's value as nft reads it: the parts of type ifname quoted (`"vnet0" . 52:54:00:00:00:01`).
 // `type` is SetDef::key or SetDef::data.
 std::string quoted(std::string_view type, std::string_view text);
+// The parts of a key or of its type, which nft joins with " . ".
+std::vector<std::string_view> fields_of_element(std::string_view text);
 // The ruleset as a readable nft file: what golden files hold and `nft -c` judges.
 std::string dump(const Ruleset& ruleset);
 

@@ -26,17 +26,6 @@ constexpr std::size_t kElementsPerMessage = 64;
 constexpr std::size_t kMessage = std::size_t{32} << 10;
 constexpr std::size_t kLongestKey = 64;  // NFT_DATA_VALUE_MAXLEN
 
-std::vector<std::string_view> fields_of(std::string_view text) {
-    constexpr std::string_view kJoin = " . ";
-    std::vector<std::string_view> out;
-    for (auto at = text.find(kJoin); at != std::string_view::npos; at = text.find(kJoin)) {
-        out.push_back(text.substr(0, at));
-        text.remove_prefix(at + kJoin.size());
-    }
-    out.push_back(text);
-    return out;
-}
-
 template <class Octets>
 void append(Bytes& out, const Octets& octets, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -309,7 +298,7 @@ bool only_elements(const RuleBatch& batch) {
 }  // namespace
 
 std::optional<ElementKey> encode_key(const SetDef& set, std::string_view key) {
-    const auto types = fields_of(set.key), fields = fields_of(key);
+    const auto types = fields_of_element(set.key), fields = fields_of_element(key);
     if (types.size() != fields.size() || (set.intervals && types.size() < 2)) {
         return std::nullopt;  // one field's intervals are written as ends of their own
     }

@@ -22,7 +22,7 @@ TEST(HostNames, ResolversAreTheHostsButNotOurselves) {
     EXPECT_EQ(servers("nameserver 127.0.0.53\n", ""), "127.0.0.53");
     EXPECT_EQ(servers("nameserver 127.0.0.53\n", "nameserver 192.0.2.1\n"), "127.0.0.53");
     EXPECT_EQ(servers("nameserver 127.0.0.53\n", "nameserver 192.168.122.1\n", {"192.168.122.1"_ip}), "")
-        << "the stub asks nobody but us";
+        << "systemd-resolved asks nobody but us";
     EXPECT_EQ(servers("", ""), "");
 }
 
