@@ -51,7 +51,7 @@ enough() { # WHAT COUNT LEAST
     (($2 >= $3)) || fail "$1: only $2 of 100 of a neighbour's lookups were answered"
 }
 flood() { # PORT PAYLOAD(python bytes)
-    at bad python3 -c "
+    exec_at bad python3 -c "
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setblocking(False)
@@ -67,6 +67,7 @@ while True:
     sleep 1
 }
 stop_flood() {
+    kill -0 "$flooder" || fail "the flood was over before its end"
     kill "$flooder"
     wait "$flooder" 2>/dev/null || true
 }
@@ -81,7 +82,7 @@ at good timeout 20 busybox tftp -g -r file -l got 10.45.0.1 2>/dev/null || fail 
 cmp -s got "$boot/file" || fail "TFTP beside a flood came otherwise"
 stop_flood
 # Connections that say nothing, and one that begins a message and never ends it.
-at bad python3 -c "
+exec_at bad python3 -c "
 import socket, time
 held = []
 for i in range(200):

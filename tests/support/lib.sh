@@ -129,6 +129,12 @@ at() { # PLACE COMMAND…
     shift
     nsenter --net="/proc/${place[$name]}/ns/net" "$@"
 }
+# In the background: its process is the command itself, so that $! ends it and not only a shell around it.
+exec_at() { # PLACE COMMAND…
+    local name=$1
+    shift
+    exec nsenter --net="/proc/${place[$name]}/ns/net" "$@"
+}
 
 # The world beyond the host: reachable from here, and without any route to guests' subnets, so that only
 # translated packets are answered.
