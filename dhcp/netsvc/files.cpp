@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -24,8 +24,6 @@ namespace bascule::netsvc {
 namespace {
 
 constexpr std::size_t kLongestPath = 1024;
-// A disk that takes longer than this to open a file is not waited for: everybody else's packets are.
-constexpr timeval kPatience{2, 0};
 
 struct Answer {
     std::uint32_t sequence = 0;
@@ -33,14 +31,14 @@ struct Answer {
     std::uint64_t size = 0;
 };
 
-// One message with at most one descriptor. False when the connection is over, or nothing came in time.
+// One message with at most one descriptor. False when the connection is over, or nothing is there (MSG_DONTWAIT).
 struct Packet {
     std::array<char, sizeof(std::uint32_t) + kLongestPath> bytes{};
     std::size_t size = 0;
     UniqueFd fd;
 };
 
-bool receive(int socket, Packet& out) {
+bool receive(int socket, Packet& out, int flags = 0) {
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     iovec data{out.bytes.data(), out.bytes.size()};
     msghdr header{};
@@ -50,7 +48,7 @@ bool receive(int socket, Packet& out) {
     header.msg_controllen = control.size();
     ssize_t got = 0;
     do {
-        got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+        got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC | flags);
     } while (got < 0 && errno == EINTR);
     if (got <= 0) {
         return false;
@@ -66,7 +64,7 @@ bool receive(int socket, Packet& out) {
     return true;
 }
 
-bool transmit(int socket, std::string_view bytes, int fd) {
+bool transmit(int socket, std::string_view bytes, int fd, int flags = 0) {
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     iovec data{const_cast<char*>(bytes.data()), bytes.size()};
     msghdr header{};
@@ -83,7 +81,7 @@ bool transmit(int socket, std::string_view bytes, int fd) {
     }
     ssize_t sent = 0;
     do {
-        sent = ::sendmsg(socket, &header, MSG_NOSIGNAL);
+        sent = ::sendmsg(socket, &header, MSG_NOSIGNAL | flags);
     } while (sent < 0 && errno == EINTR);
     return sent >= 0;
 }
@@ -118,30 +116,58 @@ UniqueFd open_below(int root, const char* path, Answer& answer) {
 
 }  // namespace
 
-Result<File> Files::open(int root, const std::string& path) {
+Result<void> Files::open(int root, const std::string& path, dhcp::Time now, Done done) {
     if (!opener_ || root < 0 || path.size() >= kLongestPath || path.contains('\0')) {
         return fail_errno("no such file", ENOENT);
     }
-    ++sequence_;
-    std::string request(raw(sequence_));
+    std::string request(raw(++sequence_));
     request += path;
-    if (!transmit(opener_.get(), request, root)) {
-        return fail_errno("files cannot be opened");
+    if (waiting_.size() >= kMostWaiting || !transmit(opener_.get(), request, root, MSG_DONTWAIT)) {
+        return fail(Code::system, "files cannot be opened now");
     }
+    waiting_.push_back({sequence_, now + kPatience, std::move(done)});
+    return {};
+}
+
+// None: the answer came too late, nobody waits for it any more.
+std::optional<Files::Done> Files::take(std::uint32_t sequence) {
+    const auto found = std::ranges::find(waiting_, sequence, &Waiting::sequence);
+    if (found == waiting_.end()) {
+        return std::nullopt;
+    }
+    Done done = std::move(found->done);
+    waiting_.erase(found);
+    return done;
+}
+
+void Files::hear(const dhcp::Now& now) {
     Packet packet;
     Answer answer;
-    do {  // an answer that came too late for its question is passed over
-        if (!receive(opener_.get(), packet) || packet.size != sizeof answer) {
-            return fail(Code::system, "files cannot be opened now");
+    while (receive(opener_.get(), packet, MSG_DONTWAIT)) {
+        if (packet.size != sizeof answer) {
+            continue;
         }
         std::memcpy(&answer, packet.bytes.data(), sizeof answer);
-    } while (answer.sequence != sequence_);
-    if (answer.error != 0 || !packet.fd) {
+        const auto done = take(answer.sequence);
+        if (!done) {
+            continue;
+        }
+        if (answer.error == 0 && packet.fd) {
+            (*done)(File{std::move(packet.fd), answer.size}, now);
+            continue;
+        }
         const bool absent =
             answer.error == ENOENT || answer.error == ENOTDIR || answer.error == ENAMETOOLONG || answer.error == EISDIR;
-        return absent ? fail_errno("no such file", ENOENT) : fail(Code::denied, "not for reading");
+        (*done)(absent ? fail_errno("no such file", ENOENT) : fail(Code::denied, "not for reading"), now);
     }
-    return File{std::move(packet.fd), answer.size};
+}
+
+void Files::tick(const dhcp::Now& now) {
+    while (!waiting_.empty() && waiting_.front().deadline <= now.time) {
+        const Done done = std::move(waiting_.front().done);
+        waiting_.pop_front();
+        done(fail(Code::system, "the file could not be opened in time"), now);
+    }
 }
 
 Result<Bytes> read_at(const File& file, std::uint64_t at, std::size_t most) {
@@ -196,8 +222,6 @@ Result<UniqueFd> start_opener() {
         return fail_errno("cannot start the process that opens files");
     }
     if (child > 0) {
-        ::setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
-        ::setsockopt(ours.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
         return ours;
     }
     ::prctl(PR_SET_NAME, "netsvc-files");

@@ -7,15 +7,23 @@
 // root, or an error number. There is no way out of the root: openat2(2) with RESOLVE_BENEATH, which follows symbolic
 // links only as far as they stay inside. A process that was taken over reads what the roots hold, which is what it
 // serves to everybody anyway. Its name is netsvc-files; it ends with the one that it serves.
+//
+// Opening can take as long as the disk or the file server below a root likes, so nobody waits for it: a question is
+// sent, and its answer is one more event of the loop. What is not answered in kPatience has failed.
 #pragma once
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "dhcp/leases.h"
 
 namespace bascule::netsvc {
 
@@ -26,15 +34,34 @@ struct File {
 
 class Files {
 public:
+    static constexpr std::chrono::seconds kPatience{2};
+    // Questions at once, of everybody. Who asks has smaller bounds of his own.
+    static constexpr std::size_t kMostWaiting = 512;
+    // ENOENT in the error, Code::denied, or Code::system when the other process does not answer.
+    using Done = std::function<void(Result<File>, const dhcp::Now&)>;
+
     // `opener`: the connection to the other process; none: nothing is ever found.
     explicit Files(UniqueFd opener) : opener_(std::move(opener)) {}
 
-    // ENOENT in the error, Code::denied, or Code::system when the other process does not answer.
-    Result<File> open(int root, const std::string& path);
+    int fd() const { return opener_.get(); }
+    // `done` is called once and later, from hear() or tick(). An error of the same kinds when nothing can be asked.
+    Result<void> open(int root, const std::string& path, dhcp::Time now, Done done);
+    // The answers that have come.
+    void hear(const dhcp::Now& now);
+    void tick(const dhcp::Now& now);
+    dhcp::Time next_tick() const { return waiting_.empty() ? dhcp::kEndOfTime : waiting_.front().deadline; }
 
 private:
+    struct Waiting {
+        std::uint32_t sequence;
+        dhcp::Time deadline;
+        Done done;
+    };
+    std::optional<Done> take(std::uint32_t sequence);
+
     UniqueFd opener_;
     std::uint32_t sequence_ = 0;
+    std::deque<Waiting> waiting_;  // in the order of their numbers, and so of their deadlines
 };
 
 inline bool is_absent(const Error& error) { return error.sys_errno == ENOENT; }

@@ -45,6 +45,11 @@ Names::Names(Poller& poller, State& state, Inbox& inbox, Outbox& outbox, UniqueF
                                     Served* const served = network(uuid);
                                     return served == nullptr ? -1 : served->sockets().root.get();
                                 }});
+    if (files_.fd() >= 0) {
+        if (auto watched = poller_.watch(files_.fd(), {Source::Kind::files}); !watched) {
+            log::error("the process that opens files: {}", watched.error().message);
+        }
+    }
 }
 
 Served* Names::network(const Uuid& uuid) {
@@ -130,6 +135,7 @@ void Names::hear(const Source& source, int fd, bool readable, bool writable, con
         case Source::Kind::tftp:
         case Source::Kind::transfer: return hear_transfers(source, now);
         case Source::Kind::upstream: return hear_upstream(source, now);
+        case Source::Kind::files: return files_.hear(now);
         case Source::Kind::upstream_stream:
             if (const auto end = upstream_streams_.ready(source.index, writable)) {
                 carry_out(end->reply.empty()
@@ -273,12 +279,13 @@ void Names::deliver(dhcp::Forwarder::Deliver one, const dhcp::Now& now) {
 void Names::tick(const dhcp::Now& now) {
     now_ = now;
     carry_out(forwarder_.tick(now.time), now);
+    files_.tick(now);
     streams_.tick(now);
     tftp_.tick(now.time);
 }
 
 dhcp::Time Names::next_tick() const {
-    return std::min({forwarder_.next_tick(), streams_.next_tick(), tftp_.next_tick()});
+    return std::min({forwarder_.next_tick(), files_.next_tick(), streams_.next_tick(), tftp_.next_tick()});
 }
 
 }  // namespace bascule::netsvc

@@ -28,6 +28,7 @@ struct Source {
         transfer,  // TFTP's other datagrams
         upstream,
         upstream_stream,
+        files,  // answers of the process that opens them
     };
     Kind kind;
     Uuid network{};

@@ -160,9 +160,12 @@ void Streams::settle(std::uint64_t stream, const dhcp::Now& now) {
         return;
     }
     Connection& c = found->second;
+    const auto sends = [&c] { return !c.out.empty() || c.file; };
     std::size_t before = 0;
+    bool sent = false;
     do {  // requests that came together are answered one after the other
         before = c.in.size();
+        sent = sends();
         if (!c.closing && !c.lingering) {
             if (c.source.kind == Source::Kind::dns_tcp) {
                 take_queries(stream, c, now);
@@ -173,15 +176,16 @@ void Streams::settle(std::uint64_t stream, const dhcp::Now& now) {
         if (c.out.size() - c.sent > kMostUnsent || c.pending > kMostPending || !write(c)) {
             return close(stream);
         }
-    } while (c.in.size() != before);
-    const bool busy = !c.out.empty() || c.file;
-    if (c.closing && !busy && c.pending == 0 && !c.lingering) {
+        sent = sent && !sends();
+    } while (sent || c.in.size() != before);
+    const bool busy = sends();
+    if (c.closing && !busy && !c.opening && c.pending == 0 && !c.lingering) {
         // What the client still sends would reset the connection under the reply (RFC 9112 section 9.6).
         ::shutdown(c.fd.get(), SHUT_WR);
         c.lingering = true;
         idle_until(stream, c, now.time + kLinger);
     }
-    const bool reads = c.lingering || (!c.closing && !busy);
+    const bool reads = c.lingering || (!c.closing && !busy && !c.opening);
     if (reads != c.reads || busy != c.writes) {
         c.reads = reads;
         c.writes = busy;
@@ -238,7 +242,7 @@ void Streams::forget_query(std::uint64_t stream) {
 }
 
 void Streams::take_requests(std::uint64_t stream, Connection& c, const dhcp::Now& now) {
-    while (!c.closing && !c.file && c.out.empty() && !c.in.empty()) {
+    while (!c.closing && !c.opening && !c.file && c.out.empty() && !c.in.empty()) {
         const auto parsed = dhcp::http::parse(c.in);
         if (!parsed) {
             return;
@@ -246,17 +250,31 @@ void Streams::take_requests(std::uint64_t stream, Connection& c, const dhcp::Now
         c.in.erase(c.in.begin(), c.in.begin() + static_cast<std::ptrdiff_t>(std::min(parsed->size, c.in.size())));
         c.closing = !parsed->request.keep_alive;
         idle_until(stream, c, now.time + kIdle);
-        answer(c, parsed->request, now);
+        answer(stream, c, parsed->request, now);
     }
 }
 
-void Streams::answer(Connection& c, const dhcp::http::Request& request, const dhcp::Now& now) {
-    namespace http = dhcp::http;
+void Streams::answer(std::uint64_t stream, Connection& c, const dhcp::http::Request& request, const dhcp::Now& now) {
     if (request.status != 0) {
-        c.out = http::error(request, request.status, 0, now.wall);
+        c.out = dhcp::http::error(request, request.status, 0, now.wall);
         return;
     }
-    auto file = files_.open(callbacks_.root(c.source.network), request.path);
+    c.opening = true;
+    auto asked = files_.open(callbacks_.root(c.source.network), request.path, now.time,
+                             [this, stream, request](Result<File> file, const dhcp::Now& then) {
+                                 if (const auto found = connections_.find(stream); found != connections_.end()) {
+                                     send_file(found->second, request, std::move(file), then);
+                                     settle(stream, then);
+                                 }
+                             });
+    if (!asked) {
+        send_file(c, request, std::unexpected(asked.error()), now);
+    }
+}
+
+void Streams::send_file(Connection& c, const dhcp::http::Request& request, Result<File> file, const dhcp::Now& now) {
+    namespace http = dhcp::http;
+    c.opening = false;
     if (!file) {
         const int status = is_absent(file.error()) ? 404 : file.error().code == Code::denied ? 403 : 503;
         c.out = http::error(request, status, 0, now.wall);

@@ -70,6 +70,7 @@ private:
         Bytes in, out;
         std::size_t sent = 0;     // of out
         std::size_t pending = 0;  // queries that wait for an answer
+        bool opening = false;     // a file, which comes later or not
         std::optional<File> file;
         std::uint64_t file_at = 0, file_left = 0;
         bool closing = false;    // when all is sent
@@ -88,7 +89,8 @@ private:
     bool write(Connection& c);
     void take_queries(std::uint64_t stream, Connection& c, const dhcp::Now& now);
     void take_requests(std::uint64_t stream, Connection& c, const dhcp::Now& now);
-    void answer(Connection& c, const dhcp::http::Request& request, const dhcp::Now& now);
+    void answer(std::uint64_t stream, Connection& c, const dhcp::http::Request& request, const dhcp::Now& now);
+    void send_file(Connection& c, const dhcp::http::Request& request, Result<File> file, const dhcp::Now& now);
     void settle(std::uint64_t stream, const dhcp::Now& now);
 
     Poller& poller_;

@@ -16,7 +16,7 @@ std::uint32_t block_limit(std::uint32_t mtu, const Ip& client) {
 }
 
 template <class Map, class Key>
-void count_down(Map& map, const Key& key) {
+void decrement(Map& map, const Key& key) {
     if (const auto found = map.find(key); found != map.end() && --found->second == 0) {
         map.erase(found);
     }
@@ -24,28 +24,61 @@ void count_down(Map& map, const Key& key) {
 
 }  // namespace
 
+void TftpServer::refuse(const Place& place, tftp::Fault fault, std::string_view why) {
+    send_(place, tftp::encode_error(fault, why));
+}
+
 void TftpServer::request(const Place& place, ByteView datagram, int root, std::uint32_t mtu, dhcp::Time now) {
     if (!tftp::is_request(datagram) || !rate_.take(place.address, now)) {
         return;
     }
-    const auto refuse = [&](tftp::Fault fault, std::string_view why) { send_(place, tftp::encode_error(fault, why)); };
-    const auto request = tftp::decode_request(datagram);
+    auto request = tftp::decode_request(datagram);
     if (!request) {
         const bool writes = request.error().code == Code::denied;
-        return refuse(writes ? tftp::Fault::access : tftp::Fault::illegal, request.error().message);
-    }
-    // The same client's same port again: its request was sent twice, or the answer was lost.
-    if (const auto again = transfers_.find(place); again != transfers_.end()) {
-        end(again);
+        return refuse(place, writes ? tftp::Fault::access : tftp::Fault::illegal, request.error().message);
     }
     const auto path = tftp::path_of(request->file);
-    auto file = path ? files_.open(root, *path) : Result<File>(fail_errno("no such file", ENOENT));
-    if (!file) {
-        const bool absent = is_absent(file.error());
-        return refuse(absent ? tftp::Fault::not_found : tftp::Fault::access, absent ? "no such file" : "not for you");
+    if (!path) {
+        return refuse(place, tftp::Fault::not_found, "no such file");
+    }
+    // The same client's same port again: its request was sent twice, or the answer was lost.
+    if (const auto asked = asked_.find(place); asked != asked_.end()) {
+        if (asked->second.request == *request) {
+            return;
+        }
+        asked_.erase(asked);
+        count_down(place);
+    } else if (const auto again = transfers_.find(place); again != transfers_.end()) {
+        end(again);
     }
     if (!make_room(place)) {
-        return refuse(tftp::Fault::other, "too many transfers at once");
+        return refuse(place, tftp::Fault::other, "too many transfers at once");
+    }
+    ++by_client_[{place.network, place.address}];
+    ++by_network_[place.network];
+    asked_.emplace(place, Asked{*std::move(request), ++last_});
+    auto asked =
+        files_.open(root, *path, now, [this, place, number = last_, mtu](Result<File> file, const dhcp::Now& then) {
+            begin(place, number, mtu, std::move(file), then.time);
+        });
+    if (!asked) {
+        begin(place, last_, mtu, std::unexpected(asked.error()), now);
+    }
+}
+
+void TftpServer::begin(const Place& place, std::uint64_t number, std::uint32_t mtu, Result<File> file, dhcp::Time now) {
+    const auto asked = asked_.find(place);
+    if (asked == asked_.end() || asked->second.number != number) {
+        return;
+    }
+    const tftp::Request request = std::move(asked->second.request);
+    asked_.erase(asked);
+    if (!file) {
+        count_down(place);
+        const Error& error = file.error();
+        return is_absent(error)             ? refuse(place, tftp::Fault::not_found, "no such file")
+               : error.code == Code::denied ? refuse(place, tftp::Fault::access, "not for you")
+                                            : refuse(place, tftp::Fault::other, "files cannot be opened now");
     }
     auto held = std::make_shared<File>(*std::move(file));
     auto at = std::make_shared<std::uint64_t>(0);
@@ -56,10 +89,8 @@ void TftpServer::request(const Place& place, ByteView datagram, int root, std::u
     };
     const auto added =
         transfers_
-            .emplace(place, Running{held, tftp::Transfer(*request, held->size, block_limit(mtu, place.address), read)})
+            .emplace(place, Running{held, tftp::Transfer(request, held->size, block_limit(mtu, place.address), read)})
             .first;
-    ++by_client_[{place.network, place.address}];
-    ++by_network_[place.network];
     carry_out(added, added->second.transfer.begin(now));
 }
 
@@ -111,9 +142,13 @@ void TftpServer::carry_out(Transfers::iterator at, tftp::Transfer::Step step) {
 
 void TftpServer::end(Transfers::iterator at) {
     deadlines_.erase({at->second.deadline, at->first});
-    count_down(by_client_, std::pair(at->first.network, at->first.address));
-    count_down(by_network_, at->first.network);
+    count_down(at->first);
     transfers_.erase(at);
+}
+
+void TftpServer::count_down(const Place& place) {
+    decrement(by_client_, std::pair(place.network, place.address));
+    decrement(by_network_, place.network);
 }
 
 void TftpServer::tick(dhcp::Time now) {
@@ -124,6 +159,14 @@ void TftpServer::tick(dhcp::Time now) {
 }
 
 void TftpServer::forget(const Uuid& network) {
+    for (auto at = asked_.begin(); at != asked_.end();) {
+        if (at->first.network == network) {
+            count_down(at->first);
+            at = asked_.erase(at);
+        } else {
+            ++at;
+        }
+    }
     for (auto at = transfers_.begin(); at != transfers_.end();) {
         const auto next = std::next(at);
         if (at->first.network == network) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "dhcp/netsvc/batch_io.h"
@@ -20,7 +21,9 @@ namespace bascule::netsvc {
 // The transfers by TFTP of all networks. Requests come in at port 69; a transfer goes on at another port of ours, one
 // for each of the network's addresses: a client's address and port tell its transfers apart.
 //
-// A client has at most kMostPerClient transfers and kRequestRate requests a second; a network has kMostPerNetwork
+// A request waits for its file to be opened, then it is a transfer.
+//
+// A client has at most kMostPerClient of both and kRequestRate requests a second; a network has kMostPerNetwork
 // transfers, and when that is not enough, those that were never acknowledged make room: who only asks gets nobody
 // else's place.
 class TftpServer {
@@ -56,14 +59,23 @@ private:
         dhcp::Time deadline{};
     };
     using Transfers = std::map<Place, Running>;
+    struct Asked {
+        dhcp::tftp::Request request;
+        std::uint64_t number;  // tells an answer to an earlier request apart
+    };
 
+    void begin(const Place& place, std::uint64_t number, std::uint32_t mtu, Result<File> file, dhcp::Time now);
+    void refuse(const Place& place, dhcp::tftp::Fault fault, std::string_view why);
     bool make_room(const Place& place);
+    void count_down(const Place& place);
     void carry_out(Transfers::iterator at, dhcp::tftp::Transfer::Step step);
     void end(Transfers::iterator at);
 
     Files& files_;
     Send send_;
     Transfers transfers_;
+    std::map<Place, Asked> asked_;
+    std::uint64_t last_ = 0;
     std::set<std::pair<dhcp::Time, Place>> deadlines_;
     std::map<std::pair<Uuid, Ip>, std::size_t> by_client_;
     std::map<Uuid, std::size_t> by_network_;

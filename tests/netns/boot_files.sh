@@ -108,6 +108,22 @@ print(got.count(want))' "$how"
 for how in open end; do is "two requests at once, $how" "$(pipelined text even)" 2; done
 is "nonsense" "$(printf 'GARBAGE\r\n\r\n' | at alpha timeout 5 busybox nc 10.44.0.1 80 | head -c 12)" "HTTP/1.1 400"
 
+# A disk that hangs keeps whoever opens files from answering: the files cannot be had then, and everything else can.
+opener=$(pgrep -x netsvc-files)
+kill -STOP "$opener"
+get -o hung -w '%{http_code}' http://10.44.0.1/text >"$BASCULE_TEST_DIR/hung" &
+hung=$!
+at alpha timeout 20 busybox tftp -g -r text -l got 10.44.0.1 2>"$BASCULE_TEST_DIR/hung.tftp" && fail "TFTP from a hung disk"
+for n in 1 2 3 4 5; do
+    at alpha dig +short +time=1 +tries=1 @10.44.0.1 nobody.example >/dev/null || fail "no DNS beside a hung disk"
+done
+wait "$hung"
+is "HTTP from a hung disk" "$(<"$BASCULE_TEST_DIR/hung")" 503
+kill -CONT "$opener"
+is "HTTP when it goes on" "$(get -r 4-6 http://10.44.0.1/text)" two
+at alpha busybox tftp -g -r big -l got 10.44.0.1 2>/dev/null || fail "TFTP when it goes on"
+same "TFTP when it goes on" big got
+
 # Who opens files is a process that only does that, and it ends with the other.
 [[ -n $(pgrep -x netsvc-files) ]] || fail "no netsvc-files"
 kill -KILL "$(pgrep -x bascule-netsvc)"
