@@ -75,9 +75,11 @@ void Names::watch_sockets(const Uuid& uuid) {
             log::error("{}: {}", served->server().spec().network, watched.error().message);
         }
     };
+    const auto guard = [&](const UniqueFd& fd) { gates_.insert_or_assign(fd.get(), std::pair(uuid, Gate(fd.get()))); };
     const Sockets& sockets = served->sockets();
     for (std::size_t i = 0; i < sockets.dns.size(); ++i) {
         watch(sockets.dns[i].second, Source::Kind::dns, i);
+        guard(sockets.dns[i].second);
     }
     for (std::size_t i = 0; i < sockets.dns_tcp.size(); ++i) {
         watch(sockets.dns_tcp[i].second, Source::Kind::dns_tcp, i);
@@ -87,6 +89,7 @@ void Names::watch_sockets(const Uuid& uuid) {
     }
     for (std::size_t i = 0; i < sockets.tftp.size(); ++i) {
         watch(sockets.tftp[i].requests, Source::Kind::tftp, i);
+        guard(sockets.tftp[i].requests);
         watch(sockets.tftp[i].transfers, Source::Kind::transfer, i);
     }
 }
@@ -94,6 +97,7 @@ void Names::watch_sockets(const Uuid& uuid) {
 void Names::forget(const Uuid& uuid, bool gone) {
     streams_.forget(uuid);
     tftp_.forget(uuid);
+    std::erase_if(gates_, [&uuid](const auto& one) { return one.second.first == uuid; });
     if (gone) {
         forwarder_.forget(uuid);
     }
@@ -159,12 +163,16 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
         return;
     }
     const int socket = served->sockets().dns[source.index].second.get();
+    Gate& gate = gates_.at(socket).second;
+    const bool full = gate.is_full(now.time);
     for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
         const auto all = inbox_.receive(socket);
-        const bool flooded = all.size() == Inbox::kBatch;
         for (const Incoming& in : all) {
+            if (full) {
+                gate.count(in.from.address);
+            }
             const bool here = served->is_on_link(in.from.address);
-            if (!here || (!served->takes_query(in.from.address, now.time) && flooded)) {
+            if (!here || (!served->takes_query(in.from.address, now.time) && full)) {
                 served->dropped(here ? Drop::dns_rate : Drop::off_link);
                 continue;
             }
@@ -181,10 +189,24 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
                 carry_out(forwarder_.ask(client, forward->query, now.time), now);
             }
         }
-        if (!flooded) {
+        if (all.size() < Inbox::kBatch) {
             break;
         }
         outbox_.flush();
+    }
+    settle_gate(socket, source, now.time);
+}
+
+void Names::settle_gate(int socket, const Source& source, dhcp::Time now) {
+    const std::size_t barred = gates_.at(socket).second.settle(now);
+    if (barred == 0) {
+        return;
+    }
+    busy_gates_.insert(socket);
+    if (flood_log_.take(0.1, 3, now)) {
+        const Served* const served = network(source.network);
+        log::warning("{}: {} guest(s) flood {} and are not heard for a while", served->server().spec().network, barred,
+                     source.kind == Source::Kind::dns ? "DNS" : "TFTP");
     }
 }
 
@@ -226,8 +248,14 @@ void Names::hear_transfers(const Source& source, const dhcp::Now& now) {
     }
     const auto& sockets = served->sockets().tftp[source.index];
     const bool requests = source.kind == Source::Kind::tftp;
-    for (const Incoming& in : inbox_.receive((requests ? sockets.requests : sockets.transfers).get())) {
+    const int socket = (requests ? sockets.requests : sockets.transfers).get();
+    Gate* const gate = requests ? &gates_.at(socket).second : nullptr;
+    const bool full = requests && gate->is_full(now.time);
+    for (const Incoming& in : inbox_.receive(socket)) {
         const TftpServer::Place place{source.network, source.index, in.from.address, in.from.port};
+        if (full) {
+            gate->count(in.from.address);
+        }
         if (!served->is_on_link(in.from.address)) {
             continue;
         }
@@ -237,6 +265,9 @@ void Names::hear_transfers(const Source& source, const dhcp::Now& now) {
         } else {
             tftp_.receive(place, in.bytes, now.time);
         }
+    }
+    if (requests) {
+        settle_gate(socket, source, now.time);
     }
 }
 
@@ -282,10 +313,22 @@ void Names::tick(const dhcp::Now& now) {
     files_.tick(now);
     streams_.tick(now);
     tftp_.tick(now.time);
+    std::erase_if(busy_gates_, [&](int socket) {
+        const auto found = gates_.find(socket);
+        if (found != gates_.end()) {
+            found->second.second.tick(now.time);
+        }
+        return found == gates_.end() || found->second.second.next_tick() == dhcp::kEndOfTime;
+    });
 }
 
 dhcp::Time Names::next_tick() const {
-    return std::min({forwarder_.next_tick(), files_.next_tick(), streams_.next_tick(), tftp_.next_tick()});
+    dhcp::Time gate = dhcp::kEndOfTime;
+    for (const int socket : busy_gates_) {
+        const auto found = gates_.find(socket);
+        gate = found == gates_.end() ? gate : std::min(gate, found->second.second.next_tick());
+    }
+    return std::min({gate, forwarder_.next_tick(), files_.next_tick(), streams_.next_tick(), tftp_.next_tick()});
 }
 
 }  // namespace bascule::netsvc

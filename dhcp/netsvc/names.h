@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "dhcp/forwarder.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/daemon_link.h"
 #include "dhcp/netsvc/files.h"
+#include "dhcp/netsvc/gate.h"
 #include "dhcp/netsvc/poller.h"
 #include "dhcp/netsvc/streams.h"
 #include "dhcp/netsvc/tftp_server.h"
@@ -42,6 +46,7 @@ private:
     void carry_out(dhcp::Forwarder::Step step, const dhcp::Now& now);
     void deliver(dhcp::Forwarder::Deliver deliver, const dhcp::Now& now);
     Served* network(const Uuid& uuid);
+    void settle_gate(int socket, const Source& source, dhcp::Time now);
 
     Poller& poller_;
     State& state_;
@@ -52,8 +57,10 @@ private:
     UpstreamStreams upstream_streams_;
     Streams streams_;
     TftpServer tftp_;
-    dhcp::Now now_{};  // of the event that is being handled
-    Bucket loop_log_;
+    std::unordered_map<int, std::pair<Uuid, Gate>> gates_;  // of the sockets for DNS and TFTP's requests
+    std::set<int> busy_gates_;                              // those with a next tick
+    dhcp::Now now_{};                                       // of the event that is being handled
+    Bucket loop_log_, flood_log_;
 };
 
 }  // namespace bascule::netsvc

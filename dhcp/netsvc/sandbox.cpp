@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,7 +44,8 @@ constexpr int kAllowed[] = {
     SCMP_SYS(accept4),          // a new daemon connects; DNS by TCP, HTTP
     SCMP_SYS(connect),          // an upstream by TCP, on sockets that we were handed; AF_UNSPEC ends it
     SCMP_SYS(shutdown),         // the end of a reply by HTTP
-    SCMP_SYS(getsockopt),       // who it is (SO_PEERCRED); whether a connection came about (SO_ERROR)
+    SCMP_SYS(getsockopt),       // who it is (SO_PEERCRED); whether a connection came about (SO_ERROR); what was lost
+    SCMP_SYS(setsockopt),       // filters on our sockets (gate.h), see below
     SCMP_SYS(getsockname),      // interface and MAC of the bridge, from the packet socket
     SCMP_SYS(read),             // a lease file; connections
     SCMP_SYS(pread64),          // a file that TFTP or HTTP serves
@@ -161,7 +163,14 @@ Result<void> restrict_calls(std::span<const int> allowed, std::optional<int> fol
         return error == 0 ? Result<void>() : fail_errno(fmt::format("seccomp: {}", what), -error);
     };
     for (const int call : allowed) {
-        if (call == SCMP_SYS(mmap)) {
+        if (call == SCMP_SYS(setsockopt)) {
+            for (const int option : {SO_ATTACH_FILTER, SO_DETACH_FILTER}) {
+                const scmp_arg_cmp what[] = {
+                    {.arg = 1, .op = SCMP_CMP_EQ, .datum_a = SOL_SOCKET, .datum_b = 0},
+                    {.arg = 2, .op = SCMP_CMP_EQ, .datum_a = static_cast<scmp_datum_t>(option), .datum_b = 0}};
+                TRY_OK(check(::seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 2, what), "setsockopt"));
+            }
+        } else if (call == SCMP_SYS(mmap)) {
             // argument 2: protection. Nothing we map may be executed.
             const scmp_arg_cmp not_executable{.arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0};
             TRY_OK(check(::seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 1, &not_executable), "mmap"));

@@ -321,15 +321,6 @@ void Served::revoke(const MacAddr& port) {
     gather(v6_.revoke(port));
 }
 
-bool Served::takes_query(const Ip& client, dhcp::Time now) {
-    constexpr std::chrono::seconds kRecent{2};
-    if (client != last_client_) {
-        two_clients_ = now;
-        last_client_ = client;
-    }
-    return dns_rate_.take(client, now) || two_clients_ + kRecent < now;
-}
-
 Served::Committed Served::commit(const dhcp::Now& now) {
     Committed out;
     if (file_ && (file_->has_pending() || file_->broken())) {

@@ -63,9 +63,8 @@ public:
     void revoke(const MacAddr& port);
     // Part of the inventory changed.
     void set_guest(const dhcp::DnsGuest& guest);
-    // Whether a query is to be answered though more come in than are taken at once: a client that asks for more than
-    // its share is passed over then, while others ask, too.
-    bool takes_query(const Ip& client, dhcp::Time now);
+    // Whether a query is to be answered though more come in than can be: not of a client beyond its rate.
+    bool takes_query(const Ip& client, dhcp::Time now) { return dns_rate_.take(client, now); }
 
     void dropped(Drop why) { ++drops_[static_cast<std::size_t>(why)]; }
 
@@ -131,8 +130,6 @@ private:
     dhcp::Time next_repair_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
     Buckets<Ip> dns_rate_{5000, 10000, 4096};
-    Ip last_client_{};
-    dhcp::Time two_clients_{};  // when the client was last another than before
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;
     std::array<std::uint64_t, 6> drops_{};  // since the last report

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dhcp/netsvc/gate.h"
+
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <vector>
+
+namespace bascule::netsvc {
+
+namespace {
+
+sock_filter statement(unsigned code, std::uint32_t k, std::size_t if_not = 0) {
+    sock_filter out{};
+    out.code = static_cast<std::uint16_t>(code);
+    out.jf = static_cast<std::uint8_t>(if_not);
+    out.k = k;
+    return out;
+}
+
+// Drops a datagram that has this source: compared by words, each a load and a comparison.
+void add_bar(std::vector<sock_filter>& program, const Ip& source) {
+    const auto octets = source.octets();
+    const std::size_t words = source.is_v4() ? 1 : 4;
+    const std::size_t at = source.is_v4() ? offsetof(iphdr, saddr) : offsetof(ip6_hdr, ip6_src);
+    for (std::size_t i = 0; i < words; ++i) {
+        std::uint32_t word = 0;
+        for (std::size_t j = 0; j < 4; ++j) {
+            word = word << 8U | octets[i * 4 + j];
+        }
+        program.push_back(statement(BPF_LD | BPF_W | BPF_ABS,
+                                    static_cast<std::uint32_t>(SKF_NET_OFF) + static_cast<std::uint32_t>(at + i * 4)));
+        const std::size_t left = 2 * (words - 1 - i);
+        program.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, word, left + 1));
+    }
+    program.push_back(statement(BPF_RET | BPF_K, 0));
+}
+
+void open(int socket) {
+    const int none = 0;
+    ::setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+}
+
+}  // namespace
+
+Gate::Gate(int socket) : socket_(socket) { open(socket); }
+
+bool Gate::is_full(dhcp::Time now) {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(socket_, SOL_SOCKET, SO_MEMINFO, info.data(), &size) != 0 ||
+        info[SK_MEMINFO_RMEM_ALLOC] < info[SK_MEMINFO_RCVBUF] / 2) {
+        full_since_.reset();
+        return false;
+    }
+    if (!full_since_) {
+        full_since_ = now;
+        counted_.clear();
+        total_ = 0;
+    }
+    return true;
+}
+
+void Gate::count(const Ip& source) {
+    if (const auto known = known_.find(source); known != known_.end() && known->second.barred) {
+        return;  // it was in the queue already
+    }
+    if (counted_.size() >= kMostCounted && !counted_.contains(source)) {
+        return;  // sources that are invented
+    }
+    ++counted_[source];
+    ++total_;
+}
+
+std::size_t Gate::settle(dhcp::Time now) {
+    if (!full_since_ || now < *full_since_ + kPatience) {
+        return 0;
+    }
+    std::size_t added = 0;
+    for (const auto& [source, count] : counted_) {
+        if (count < kFlood || count < total_ / kShare) {
+            continue;
+        }
+        const auto known = known_.find(source);
+        if (known == known_.end() && known_.size() >= kMostKnown) {
+            continue;
+        }
+        const auto length = known == known_.end() ? kBar : std::min(known->second.length * 2, kLongestBar);
+        known_.insert_or_assign(source, Known{now + length, length, true});
+        ++added;
+    }
+    if (added > 0) {
+        full_since_.reset();
+        apply();
+    }
+    return added;
+}
+
+void Gate::apply() {
+    std::vector<sock_filter> program;
+    for (const auto& [source, known] : known_) {
+        if (known.barred) {
+            add_bar(program, source);
+        }
+    }
+    if (program.empty()) {
+        return open(socket_);
+    }
+    program.push_back(statement(BPF_RET | BPF_K, ~0U));
+    const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
+    ::setsockopt(socket_, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
+void Gate::tick(dhcp::Time now) {
+    if (next_tick() > now) {
+        return;
+    }
+    for (auto at = known_.begin(); at != known_.end();) {
+        Known& known = at->second;
+        if (known.next <= now && !known.barred) {
+            at = known_.erase(at);
+            continue;
+        }
+        if (known.next <= now) {
+            known.barred = false;
+            known.next = now + known.length * 4;
+        }
+        ++at;
+    }
+    apply();
+}
+
+dhcp::Time Gate::next_tick() const {
+    dhcp::Time next = dhcp::kEndOfTime;
+    for (const auto& [source, known] : known_) {
+        next = std::min(next, known.next);
+    }
+    return next;
+}
+
+}  // namespace bascule::netsvc
