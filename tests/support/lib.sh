@@ -164,7 +164,7 @@ plug() {
 lease() {
     local name=$1
     shift
-    at "$name" busybox udhcpc -f -q -n -i eth0 -t 20 -T 1 -A 1 -s "$BASCULE_TOP/tests/support/lease_here.sh" "$@" 2>/dev/null
+    at "$name" busybox udhcpc -f -q -n -i eth0 -t 20 -T 1 -A 1 -s "$BASCULE_TOP/tests/support/lease_here.sh" "$@" 2>"$BASCULE_TEST_DIR/lease-$name.err"
 }
 fact() { sed -n "s/^$1=//p"; } # of what lease printed
 
