@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <unordered_map>
+#include <vector>
 
 #include "base/net.h"
 
@@ -23,6 +24,14 @@ public:
         return found != ports_.end() && found->second;
     }
     std::size_t size() const { return ports_.size(); }
+    std::vector<MacAddr> ports() const {
+        std::vector<MacAddr> out;
+        out.reserve(ports_.size());
+        for (const auto& [port, off] : ports_) {
+            out.push_back(port);
+        }
+        return out;
+    }
     // How many known ports there are for which `has` is false.
     template <class Predicate>
     std::size_t without(Predicate has) const {

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -43,6 +44,11 @@ void add_bar(std::vector<sock_filter>& program, const Ip& source) {
     program.push_back(statement(BPF_RET | BPF_K, 0));
 }
 
+bool attach(int socket, std::vector<sock_filter>& program) {
+    const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
+    return ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
+}
+
 void open(int socket) {
     const int none = 0;
     ::setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
@@ -50,22 +56,27 @@ void open(int socket) {
 
 }  // namespace
 
-Gate::Gate(int socket) : socket_(socket) { open(socket); }
+Gate::Gate(int socket) : socket_(socket), queue_(socket) { open(socket); }
 
-bool Gate::is_full(dhcp::Time now) {
+bool FullQueue::look(dhcp::Time now) {
     std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
     socklen_t size = sizeof info;
     if (::getsockopt(socket_, SOL_SOCKET, SO_MEMINFO, info.data(), &size) != 0 ||
         info[SK_MEMINFO_RMEM_ALLOC] < info[SK_MEMINFO_RCVBUF] / 2) {
-        full_since_.reset();
-        return false;
+        since_.reset();
+    } else if (!since_) {
+        since_ = now;
     }
-    if (!full_since_) {
-        full_since_ = now;
+    return since_.has_value();
+}
+
+bool Gate::is_full(dhcp::Time now) {
+    const bool full = queue_.look(now);
+    if (queue_.began(now)) {
         counted_.clear();
         total_ = 0;
     }
-    return true;
+    return full;
 }
 
 void Gate::count(const Ip& source) {
@@ -80,7 +91,7 @@ void Gate::count(const Ip& source) {
 }
 
 std::size_t Gate::settle(dhcp::Time now) {
-    if (!full_since_ || now < *full_since_ + kPatience) {
+    if (!queue_.stays(now)) {
         return 0;
     }
     std::size_t added = 0;
@@ -97,7 +108,7 @@ std::size_t Gate::settle(dhcp::Time now) {
         ++added;
     }
     if (added > 0) {
-        full_since_.reset();
+        queue_.forget();
         apply();
     }
     return added;
@@ -114,8 +125,7 @@ void Gate::apply() {
         return open(socket_);
     }
     program.push_back(statement(BPF_RET | BPF_K, ~0U));
-    const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
-    ::setsockopt(socket_, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+    attach(socket_, program);
 }
 
 void Gate::tick(dhcp::Time now) {
@@ -143,6 +153,49 @@ dhcp::Time Gate::next_tick() const {
         next = std::min(next, known.next);
     }
     return next;
+}
+
+KnownGate::KnownGate(int socket) : socket_(socket), queue_(socket) { open(socket); }
+
+bool KnownGate::close(std::vector<MacAddr> known, dhcp::Time now) {
+    if (known.empty() || known.size() > kMostKnown) {
+        return false;
+    }
+    // Compared by their first four octets, then the last two; where the filter of a UDP socket begins, its header does.
+    constexpr std::uint32_t kChaddr = sizeof(udphdr) + 28;
+    std::vector<sock_filter> program;
+    for (const MacAddr& mac : known) {
+        const auto& o = mac.octets;
+        program.push_back(statement(BPF_LD | BPF_W | BPF_ABS, kChaddr));
+        program.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K,
+                                    std::uint32_t{o[0]} << 24U | o[1] << 16U | o[2] << 8U | std::uint32_t{o[3]}, 3));
+        program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, kChaddr + 4));
+        program.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, std::uint32_t{o[4]} << 8U | o[5], 1));
+        program.push_back(statement(BPF_RET | BPF_K, ~0U));
+    }
+    program.push_back(statement(BPF_RET | BPF_K, 0));
+    if (!attach(socket_, program)) {
+        return false;
+    }
+    queue_.forget();
+    closed_ = true;
+    length_ = length_ == length_.zero() ? kClosed : std::min(length_ * 2, kLongest);
+    next_ = now + length_;
+    return true;
+}
+
+void KnownGate::tick(dhcp::Time now) {
+    if (now < next_) {
+        return;
+    }
+    if (closed_) {
+        open(socket_);
+        closed_ = false;
+        next_ = now + length_ * 4;
+    } else {
+        length_ = length_.zero();
+        next_ = dhcp::kEndOfTime;
+    }
 }
 
 }  // namespace bascule::netsvc

@@ -13,18 +13,35 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "base/net.h"
 #include "dhcp/leases.h"
 
 namespace bascule::netsvc {
 
+// Whether so many datagrams wait at a socket that others' may be lost, and for how long that has been so.
+class FullQueue {
+public:
+    // How long a queue is full before anybody is to blame: a service that did not get to run for a moment catches up.
+    static constexpr std::chrono::milliseconds kPatience{100};
+
+    explicit FullQueue(int socket) : socket_(socket) {}
+    // To be asked before a turn's datagrams are read.
+    bool look(dhcp::Time now);
+    bool began(dhcp::Time now) const { return since_ == now; }
+    bool stays(dhcp::Time now) const { return since_ && *since_ + kPatience <= now; }
+    void forget() { since_.reset(); }
+
+private:
+    int socket_;
+    std::optional<dhcp::Time> since_;
+};
+
 class Gate {
 public:
     static constexpr std::chrono::seconds kBar{1}, kLongestBar{8};
     static constexpr std::size_t kMostKnown = 16, kMostCounted = 4096;
-    // How long a queue is full before anybody is to blame: a service that did not get to run for a moment catches up.
-    static constexpr std::chrono::milliseconds kPatience{100};
     // What a source that floods has of a full queue: so many datagrams, and one in kShare.
     static constexpr std::uint32_t kFlood = 128, kShare = 4;
 
@@ -51,10 +68,35 @@ private:
     void apply();
 
     int socket_;
-    std::optional<dhcp::Time> full_since_;
+    FullQueue queue_;
     std::map<Ip, std::uint32_t> counted_;
     std::uint32_t total_ = 0;
     std::map<Ip, Known> known_;
+};
+
+// The same for DHCP, whose clients have no address yet and may be anybody: while the queue stays full only messages of
+// known ports get into it (by chaddr, RFC 2131 section 2, which a relay leaves as it is).
+class KnownGate {
+public:
+    static constexpr std::chrono::seconds kClosed{1}, kLongest{4};
+    static constexpr std::size_t kMostKnown = 400;  // whose comparisons the kernel takes (net.core.optmem_max: 20 KiB)
+
+    explicit KnownGate(int socket);
+
+    void look(dhcp::Time now) { queue_.look(now); }  // before a turn
+    // After it: whether it is time to close().
+    bool is_due(dhcp::Time now) const { return !closed_ && queue_.stays(now); }
+    // For all but these. False where there are none, or too many, or the kernel refuses: then it stays open.
+    bool close(std::vector<MacAddr> known, dhcp::Time now);
+    void tick(dhcp::Time now);
+    dhcp::Time next_tick() const { return next_; }
+
+private:
+    int socket_;
+    FullQueue queue_;
+    bool closed_ = false;
+    std::chrono::seconds length_{0};
+    dhcp::Time next_ = dhcp::kEndOfTime;  // open again; then: forgotten that it ever was closed
 };
 
 }  // namespace bascule::netsvc

@@ -169,6 +169,10 @@ void Served::configure(dhcp::Spec spec) {
 
 void Served::replace_sockets(Sockets sockets) {
     sockets_ = std::move(sockets);
+    dhcp_gate_.reset();
+    if (sockets_.dhcp) {
+        dhcp_gate_.emplace(sockets_.dhcp.get());
+    }
     refresh_link();
     v6_.set_sockets({sockets_.frames6.get(), sockets_.dhcp6.get(), sockets_.advert.get()});
 }
@@ -201,12 +205,18 @@ bool Served::is_on_link(const Ip& address) const {
 // What waits is drained, so that a flood cannot push neighbours out of the socket's buffer; but of what comes beyond
 // the first batches of a turn only the NICs of guests are listened to.
 void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
+    if (dhcp_gate_) {
+        dhcp_gate_->look(now.time);
+    }
     for (int batch = 0; batch < kMostBatches; ++batch) {
         const auto received = inbox.receive(sockets_.dhcp.get());
         hear_dhcp(received, batch >= kOpenBatches, now);
         if (received.size() < Inbox::kBatch) {
-            return;
+            break;
         }
+    }
+    if (dhcp_gate_ && dhcp_gate_->is_due(now.time) && dhcp_gate_->close(server_.presence().ports(), now.time)) {
+        log::warning("{}: DHCP is flooded; for a while only guests' NICs are heard", server_.spec().network);
     }
 }
 
@@ -289,6 +299,9 @@ void Served::tick(const dhcp::Now& now) {
         for (const dhcp::Message& waited : server_.probed(now)) {
             gather(server_.handle(waited, false, now), waited);
         }
+    }
+    if (dhcp_gate_) {
+        dhcp_gate_->tick(now.time);
     }
     gather(v6_.tick(now));
     report_drops(now.time);

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "dhcp/netsvc/batch_io.h"
+#include "dhcp/netsvc/gate.h"
 #include "dhcp/netsvc/lease_file.h"
 #include "dhcp/netsvc/link6.h"
 #include "dhcp/netsvc/rate.h"
@@ -85,7 +86,8 @@ public:
         const dhcp::Time repair = file_ && file_->broken() ? next_repair_ : dhcp::kEndOfTime;
         const dhcp::Time report =
             std::ranges::any_of(drops_, [](auto n) { return n > 0; }) ? next_report_ : dhcp::kEndOfTime;
-        return std::min({server_.next_tick(), v6_.next_tick(), repair, report});
+        const dhcp::Time gate = dhcp_gate_ ? dhcp_gate_->next_tick() : dhcp::kEndOfTime;
+        return std::min({server_.next_tick(), v6_.next_tick(), repair, report, gate});
     }
     const dhcp::Zone& zone() const { return zone_; }
     dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
@@ -129,6 +131,7 @@ private:
     bool rekeyed_ = false;  // leases are kept by something else than what the file says
     dhcp::Time next_repair_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
+    std::optional<KnownGate> dhcp_gate_;
     Buckets<Ip> dns_rate_{5000, 10000, 4096};
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;

@@ -49,7 +49,7 @@ wait_until 15 "vm1's own IPv6 address" own_address
 kill -0 "$flood" 2>/dev/null || echo "the flood was over before the last lease"
 wait "$flood"
 echo "slowest $slowest ms beside $(cat "$BASCULE_TEST_DIR/sent") frames in $seconds s"
-((slowest < 5000)) || fail "the slowest lease took $slowest ms"
+((slowest < 15000)) || fail "the slowest lease took $slowest ms"
 # And the flood has not made the log of the service a means of filling the disk.
 lines=$(wc -l <"$root/basculed.log")
 ((lines < 3000)) || fail "$lines lines in the log"

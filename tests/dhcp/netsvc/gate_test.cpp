@@ -4,6 +4,10 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "base/fd.h"
@@ -157,6 +161,50 @@ TEST_F(AGate, ComparesTheWholeOfAnIpv6Address) {
     EXPECT_EQ(heard(bad), 10U);
     EXPECT_EQ(flood(gate, start), 1U);
     EXPECT_EQ(heard(bad), 0U);
+}
+
+TEST_F(AGate, ForDhcpLetsKnownPortsInOnly) {
+    const auto message = [](const char* chaddr) {
+        std::string out(240, 'x');
+        const auto mac = *parse_mac(chaddr);
+        std::ranges::copy(mac.octets, reinterpret_cast<std::uint8_t*>(out.data()) + 28);
+        return out;
+    };
+    const auto heard_of = [&](const char* chaddr) {
+        const std::string bytes = message(chaddr);
+        (void)::send(good.get(), bytes.data(), bytes.size(), 0);
+        return inbox.receive(server.get()).size() == 1;
+    };
+    KnownGate gate(server.get());
+    for (const auto when : {0ms, 100ms}) {
+        fill();
+        gate.look(start + when);
+    }
+    while (!inbox.receive(server.get()).empty()) {
+    }
+    ASSERT_TRUE(gate.is_due(start + 100ms));
+    EXPECT_FALSE(gate.close({}, start));
+    EXPECT_TRUE(heard_of("52:54:00:00:00:09"));
+    ASSERT_TRUE(gate.close({*parse_mac("52:54:00:00:00:01"), *parse_mac("52:54:00:80:ff:fe")}, start));
+    EXPECT_TRUE(heard_of("52:54:00:00:00:01"));
+    EXPECT_TRUE(heard_of("52:54:00:80:ff:fe"));
+    for (const char* const other : {"52:54:00:00:00:02", "52:54:00:80:00:01", "02:00:00:00:00:01"}) {
+        EXPECT_FALSE(heard_of(other)) << other;
+    }
+    EXPECT_EQ(heard(good), 0U);  // too short
+    EXPECT_EQ(gate.next_tick(), start + 1s);
+    gate.tick(start + 1s);
+    EXPECT_TRUE(heard_of("02:00:00:00:00:01"));
+    std::vector<MacAddr> many;
+    for (std::uint8_t i = 0; many.size() < KnownGate::kMostKnown; ++i) {
+        many.push_back({{0x52, 0x54, static_cast<std::uint8_t>(many.size() >> 8U), 0, 0, i}});
+    }
+    ASSERT_TRUE(gate.close(many, start + 1s));
+    EXPECT_EQ(gate.next_tick(), start + 3s);
+    EXPECT_TRUE(heard_of("52:54:01:00:00:01"));
+    EXPECT_FALSE(heard_of("52:54:02:00:00:01"));
+    many.push_back({});
+    EXPECT_FALSE(gate.close(many, start + 2s));
 }
 
 }  // namespace
