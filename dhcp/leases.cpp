@@ -7,10 +7,19 @@ namespace bascule::dhcp {
 
 namespace {
 
-template <class Map, class Key>
-auto look_up(const Map& map, const Key& key) -> const typename Map::mapped_type* {
-    const auto found = map.find(key);
-    return found == map.end() ? nullptr : &found->second;
+// The index's binding under that key.
+template <class Index, class Key>
+auto look_up(const Index& index, const Key& key) -> typename Index::value_type {
+    const auto found = index.find(key);
+    return found == index.end() ? nullptr : *found;
+}
+
+// Takes out the one with that key.
+template <class Index, class Key>
+void remove(Index& index, const Key& key) {
+    if (const auto found = index.find(key); found != index.end()) {
+        index.erase(found);
+    }
 }
 
 }  // namespace
@@ -24,10 +33,15 @@ ClientKey client_of(const Lease& lease) {
     return key_of(lease.port, std::string_view(id, lease.client_id.size()), lease.by_id);
 }
 
-const Binding* LeaseTable::by_client(const ClientKey& client) const {
-    const Ip* const address = look_up(clients_, client);
-    return address == nullptr ? nullptr : by_address(*address);
+std::pair<MacAddr, std::string_view> LeaseTable::ClientIndex::of(const Binding* binding) {
+    const Lease& lease = binding->lease;
+    if (lease.by_id && !lease.client_id.empty()) {
+        return {{}, {reinterpret_cast<const char*>(lease.client_id.data()), lease.client_id.size()}};
+    }
+    return {lease.port, {}};
 }
+
+const Binding* LeaseTable::by_client(const ClientKey& client) const { return look_up(clients_, client); }
 
 const Binding* LeaseTable::by_port(const MacAddr& port) const {
     const Binding* found = by_client({port, {}});
@@ -40,25 +54,18 @@ const Binding* LeaseTable::by_port(const MacAddr& port) const {
     return found;
 }
 
-const Binding* LeaseTable::by_address(const Ip& address) const {
-    Binding* const* const found = look_up(by_address_, address);
-    return found == nullptr ? nullptr : *found;
-}
+const Binding* LeaseTable::by_address(const Ip& address) const { return look_up(by_address_, address); }
 
-const Binding* LeaseTable::by_name(const std::string& hostname) const {
-    const Ip* const address = look_up(names_, hostname);
-    return address == nullptr ? nullptr : by_address(*address);
-}
+const Binding* LeaseTable::by_name(const std::string& hostname) const { return look_up(names_, hostname); }
 
 void LeaseTable::activate(Binding& binding) {
     binding.active = true;
     ++active_;
     if (binding.ends != kEndOfTime) {
-        ends_.insert({binding.ends, binding.lease.address});
+        ends_.insert(&binding);
     }
     if (std::string& name = binding.lease.hostname; !name.empty()) {
-        const auto [holder, fresh] = names_.try_emplace(name, binding.lease.address);
-        if (!fresh) {
+        if (!names_.insert(&binding).second) {
             name.clear();
         }
     }
@@ -70,9 +77,9 @@ void LeaseTable::deactivate(Binding& binding) {
     }
     binding.active = false;
     --active_;
-    ends_.erase({binding.ends, binding.lease.address});
+    ends_.erase(&binding);
     if (!binding.lease.hostname.empty()) {
-        names_.erase(binding.lease.hostname);
+        remove(names_, binding.lease.hostname);
     }
 }
 
@@ -81,18 +88,19 @@ void LeaseTable::forget(const ClientKey& client) {
     if (found == clients_.end()) {
         return;
     }
-    const auto binding = bindings_.find(found->second);
-    deactivate(binding->second);
-    const auto [first, last] = behind_.equal_range(binding->second.lease.port);
+    Binding& binding = **found;
+    const Ip address = binding.lease.address;
+    deactivate(binding);
+    const auto [first, last] = behind_.equal_range(binding.lease.port);
     for (auto one = first; one != last; ++one) {
-        if (one->second == found->second) {
+        if (one->second == address) {
             behind_.erase(one);
             break;
         }
     }
-    by_address_.erase(found->second);
-    bindings_.erase(binding);
     clients_.erase(found);
+    remove(by_address_, address);
+    bindings_.erase(address);
 }
 
 void LeaseTable::clear_name(const Ip& address) {
@@ -101,7 +109,7 @@ void LeaseTable::clear_name(const Ip& address) {
         return;
     }
     if (found->second.active) {
-        names_.erase(found->second.lease.hostname);
+        remove(names_, found->second.lease.hostname);
     }
     found->second.lease.hostname.clear();
 }
@@ -126,8 +134,7 @@ void LeaseTable::rekey(bool by_id) {
 }
 
 void LeaseTable::restore(Lease lease, Time ends, bool active) {
-    ClientKey client = client_of(lease);
-    forget(client);
+    forget(client_of(lease));
     if (const Binding* const other = by_address(lease.address)) {
         forget(client_of(other->lease));
     }
@@ -135,9 +142,9 @@ void LeaseTable::restore(Lease lease, Time ends, bool active) {
     if (lease.by_id) {
         behind_.insert({lease.port, address});
     }
-    clients_[std::move(client)] = address;
     Binding& binding = bindings_[address] = Binding{std::move(lease), ends, false};
-    by_address_[address] = &binding;
+    clients_.insert(&binding);
+    by_address_.insert(&binding);
     if (active) {
         activate(binding);
     }
@@ -146,26 +153,22 @@ void LeaseTable::restore(Lease lease, Time ends, bool active) {
 const Binding& LeaseTable::bind(Lease lease, Time ends) {
     const Ip address = lease.address;
     restore(std::move(lease), ends, true);
-    return *by_address_.at(address);
+    return *by_address(address);
 }
 
 std::optional<Lease> LeaseTable::end(const ClientKey& client) {
-    const auto found = clients_.find(client);
-    if (found == clients_.end()) {
+    Binding* const binding = look_up(clients_, client);
+    if (binding == nullptr || !binding->active) {
         return std::nullopt;
     }
-    Binding& binding = *by_address_.at(found->second);
-    if (!binding.active) {
-        return std::nullopt;
-    }
-    deactivate(binding);
-    return binding.lease;
+    deactivate(*binding);
+    return binding->lease;
 }
 
 std::vector<Lease> LeaseTable::expire(Time now) {
     std::vector<Lease> out;
     while (!ends_.empty() && next_end() <= now) {
-        Binding& binding = bindings_.at(ends_.begin()->second);
+        Binding& binding = **ends_.begin();
         deactivate(binding);
         out.push_back(binding.lease);
     }

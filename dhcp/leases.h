@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -86,7 +87,7 @@ public:
 
     // Ends all that is due by then.
     std::vector<Lease> expire(Time now);
-    Time next_end() const { return ends_.empty() ? kEndOfTime : ends_.begin()->first; }
+    Time next_end() const { return ends_.empty() ? kEndOfTime : (*ends_.begin())->ends; }
 
     // In the order of addresses, so that a long walk can be interrupted and resumed after an address.
     const std::map<Ip, Binding>& all() const { return bindings_; }
@@ -94,15 +95,49 @@ public:
     std::size_t active() const { return active_; }
 
 private:
+    // The indexes hold pointers alone, and find what they go by in the binding: with many leases their size counts.
+    // Hashes are kept beside the pointers, since the functions here may throw.
+    struct AddressIndex {
+        using is_transparent = void;
+        static const Ip& of(const Ip& address) { return address; }
+        static const Ip& of(const Binding* binding) { return binding->lease.address; }
+        std::size_t operator()(const auto& one) const { return std::hash<Ip>()(of(one)); }
+        bool operator()(const auto& a, const auto& b) const { return of(a) == of(b); }
+    };
+    struct NameIndex {
+        using is_transparent = void;
+        static const std::string& of(const std::string& name) { return name; }
+        static const std::string& of(const Binding* binding) { return binding->lease.hostname; }
+        std::size_t operator()(const auto& one) const { return std::hash<std::string>()(of(one)); }
+        bool operator()(const auto& a, const auto& b) const { return of(a) == of(b); }
+    };
+    struct ClientIndex {
+        using is_transparent = void;
+        static std::pair<MacAddr, std::string_view> of(const ClientKey& client) { return {client.port, client.id}; }
+        static std::pair<MacAddr, std::string_view> of(const Binding* binding);
+        std::size_t operator()(const auto& one) const {
+            const auto [port, id] = of(one);
+            return id.empty() ? std::hash<MacAddr>()(port) : std::hash<std::string_view>()(id);
+        }
+        bool operator()(const auto& a, const auto& b) const { return of(a) == of(b); }
+    };
+    struct EarlierEnd {
+        bool operator()(const Binding* a, const Binding* b) const {
+            return a->ends != b->ends ? a->ends < b->ends : a->lease.address < b->lease.address;
+        }
+    };
+    template <class By>
+    using Index = std::unordered_set<Binding*, By, By>;
+
     void activate(Binding& binding);
     void deactivate(Binding& binding);
 
     std::map<Ip, Binding> bindings_;
-    std::unordered_map<Ip, Binding*> by_address_;  // the same
-    std::unordered_map<ClientKey, Ip> clients_;
-    std::multimap<MacAddr, Ip> behind_;  // of bindings kept by identifier
-    std::unordered_map<std::string, Ip> names_;
-    std::set<std::pair<Time, Ip>> ends_;  // active ones that end
+    Index<AddressIndex> by_address_;  // all of them, as in the next
+    Index<ClientIndex> clients_;
+    std::multimap<MacAddr, Ip> behind_;    // of bindings kept by identifier
+    Index<NameIndex> names_;               // active ones
+    std::set<Binding*, EarlierEnd> ends_;  // active ones that end
     std::size_t active_ = 0;
 };
 

@@ -38,7 +38,7 @@ void Server::configure(Spec spec) {
     not_guests_.clear();
     by_id_.clear();
     by_line_.clear();
-    pools_.clear();
+    make_pools();
     for (const DnsHost& host : spec_.dns_hosts) {
         for (const std::string& name : host.names) {
             if (is_in_our_domain(name, spec_.domain)) {
@@ -48,9 +48,7 @@ void Server::configure(Spec spec) {
     }
     for (const Subnet& subnet : spec_.subnets) {
         not_guests_.insert(subnet.server.address);
-        std::vector<IpRange> ranges;
         if (!subnet.server.address.is_v4()) {
-            pools_.emplace_back();
             continue;
         }
         const Prefix prefix = subnet.server.prefix();
@@ -58,10 +56,6 @@ void Server::configure(Spec spec) {
             not_guests_.insert(prefix.first());
             not_guests_.insert(prefix.last());
         }
-        for (const Range& range : subnet.ranges) {
-            ranges.push_back({std::max(range.first, prefix.first()), std::min(range.last, prefix.last())});
-        }
-        pools_.emplace_back(std::move(ranges));
         for (const Reservation& host : subnet.hosts) {
             if (host.mac) {
                 by_mac_.insert({*host.mac, &host});
@@ -192,13 +186,8 @@ const Reservation* Server::line_reservation(const Client& client) const {
                               : by_address_.end();
         return held != by_address_.end() && is_line(held->second) ? held->second : nullptr;
     }
-    const auto said = [&](std::uint8_t code, const std::vector<std::uint8_t>& wanted) {
-        const ByteView value = relay_value(client.request.options, code);
-        return wanted.empty() || std::ranges::equal(value, std::as_bytes(std::span(wanted)));
-    };
-    const auto found = std::ranges::find_if(by_line_, [&](const Reservation* r) {
-        return said(kCircuitId, r->circuit_id) && said(kRemoteId, r->remote_id);
-    });
+    const auto found = std::ranges::find_if(
+        by_line_, [&](const Reservation* r) { return is_from_line(client.request, r->circuit_id, r->remote_id); });
     return found == by_line_.end() ? nullptr : *found;
 }
 
@@ -227,7 +216,10 @@ bool Server::usable(const Client& client, const Ip& address) const {
     if (const auto reserved = by_address_.find(address); reserved != by_address_.end()) {
         return reserved->second == client.reservation;
     }
-    return pools_[static_cast<std::size_t>(subnet - spec_.subnets.data())].contains(address);
+    const auto index = static_cast<std::size_t>(subnet - spec_.subnets.data());
+    return std::ranges::any_of(pools_, [&](const Pool& pool) {
+        return pool.subnet == index && pool.addresses.contains(address) && is_open(client, pool);
+    });
 }
 
 // The same for an address that the client names itself: it must not keep it when a reservation of its own waits.
@@ -239,35 +231,6 @@ bool Server::acceptable(const Client& client, const Ip& address) const {
     return !waits && usable(client, address);
 }
 
-// From the pools in the client's reach, beginning at a place that its MAC chooses: the same port comes to the same
-// place, even when everything was forgotten.
-std::optional<Ip> Server::from_pools(const Client& client) const {
-    std::vector<const AddressPool*> pools;
-    std::size_t left = 0;
-    for (std::size_t i = 0; i < pools_.size(); ++i) {
-        if (pools_[i].size() > 0 && in_reach(client, &spec_.subnets[i])) {
-            pools.push_back(&pools_[i]);
-            left += pools_[i].size() - pools_[i].taken();
-        }
-    }
-    const auto has_lease = [&](const MacAddr& port) {
-        const Binding* const binding = leases_.by_port(port);
-        return binding != nullptr && binding->active;
-    };
-    if (pools.empty() || (!presence_.is_known(client.port()) && left <= presence_.without(has_lease))) {
-        return std::nullopt;
-    }
-    const std::size_t seed = std::hash<ClientKey>()(client.key) * 0x9e3779b97f4a7c15U >> 20U;
-    for (const Claim claim : {Claim::none, Claim::remembered, Claim::offered}) {
-        for (std::size_t i = 0; i < pools.size(); ++i) {
-            if (const auto found = pools[(seed + i) % pools.size()]->find(seed, claim)) {
-                return found;
-            }
-        }
-    }
-    return std::nullopt;
-}
-
 Server::Choice Server::choose(const Client& client) const {
     if (client.reservation != nullptr && client.reservation->address && usable(client, *client.reservation->address)) {
         return {*client.reservation->address, "reservation"};
@@ -275,7 +238,7 @@ Server::Choice Server::choose(const Client& client) const {
     // What an unknown client had or was offered is no claim on the addresses that are kept for ports.
     const auto found = from_pools(client);
     if (!found && (client.binding == nullptr || !client.binding->active)) {
-        return {std::nullopt, "pool exhausted"};
+        return {std::nullopt, kExhausted};
     }
     if (client.binding != nullptr && usable(client, client.binding->lease.address)) {
         return {client.binding->lease.address, "its address of before"};
@@ -287,7 +250,7 @@ Server::Choice Server::choose(const Client& client) const {
     if (found && wanted && usable(client, *wanted) && leases_.by_address(*wanted) == nullptr) {
         return {*wanted, "the address it asked for"};
     }
-    return {found, found ? "from the pool" : "pool exhausted"};
+    return {found, found ? "from the pool" : kExhausted};
 }
 
 Claim Server::claim_on(const Ip& address) const {
@@ -300,19 +263,6 @@ Claim Server::claim_on(const Ip& address) const {
         return Claim::offered;
     }
     return binding != nullptr ? Claim::remembered : Claim::none;
-}
-
-void Server::refresh(const Ip& address) {
-    const Claim claim = claim_on(address);
-    for (AddressPool& pool : pools_) {
-        pool.set(address, claim);
-    }
-}
-
-void Server::refresh(const std::vector<Ip>& addresses) {
-    for (const Ip& address : addresses) {
-        refresh(address);
-    }
 }
 
 bool Server::name_is_free(const MacAddr& port, const ClientKey& client, const std::string& name) const {

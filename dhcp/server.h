@@ -48,8 +48,9 @@
 // option 82 as it came. Addresses of a relayed subnet are never given to clients on the bridge, nor the other way
 // round.
 //
-// A reservation may also be for a line, as the relay names it in option 82 (RFC 3046). Who has an address through one
-// and renews without the relay keeps it.
+// A reservation may also be for a line, as the relay names it in option 82 (RFC 3046), and so may a range: who is on
+// that line gets addresses of its ranges and no others, and nobody else does. Who has an address so and renews without
+// the relay keeps it.
 //
 // Fairness. For every port that is known and has no lease one address is kept back from clients that are no known port:
 // random MAC addresses empty the pool only down to what the neighbours need.
@@ -86,6 +87,9 @@ enum class Destination : std::uint8_t {
     unicast,    // to ciaddr
     relay,      // to giaddr, port 67
 };
+
+// An Outcome's `why` when there was nothing to offer.
+inline constexpr std::string_view kExhausted = "pool exhausted";
 
 // What the server wants done.
 struct Outcome {
@@ -146,6 +150,15 @@ private:
     const Reservation* line_reservation(const Client& client) const;
     std::string_view find_link(Client& client, bool unicast) const;
     bool in_reach(const Client& client, const Subnet* subnet) const;
+    struct Pool {
+        AddressPool addresses;
+        std::size_t subnet = 0;       // index
+        const Range* line = nullptr;  // null: for who is on none of the subnet's lines
+    };
+    void make_pools();
+    std::size_t pool_size() const;
+    bool is_on_line(const Client& client, const Pool& pool) const;
+    bool is_open(const Client& client, const Pool& pool) const;
     std::optional<Ip> from_pools(const Client& client) const;
     std::chrono::seconds lease_length(const Client& client, const Ip& address) const;
     bool held_by_other(const Client& client, const Ip& address) const;
@@ -180,7 +193,8 @@ private:
     std::unordered_map<Ip, const Reservation*> by_address_;
     std::unordered_map<std::string, std::optional<MacAddr>> reserved_names_;  // label -> whose; none: nobody's
     std::unordered_set<Ip> not_guests_;                                       // network, broadcast, our own
-    std::vector<AddressPool> pools_;                                          // of each subnet
+    std::vector<Pool> pools_;
+    bool has_lines_ = false;  // among the pools
     LeaseTable leases_;
     Offers offers_;
     Quarantine quarantine_;

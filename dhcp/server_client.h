@@ -2,7 +2,11 @@
 // Between server.cpp and server_messages.cpp; nobody else includes this.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "dhcp/server.h"
 
@@ -25,5 +29,15 @@ struct Server::Client {
 // A suboption of the relay agent's option (RFC 3046); empty when it is not there, or the option is nonsense.
 inline constexpr std::uint8_t kCircuitId = 1, kRemoteId = 2;
 ByteView relay_value(const Options& options, std::uint8_t wanted);
+
+// Whether that is the line that the relay names; what is empty may be anything.
+inline bool is_from_line(const Message& request, const std::vector<std::uint8_t>& circuit_id,
+                         const std::vector<std::uint8_t>& remote_id) {
+    const auto said = [&](std::uint8_t code, const std::vector<std::uint8_t>& wanted) {
+        return wanted.empty() ||
+               std::ranges::equal(relay_value(request.options, code), std::as_bytes(std::span(wanted)));
+    };
+    return said(kCircuitId, circuit_id) && said(kRemoteId, remote_id);
+}
 
 }  // namespace bascule::dhcp

@@ -144,7 +144,7 @@ void Server::seen_in_use(const Ip& address, const MacAddr& by, const Now& now) {
     if (probe == probes_.end() || probe->first == by) {  // the client itself may still have it
         return;
     }
-    const std::size_t most = std::max<std::size_t>(2, pools_.empty() ? 0 : pools_[0].size() / 8);
+    const std::size_t most = std::max<std::size_t>(2, pool_size() / 8);
     if (!quarantine_.put(by, address, now.time + kQuarantine, most)) {
         return;  // one that answers for everything must not empty the pool
     }
@@ -215,7 +215,7 @@ void Server::request(const Client& client, bool unicast, Outcome& out, const Now
     const bool bound = !server_id && !request.ciaddr.is_unspecified();
     const std::optional<Ip> address = bound ? request.ciaddr : wanted ? wanted : choose(client).address;
     if (!address) {
-        return refuse(client, out, "pool exhausted");
+        return refuse(client, out, kExhausted);
     }
     if (!in_reach(client, subnet_of(*address))) {
         return refuse(client, out, "wrong network");
@@ -230,7 +230,7 @@ void Server::request(const Client& client, bool unicast, Outcome& out, const Now
     const bool known = (active && client.binding->lease.address == *address) ||
                        (client.reservation != nullptr && client.reservation->address == *address);
     if (!known && !from_pools(client)) {
-        return refuse(client, out, "pool exhausted");
+        return refuse(client, out, kExhausted);
     }
     bind(client, *address, out, now);
 }
@@ -290,11 +290,7 @@ void Server::decline(const Client& client, Outcome& out, const Now& now) {
         out.why = "not its address";
         return;
     }
-    std::size_t size = 0;
-    for (const AddressPool& pool : pools_) {
-        size += pool.size();
-    }
-    const std::size_t most = std::max<std::size_t>(2, size / 8);
+    const std::size_t most = std::max<std::size_t>(2, pool_size() / 8);
     out.why = quarantine_.put(client.port(), *address, now.time + kQuarantine, most)
                   ? "address quarantined"
                   : "too many declined, not quarantined";

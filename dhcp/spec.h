@@ -35,6 +35,9 @@ struct Reservation {
 struct Range {
     Ip first, last;
     std::optional<std::chrono::seconds> lease{};  // none: the subnet's
+    // RFC 3046: only for clients whose relay says so; both must hold when both are given. IPv4.
+    std::vector<std::uint8_t> circuit_id{}, remote_id{};
+    bool of_line() const { return !circuit_id.empty() || !remote_id.empty(); }
     IpRange addresses() const { return {first, last}; }
     bool operator==(const Range&) const = default;
 };

@@ -365,11 +365,33 @@ Message message_of(const HeldUpstreams& held) {
     return {.type = kHeldUpstreams, .fields = std::move(out)};
 }
 
+Fields fields_of(const NetworkDrops& dropped) {
+    Fields out;
+    out.uuid(1, dropped.network);
+    for (std::size_t i = 0; i < dropped.drops.size(); ++i) {
+        out.u64(static_cast<std::uint16_t>(2 + i), dropped.drops[i]);
+    }
+    return out;
+}
+
+// Older services know fewer reasons, newer ones more.
+NetworkDrops drops_from(FieldReader& in) {
+    NetworkDrops out{in.uuid(1)};
+    for (std::size_t i = 0; i < out.drops.size(); ++i) {
+        const auto tag = static_cast<std::uint16_t>(2 + i);
+        out.drops[i] = in.has(tag) ? in.u64(tag) : 0;
+    }
+    return out;
+}
+
 Message message_of(const Leases& leases) {
     Fields out;
     out.flag(1, leases.reset);
     for (const LeaseEvent& event : leases.events) {
         out.nested(2, fields_of(event));
+    }
+    for (const NetworkDrops& one : leases.drops) {
+        out.nested(3, fields_of(one));
     }
     return {.type = kLeases, .fields = std::move(out)};
 }
@@ -477,7 +499,9 @@ Result<ToDaemon> decode_to_daemon(ByteView datagram) {
         case kHeld: return finished<ToDaemon>(in, "Held", Held{in.uuid(1), bridge_from(in, 2), layout_from(in, 3)});
         case kHeldUpstreams:
             return finished<ToDaemon>(in, "HeldUpstreams", HeldUpstreams{upstream_sockets_from(in, 1)});
-        case kLeases: return finished<ToDaemon>(in, "Leases", Leases{in.flag(1), list_from(in, 2, event_from)});
+        case kLeases:
+            return finished<ToDaemon>(in, "Leases",
+                                      Leases{in.flag(1), list_from(in, 2, event_from), list_from(in, 3, drops_from)});
         case kLearned: return finished<ToDaemon>(in, "Learned", Learned{in.u32(1), list_from(in, 2, learned_from)});
         case kSynced:
             return finished<ToDaemon>(

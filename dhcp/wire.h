@@ -53,6 +53,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "dhcp/drops.h"
 #include "dhcp/learner.h"
 #include "dhcp/spec.h"
 
@@ -185,9 +186,19 @@ struct HeldUpstreams {
 using dhcp::LeaseEvent;
 using dhcp::LeaseEventKind;
 
+// All that was dropped since the network is served. Told of every network when a daemon connects, then at most once a
+// second when there is more.
+struct NetworkDrops {
+    Uuid network;
+    Drops drops{};
+    bool operator==(const NetworkDrops&) const = default;
+};
+
 struct Leases {
     bool reset = false;  // first of a full dump: forget every lease heard of before
     std::vector<LeaseEvent> events;
+    // What is not looked at is reported here, too, and not by a message of its own, which an older daemon would refuse.
+    std::vector<NetworkDrops> drops{};
     bool operator==(const Leases&) const = default;
 };
 // Fits kMaxMessage whatever the leases hold.

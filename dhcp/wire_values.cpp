@@ -79,11 +79,13 @@ Fields fields_of(const Range& range) {
     Fields out;
     out.ip(1, range.first).ip(2, range.last);
     put_seconds(out, 3, range.lease);
+    put_bytes(out, 4, range.circuit_id);
+    put_bytes(out, 5, range.remote_id);
     return out;
 }
 
 Range range_from(FieldReader& in) {
-    Range range{in.ip(1), in.ip(2), seconds_from(in, 3)};
+    Range range{in.ip(1), in.ip(2), seconds_from(in, 3), bytes_from(in, 4, 255), bytes_from(in, 5, 255)};
     if (in.ok() && (range.first.family() != range.last.family() || range.last < range.first)) {
         in.refuse(2, "is not after the range's first address");
     }

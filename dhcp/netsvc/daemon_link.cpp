@@ -207,6 +207,24 @@ Result<bool> DaemonLink::send_learned(const State& state) {
     return true;
 }
 
+Result<bool> DaemonLink::send_drops(const State& state) {
+    while (!drops_.empty()) {
+        wire::Leases message;
+        auto next = drops_.begin();
+        for (; next != drops_.end() && message.drops.size() < wire::kMaxLeasesPerMessage; ++next) {
+            if (const auto served = state.networks.find(*next); served != state.networks.end()) {
+                message.drops.push_back({*next, served->second.drops()});
+            }
+        }
+        TRY(const bool sent, send(message));
+        if (!sent) {
+            return false;
+        }
+        drops_.erase(drops_.begin(), next);
+    }
+    return true;
+}
+
 Result<bool> DaemonLink::step(const State& state, const dhcp::Now& now) {
     switch (phase_) {
         case Phase::hello: {
@@ -240,6 +258,11 @@ Result<bool> DaemonLink::step(const State& state, const dhcp::Now& now) {
             TRY(const bool sent, send_synced(state));
             phase_ = sent ? Phase::idle : phase_;
             owes_synced_ = owes_synced_ && !sent;
+            for (const auto& [uuid, served] : state.networks) {
+                if (served.drops() != dhcp::Drops{}) {
+                    drops_.insert(uuid);
+                }
+            }
             return sent;
         }
         case Phase::idle: break;
@@ -268,7 +291,10 @@ Result<bool> DaemonLink::pump(const State& state, const dhcp::Now& now) {
         TRY(const bool sent, send_synced(state));
         owes_synced_ = !sent;
     }
-    return phase_ == Phase::idle && !owes_synced_;
+    if (phase_ != Phase::idle || owes_synced_) {
+        return false;
+    }
+    return send_drops(state);
 }
 
 }  // namespace bascule::netsvc

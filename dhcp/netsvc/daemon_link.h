@@ -57,6 +57,8 @@ public:
     void owe_synced() { owes_synced_ = true; }
     // The ports whose learned addresses the daemon has to hear of.
     void owe_learned(const std::set<std::uint32_t>& ports) { learned_.insert(ports.begin(), ports.end()); }
+    // The network whose drops the daemon has to hear of.
+    void owe_drops(const Uuid& network) { drops_.insert(network); }
     // Begins a dump of all leases anew.
     void start_dump();
     // Sends what is due, some messages at most; false when more is left.
@@ -75,11 +77,13 @@ private:
     Result<bool> send_leases(const State& state, const dhcp::Now& now);
     Result<bool> send_synced(const State& state);
     Result<bool> send_learned(const State& state);
+    Result<bool> send_drops(const State& state);
 
     UniqueFd socket_;
     std::vector<std::byte> buffer_;
     std::vector<dhcp::LeaseEvent> events_;
     std::set<std::uint32_t> learned_;
+    std::set<Uuid> drops_;
     bool owes_synced_ = false;
     Phase phase_ = Phase::hello;
     // Where the walk stands: after this network, and within it after this address.

@@ -44,11 +44,12 @@ void Link6::solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence,
     }
 }
 
-std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, const dhcp::Now& now) {
+std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, dhcp::Drops& drops,
+                                             const dhcp::Now& now) {
     std::vector<dhcp::LeaseEvent> events;
     for (int batch = 0; batch < kMostBatches; ++batch) {  // as in IPv4: see Served::receive_dhcp
         const auto received = inbox.receive(fds_.frames);
-        hear(received, batch >= kOpenBatches, presence, now, events);
+        hear(received, batch >= kOpenBatches, presence, drops, now, events);
         if (received.size() < Inbox::kBatch) {
             break;
         }
@@ -56,22 +57,32 @@ std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence&
     return events;
 }
 
-void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, const dhcp::Now& now,
-                 std::vector<dhcp::LeaseEvent>& events) {
+void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, dhcp::Drops& drops,
+                 const dhcp::Now& now, std::vector<dhcp::LeaseEvent>& events) {
+    const auto dropped = [&](dhcp::Drop why) { ++drops[static_cast<std::size_t>(why)]; };
     for (const Incoming& in : received) {
         const auto frame = dhcp::parse_frame6(in.bytes);
-        if (!frame || frame->from_mac.is_multicast() || (flooded && !presence.is_known(frame->from_mac))) {
+        if (!frame || frame->from_mac.is_multicast()) {
+            continue;
+        }
+        if (flooded && !presence.is_known(frame->from_mac)) {
+            dropped(dhcp::Drop::flood);
             continue;
         }
         if (!frame->udp) {
             solicited(*frame, presence, now.time);
             continue;
         }
-        if (fds_.dhcp < 0 || frame->to_port != kServerPort || !rate_.take(frame->from_mac, now.time)) {
+        if (fds_.dhcp < 0 || frame->to_port != kServerPort) {
+            continue;
+        }
+        if (!rate_.take(frame->from_mac, now.time)) {
+            dropped(dhcp::Drop::rate);
             continue;
         }
         const auto packet = dhcp::decode6(frame->payload);
         if (!packet) {
+            dropped(dhcp::Drop::malformed);
             continue;
         }
         dhcp::Outcome6 outcome = server_.handle(*packet, frame->from_mac, presence, now);

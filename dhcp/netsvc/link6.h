@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "dhcp/advertiser.h"
+#include "dhcp/drops.h"
 #include "dhcp/frame.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/random.h"
@@ -31,8 +32,10 @@ public:
         server_.restore(records, now);
     }
 
-    // Handles a batch of frames; replies wait for send(). What happened to leases comes back, to be made durable first.
-    std::vector<dhcp::LeaseEvent> receive(Inbox& inbox, const dhcp::Presence& presence, const dhcp::Now& now);
+    // Handles a batch of frames; replies wait for send(). What is dropped is counted, what happened to leases comes
+    // back, to be made durable first.
+    std::vector<dhcp::LeaseEvent> receive(Inbox& inbox, const dhcp::Presence& presence, dhcp::Drops& drops,
+                                          const dhcp::Now& now);
     std::vector<dhcp::LeaseEvent> tick(const dhcp::Now& now);
     std::vector<dhcp::LeaseEvent> revoke(const MacAddr& port) { return server_.revoke(port); }
     dhcp::Time next_tick() const { return std::min(server_.next_tick(), advertiser_.next()); }
@@ -51,8 +54,8 @@ private:
         bool needs_disk;
     };
 
-    void hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, const dhcp::Now& now,
-              std::vector<dhcp::LeaseEvent>& events);
+    void hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, dhcp::Drops& drops,
+              const dhcp::Now& now, std::vector<dhcp::LeaseEvent>& events);
     void solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now);
 
     const dhcp::Spec* spec_ = nullptr;

@@ -21,6 +21,7 @@ constexpr std::uint16_t kServerPort = 67, kClientPort = 68;
 constexpr MacAddr kEverybody{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 constexpr std::chrono::seconds kRepairInterval{1};
 constexpr std::chrono::minutes kReportInterval{1};
+constexpr std::chrono::seconds kTellInterval{1};
 // Lines about guests in the log: enough for a hundred booting at once, too few to fill a disk.
 constexpr double kLogRate = 20, kLogBurst = 400;
 
@@ -236,6 +237,9 @@ void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const d
             continue;
         }
         dhcp::Outcome outcome = server_.handle(*request, is_own_address(in.to), now);
+        if (outcome.why == dhcp::kExhausted) {
+            dropped(Drop::exhausted);
+        }
         log(*request, outcome, now);
         gather(std::move(outcome), *request);
     }
@@ -243,7 +247,7 @@ void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const d
 
 void Served::receive_frames6(Inbox& inbox, const dhcp::Now& now) {
     if (file_) {
-        gather(v6_.receive(inbox, server_.presence(), now));
+        gather(v6_.receive(inbox, server_.presence(), drops_, now));
     }
 }
 
@@ -308,25 +312,27 @@ void Served::tick(const dhcp::Now& now) {
 }
 
 void Served::report_drops(dhcp::Time now) {
-    constexpr std::array<std::string_view, 6> kWhy{"malformed DHCP",
-                                                   "DHCP beyond a port's rate",
-                                                   "DHCP of unknown ports in a flood",
-                                                   "DHCP without a lease file",
-                                                   "DNS beyond a guest's rate",
-                                                   "from elsewhere than the network"};
-    static_assert(kWhy.size() == std::tuple_size_v<decltype(drops_)>);
-    if (now < next_report_ || std::ranges::all_of(drops_, [](std::uint64_t n) { return n == 0; })) {
+    if (now < next_report_ || drops_ == reported_) {
         return;
     }
     std::string text;
-    for (std::size_t i = 0; i < kWhy.size(); ++i) {
-        if (drops_[i] > 0) {
-            text += fmt::format("{}{} {}", text.empty() ? "" : ", ", drops_[i], kWhy[i]);
+    for (std::size_t i = 0; i < drops_.size(); ++i) {
+        if (drops_[i] > reported_[i]) {
+            text += fmt::format("{}{} {}", text.empty() ? "" : ", ", drops_[i] - reported_[i], dhcp::kDropNames[i]);
         }
     }
     log::warning("{}: messages dropped: {}", server_.spec().network, text);
-    drops_ = {};
+    reported_ = drops_;
     next_report_ = now + kReportInterval;
+}
+
+bool Served::drops_are_news(dhcp::Time now) {
+    if (now < next_tell_ || drops_ == told_) {
+        return false;
+    }
+    told_ = drops_;
+    next_tell_ = now + kTellInterval;
+    return true;
 }
 
 void Served::revoke(const MacAddr& port) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "dhcp/drops.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/gate.h"
 #include "dhcp/netsvc/lease_file.h"
@@ -40,8 +41,7 @@ struct Sockets {
     std::vector<int> fds() const;  // in the order of layout()
 };
 
-// Why a guest's message is not looked at. Counted, and said in the log once a minute.
-enum class Drop : std::uint8_t { malformed, rate, flood, no_leases, dns_rate, off_link };
+using dhcp::Drop;
 
 class Served {
 public:
@@ -68,6 +68,9 @@ public:
     bool takes_query(const Ip& client, dhcp::Time now) { return dns_rate_.take(client, now); }
 
     void dropped(Drop why) { ++drops_[static_cast<std::size_t>(why)]; }
+    const dhcp::Drops& drops() const { return drops_; }
+    // Whether the daemon is to be told of them: when there are new ones, and not all the time.
+    bool drops_are_news(dhcp::Time now);
 
     struct Committed {
         std::vector<dhcp::LeaseEvent> events;  // durable now: to be told before the replies leave
@@ -84,10 +87,10 @@ public:
     std::size_t active_leases() const { return server_.leases().active() + v6_.leases().active(); }
     dhcp::Time next_tick() const {
         const dhcp::Time repair = file_ && file_->broken() ? next_repair_ : dhcp::kEndOfTime;
-        const dhcp::Time report =
-            std::ranges::any_of(drops_, [](auto n) { return n > 0; }) ? next_report_ : dhcp::kEndOfTime;
+        const dhcp::Time report = drops_ != reported_ ? next_report_ : dhcp::kEndOfTime;
+        const dhcp::Time tell = drops_ != told_ ? next_tell_ : dhcp::kEndOfTime;
         const dhcp::Time gate = dhcp_gate_ ? dhcp_gate_->next_tick() : dhcp::kEndOfTime;
-        return std::min({server_.next_tick(), v6_.next_tick(), repair, report, gate});
+        return std::min({server_.next_tick(), v6_.next_tick(), repair, report, tell, gate});
     }
     const dhcp::Zone& zone() const { return zone_; }
     dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
@@ -135,8 +138,8 @@ private:
     Buckets<Ip> dns_rate_{5000, 10000, 4096};
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;
-    std::array<std::uint64_t, 6> drops_{};  // since the last report
-    dhcp::Time next_report_{};
+    dhcp::Drops drops_{}, reported_{}, told_{};  // the latter two: what the log and the daemon know
+    dhcp::Time next_report_{}, next_tell_{};
 };
 
 }  // namespace bascule::netsvc

@@ -138,8 +138,7 @@ Result<void> Service::turn(int most_milliseconds) {
                 accept_daemon();
             }
         }
-        due_ = {};  // whatever the daemon changed
-        finish_turn(now);
+        finish_turn(now);  // of those that the daemon changed
     }
     return {};
 }
@@ -152,6 +151,9 @@ void Service::finish(Served& served, const dhcp::Now& now) {
     }
     if (daemon_ && !done.events.empty()) {
         talk_to_daemon(daemon_->tell(std::move(done.events)));
+    }
+    if (served.drops_are_news(now.time) && daemon_) {
+        daemon_->owe_drops(served.server().spec().uuid);
     }
     served.send_replies(outbox_);
 }
@@ -276,6 +278,7 @@ Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) 
     if (const auto* revoke = std::get_if<wire::RevokeLease>(&received.message)) {
         if (const auto served = state_.networks.find(revoke->network); served != state_.networks.end()) {
             served->second.revoke(revoke->port);
+            heard_.push_back(&served->second);
         }
         return {};
     }
@@ -284,6 +287,7 @@ Result<void> Service::take(DaemonLink::Received received, const dhcp::Now& now) 
             for (const dhcp::DnsGuest& guest : guests->guests) {
                 served->second.set_guest(guest);
             }
+            heard_.push_back(&served->second);
         }
         return {};
     }
@@ -396,6 +400,7 @@ bool Service::serve(wire::Network network, std::vector<UniqueFd> fds, const dhcp
     } else if (!(found->second.server().spec() == network.spec)) {
         found->second.configure(std::move(network.spec));
     }
+    heard_.push_back(&found->second);
     names_.configure(uuid);
     found->second.open_leases(now);
     if (!fds.empty()) {
@@ -414,6 +419,7 @@ void Service::stop_serving(const Uuid& network, const dhcp::Now& now) {
     log::info("{}: no longer served", found->second.server().spec().network);
     replace_sockets(found->second, {});
     names_.forget(network, true);
+    std::erase(heard_, &found->second);
     state_.networks.erase(found);
 }
 

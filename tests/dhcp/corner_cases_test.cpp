@@ -2,6 +2,8 @@
 // The corner cases of RFC 2131 and of the field, one test each, in the order of docs/addresses.md's table.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "dhcp/journal.h"
 #include "dhcp/server.h"
 #include "tests/dhcp/fixtures.h"
@@ -393,6 +395,58 @@ TEST_F(DhcpLine, WhoHasItRenewsWithoutTheRelayAndTheOptionComesBackAsItWent) {
     EXPECT_EQ(type(renewed), MessageType::ack) << renewed.why;
     EXPECT_FALSE(renewed.reply->options.has(Opt::relay_info));
     EXPECT_EQ(type(handle(renewing(kMac2, "10.9.0.50"_ip), 101, true)), MessageType::nak);
+}
+
+struct DhcpLinePool : DhcpLine {
+    DhcpLinePool() {
+        Spec spec = server.spec();
+        spec.subnets.back().ranges = {
+            {.first = "10.9.0.12"_ip, .last = "10.9.0.13"_ip, .lease = std::chrono::seconds(99), .circuit_id = {'a'}},
+            {.first = "10.9.0.60"_ip, .last = "10.9.0.60"_ip, .circuit_id = {'b'}, .remote_id = {7}},
+            {"10.9.0.10"_ip, "10.9.0.14"_ip}};
+        server.configure(spec);
+    }
+    std::optional<Ip> take(const MacAddr& mac, std::initializer_list<int> info, int second = 0) {
+        const Outcome offer = handle(from_line(discover(mac), info), second);
+        if (!offer.reply) {
+            return std::nullopt;
+        }
+        const Outcome ack = handle(from_line(selecting(mac, offer.reply->yiaddr), info), second);
+        EXPECT_EQ(type(ack), MessageType::ack) << ack.why;
+        return offer.reply->yiaddr;
+    }
+};
+
+TEST_F(DhcpLinePool, WhoIsOnTheLineGetsItsAddressesAndNoOthers) {
+    EXPECT_EQ(take(kMac1, {1, 1, 'b', 2, 1, 7}), "10.9.0.60"_ip);
+    std::set<Ip> got;
+    for (const MacAddr& mac : {kMac2, kMac3}) {
+        got.insert(take(mac, {1, 1, 'a'}).value());
+    }
+    EXPECT_EQ(got, (std::set{"10.9.0.12"_ip, "10.9.0.13"_ip}));
+    const MacAddr late{{2, 0, 0, 0, 0, 9}};
+    EXPECT_EQ(take(late, {1, 1, 'a'}), std::nullopt);  // its line has no more
+}
+
+TEST_F(DhcpLinePool, OthersGetNoneOfThemThoughTheRangesOverlap) {
+    std::set<Ip> got;
+    for (std::uint8_t i = 0; i < 5; ++i) {
+        if (const auto address = take(MacAddr{{2, 0, 0, 0, 1, i}}, {1, 1, 'b', 2, 1, 8})) {
+            got.insert(*address);
+        }
+    }
+    EXPECT_EQ(got, (std::set{"10.9.0.10"_ip, "10.9.0.11"_ip, "10.9.0.14"_ip}));
+    EXPECT_EQ(type(handle(from_line(selecting(kMac1, "10.9.0.12"_ip), {1, 1, 'c'}))), MessageType::nak);
+    EXPECT_NE(lease(server, kMac1, at(0)), std::nullopt);  // on the bridge: of its own subnet
+}
+
+TEST_F(DhcpLinePool, WhoHasOneRenewsWithoutTheRelayForItsTime) {
+    const auto address = take(kMac1, {1, 1, 'a'});
+    ASSERT_TRUE(address);
+    const Outcome renewed = handle(renewing(kMac1, *address), 50, true);
+    ASSERT_EQ(type(renewed), MessageType::ack) << renewed.why;
+    EXPECT_EQ(renewed.reply->options.u32(Opt::lease_time), 99U);
+    EXPECT_EQ(type(handle(from_line(selecting(kMac1, *address), {1, 1, 'c'}), 60)), MessageType::nak);  // it moved
 }
 
 // ---- reservations, live

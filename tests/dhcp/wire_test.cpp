@@ -85,6 +85,7 @@ TEST(HelperWire, EveryMessageToTheDaemonComesBack) {
         HeldUpstreams{{8, 0, 0, 0}},
         Leases{true, {{LeaseEventKind::added, full_lease()}, {LeaseEventKind::expired, endless}}},
         Leases{},
+        Leases{false, {}, {{kUuid, {1, 2, 3, 4, 5, 6, ~0ULL}}, {Uuid{}, {}}}},
         Synced{3, {{kUuid, "no DHCP: disk full"}}},
         Synced{3, {}, true, true},
         Learned{7, {{kServer, Time(std::chrono::milliseconds(12345)), true}}},

@@ -25,6 +25,9 @@ Spec network(std::uint8_t variant, bool by_id) {
     Spec spec{.uuid = kUuid, .network = "fuzz", .bridge = *IfName::parse("br0")};
     Subnet subnet{.server = {Ip::v4(kNet + 1), 28}};
     subnet.ranges = {{Ip::v4(kNet + variant % 4), Ip::v4(kNet + 6 + variant % 16)}};
+    if (variant % 5 == 1) {
+        subnet.ranges.push_back({.first = Ip::v4(kNet + 5), .last = Ip::v4(kNet + 7), .circuit_id = {2}});
+    }
     subnet.hosts = {{MacAddr{{2, 0, 0, 0, 0, 0}}, "r", Ip::v4(kNet + 2 + variant % 8)},
                     {std::nullopt, "n", Ip::v4(kNet + 9)},
                     {.address = Ip::v4(kNet + 10), .circuit_id = {1}}};
