@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <iterator>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -33,12 +36,44 @@ constexpr int kPrioritySourceNat = 100;
 constexpr std::string_view kReject = "reject";
 
 constexpr std::array kFamilies{IpFamily::v4, IpFamily::v6};
+constexpr std::array<std::uint8_t, 16> kAllOnes = [] {
+    std::array<std::uint8_t, 16> out{};
+    out.fill(0xff);
+    return out;
+}();
 
-// The sets of a network's own subnets, and of the host's addresses in it.
-std::string own_set(IpFamily family) { return family == IpFamily::v4 ? "net_own4" : "net_own6"; }
 std::string gate_set(IpFamily family) { return family == IpFamily::v4 ? "net_gate4" : "net_gate6"; }
 
 std::string_view family_word(IpFamily family) { return family == IpFamily::v4 ? "ip" : "ip6"; }
+
+// A network's own subnets are in sets by their length, without intervals: the kernel walks a set of intervals whole for
+// each element that goes (net/netfilter/nft_set_pipapo.c, nft_pipapo_remove).
+struct SubnetSize {
+    IpFamily family = IpFamily::v4;
+    unsigned length = 0;
+    auto operator<=>(const SubnetSize&) const = default;
+};
+
+SubnetSize size_of(const Prefix& subnet) { return {.family = subnet.network.family(), .length = subnet.length}; }
+
+std::set<SubnetSize> sizes_of(const Spec& spec) {
+    std::set<SubnetSize> out;
+    std::ranges::transform(spec.subnets, std::inserter(out, out.end()), size_of);
+    return out;
+}
+
+std::string own_set(const SubnetSize& size) {
+    return fmt::format("net_own{}_{}", size.family == IpFamily::v4 ? '4' : '6', size.length);
+}
+
+// That a packet's interface ("iifname") and address ("saddr") are of one network: it is in the set of that size.
+std::string owns(std::string_view interface, std::string_view address, const SubnetSize& size) {
+    const Ip all_ones = size.family == IpFamily::v4 ? Ip::v4(0xffffffff) : Ip::v6(kAllOnes);
+    const bool whole = size.length == all_ones.bits();
+    return fmt::format("{} . {} {}{} @{} ", interface, family_word(size.family), address,
+                       whole ? "" : fmt::format(" & {}", format(Prefix::of(all_ones, size.length).network)),
+                       own_set(size));
+}
 
 std::string_view mode_word(Mode mode) {
     switch (mode) {
@@ -75,8 +110,8 @@ Chain from_chain(const Spec& spec, std::string_view cross) {
     chain.rules.push_back(fmt::format("iifname . oifname @{} accept", kSelf));
     chain.rules.push_back(fmt::format("oifname @{} jump {}", kBridges, cross));
     const std::string by = spec.device ? fmt::format("oifname \"{}\" ", spec.device->str()) : "";
-    for (const IpFamily family : kFamilies) {
-        const std::string own = fmt::format("iifname . {} saddr @{} return", family_word(family), own_set(family));
+    for (const SubnetSize& size : sizes_of(spec)) {
+        const std::string own = owns("iifname", "saddr", size) + "return";
         if (spec.mode == Mode::isolated || spec.device) {
             chain.rules.push_back(fmt::format("oifname @{} {}", kBridges, own));
         }
@@ -93,11 +128,11 @@ Chain to_chain(const Spec& spec, std::string_view cross) {
     Chain chain;
     chain.rules.push_back(fmt::format("iifname @{} jump {}", kBridges, cross));
     const std::string by = spec.device ? fmt::format("iifname \"{}\" ", spec.device->str()) : "";
-    for (const IpFamily family : kFamilies) {
-        const std::string own = fmt::format("oifname . {} daddr @{} ", family_word(family), own_set(family));
+    for (const SubnetSize& size : sizes_of(spec)) {
+        const std::string own = owns("oifname", "daddr", size);
         chain.rules.push_back(fmt::format("iifname @{} {}accept", kBridges, own));
         if (spec.mode != Mode::isolated) {
-            const bool answers_only = is_translated(spec, family);
+            const bool answers_only = is_translated(spec, size.family);
             chain.rules.push_back(
                 fmt::format("{}{}{}accept", by, own, answers_only ? "ct state established,related " : ""));
         }
@@ -144,12 +179,13 @@ Chain host_chain(const Spec& spec) {
 // Local multicast and broadcast keep their source: whoever answers must answer the guest.
 Chain masquerade_chain(const Spec& spec) {
     Chain chain;
-    for (const IpFamily family : kFamilies) {
-        if (!has(spec, family) || !is_translated(spec, family)) {
+    for (const SubnetSize& size : sizes_of(spec)) {
+        const IpFamily family = size.family;
+        if (!is_translated(spec, family)) {
             continue;
         }
         const std::string_view word = family_word(family);
-        const std::string from = fmt::format("iifname . {} saddr @{} ", word, own_set(family));
+        const std::string from = owns("iifname", "saddr", size);
         const bool to_range = spec.source && spec.source->first.family() == family;
         const std::string range = !to_range                                 ? ""
                                   : spec.source->first == spec.source->last ? format(spec.source->first)
@@ -164,6 +200,10 @@ Chain masquerade_chain(const Spec& spec) {
     return chain;
 }
 
+std::string key_with_address(IpFamily family) {
+    return family == IpFamily::v4 ? "ifname . ipv4_addr" : "ifname . ipv6_addr";
+}
+
 void add_element(Table& table, std::string_view set, std::string key, std::string data) {
     table.elements[std::string(set)].emplace(std::move(key), Element{.data = std::move(data), .expires = std::nullopt});
 }
@@ -172,20 +212,14 @@ void add_verdict(Table& table, std::string_view map, const Spec& spec, std::stri
     add_element(table, map, spec.bridge.str(), "jump " + table.add_chain(stem, std::move(chain)));
 }
 
-// What the chains of its class know of this network. A set of intervals takes no subnet beside a larger one that
-// holds it.
+// What the chains of its class know of this network.
 void add_addresses(Table& table, const Spec& spec) {
     const std::string bridge = spec.bridge.str();
     add_element(table, kSelf, fmt::format("{} . {}", bridge, bridge), "");
     for (const Prefix& subnet : spec.subnets) {
-        const bool held = std::ranges::any_of(spec.subnets, [&](const Prefix& other) {
-            return other.length < subnet.length && other.contains(subnet.network);
-        });
-        if (!held) {
-            const bool one = subnet.length == subnet.network.bits();
-            add_element(table, own_set(subnet.network.family()),
-                        fmt::format("{} . {}", bridge, one ? format(subnet.network) : format(subnet)), "");
-        }
+        const std::string set = own_set(size_of(subnet));
+        table.sets.emplace(set, kernel::SetDef{.key = key_with_address(subnet.network.family()), .data = ""});
+        add_element(table, set, fmt::format("{} . {}", bridge, format(subnet.network)), "");
     }
     if (spec.host.all || (!spec.host.dns && !spec.host.tftp)) {
         return;
@@ -206,9 +240,7 @@ std::string add_base(Table& table) {
         table.sets.emplace(pairs, kernel::SetDef{.key = "ifname . ifname", .data = ""});
     }
     for (const IpFamily family : kFamilies) {
-        const std::string key = family == IpFamily::v4 ? "ifname . ipv4_addr" : "ifname . ipv6_addr";
-        table.sets.emplace(own_set(family), kernel::SetDef{.key = key, .data = "", .intervals = true});
-        table.sets.emplace(gate_set(family), kernel::SetDef{.key = key, .data = ""});
+        table.sets.emplace(gate_set(family), kernel::SetDef{.key = key_with_address(family), .data = ""});
     }
     const auto add_hook = [&table](const char* name, const char* type, int priority, std::vector<std::string> rules) {
         table.add_chain(name, Chain{.hook = Hook{.type = type, .hook = name, .priority = priority, .device = ""},

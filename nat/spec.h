@@ -15,7 +15,8 @@
 //   postrouting:  oifname @net_bridges return
 //                 iifname vmap @net_masq      whose address it gets
 //
-//   net_own4/6    its subnets     net_gate4/6   the host's addresses in it     net_self   the bridge and itself
+//   net_own4_24   its subnets of that family and length, looked up as `iifname . ip saddr & 255.255.255.0`
+//   net_gate4/6   the host's addresses in it     net_self   the bridge and itself
 //
 // So a packet costs the same few look-ups, however many networks there are, and a network more costs ten elements, in
 // one transaction that reads nothing. A from-chain says `return` for what it lets out, never `accept`: the packet still
@@ -42,9 +43,9 @@
 // listeners), and what the definition allows besides. Everything else is rejected; what the host began is answered.
 //
 // Worked example: virbr0, nat, 192.168.122.0/24, a guest pings 192.0.2.1: net_from sends the packet to
-// from_nat_…, since virbr0 with its source is in net_own4 it returns; net_to knows nothing of eth0; in postrouting
-// masq_… masquerades it. The answer, its address restored before the forward hook, passes to_nat_… as established. A
-// guest of another network pinging 192.168.122.5 is rejected by net_cross out of its own from-chain.
+// from_nat_…, since virbr0 with its source's subnet is in net_own4_24 it returns; net_to knows nothing of eth0; in
+// postrouting masq_… masquerades it. The answer, its address restored before the forward hook, passes to_nat_… as
+// established. A guest of another network pinging 192.168.122.5 is rejected by net_cross out of its own from-chain.
 //
 // TCP and UDP are masqueraded to ports 1024-65535 unless the network says otherwise, since services may
 // trust low source ports. With one device, forwarding is turned on for the bridge and that device; without, and for
