@@ -268,6 +268,7 @@ nwfilter::Abilities Filters::abilities() const {
     const os::BridgeAbilities bridge = os::bridge_abilities();
     return {.tracking = bridge.tracking,
             .reject = bridge.reject,
+            .bridge_name = bridge.bridge_name,
             .sets = [this](const std::string& name) -> Result<nwfilter::NamedSet> {
                 const std::string path = "/etc/bascule/sets/" + name;
                 if (!ObjectName::parse(name) || !host_.files.exists(path)) {
@@ -317,7 +318,8 @@ Result<PortSpec> Filters::port_of(const nwfilter::Binding& binding) const {
         .mac = binding.mac,
         .network = plugged ? network_of_(*device->second.master) : std::nullopt,
         .link = {},
-        .filter = nwfilter::Port{binding.port, binding.mac, binding.filter.filter, binding.filter.parameters}};
+        .filter = nwfilter::Port{binding.port, binding.mac, binding.filter.filter, binding.filter.parameters,
+                                 plugged ? device->second.master : std::nullopt}};
 }
 
 Result<const nwfilter::Binding*> Filters::bind(std::string_view xml) {

@@ -228,7 +228,7 @@ Result<PortSpec> Guests::port_of(const vmm::Spec& spec, std::size_t index, Domai
                                     "pass the kernel's bridge rules; use its own flows, or a kernel bridge",
                                     vmm::nic_alias(spec, index)));
         }
-        port.filter = nwfilter::Port{tap, *nic.mac, nic.filter->filter, parameters(*nic.filter)};
+        port.filter = nwfilter::Port{tap, *nic.mac, nic.filter->filter, parameters(*nic.filter), plug.bridge};
     }
     return port;
 }

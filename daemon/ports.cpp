@@ -10,9 +10,22 @@ namespace bascule::daemon {
 Result<Ports::Port> Ports::attach(PortSpec spec) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
-        TRY(port.attachment, attach_filter(*port.spec.filter));
+        nwfilter::Port filter = *port.spec.filter;
+        port.by_mac = filter.bridge && mac_is_free(filter);
+        if (!port.by_mac) {
+            filter.bridge.reset();
+        }
+        TRY(port.attachment, attach_filter(filter));
     }
     return port;
+}
+
+bool Ports::mac_is_free(const nwfilter::Port& filter) const {
+    return std::ranges::none_of(ports_, [&](const auto& entry) {
+        const auto& [name, other] = entry;
+        return other.by_mac && name != filter.ifname && other.spec.filter->mac == filter.mac &&
+               other.spec.filter->bridge == filter.bridge;
+    });
 }
 
 Result<nwfilter::Attachment> Ports::attach_filter(const nwfilter::Port& filter) const {

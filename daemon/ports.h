@@ -82,9 +82,11 @@ private:
     struct Port {
         PortSpec spec;
         std::optional<nwfilter::Attachment> attachment;
+        bool by_mac = false;  // its rules may take its MAC address in its bridge for the port
     };
     static std::string owner(const IfName& ifname) { return "port:" + ifname.str(); }
     Result<Port> attach(PortSpec spec) const;
+    bool mac_is_free(const nwfilter::Port& filter) const;
     Result<nwfilter::Attachment> attach_filter(const nwfilter::Port& filter) const;
     template <class Reached>
     Result<void> attach_again(Reached reached);

@@ -121,8 +121,7 @@ unsigned length_of(const policy::Value& mask) {
 
 class Matcher {
 public:
-    Matcher(const std::vector<policy::Condition>& when, std::string_view device, std::string_view port)
-        : device_(device), port_(port) {
+    Matcher(const std::vector<policy::Condition>& when, const PortKey& key) : key_(key) {
         unsigned negations = 0;
         for (const policy::Condition& condition : when) {
             const auto* const among = std::get_if<policy::Among>(&condition.test);
@@ -167,7 +166,7 @@ public:
         } else {
             const auto& listed = std::get<policy::Listed>(condition.test);
             fields = listed.fields;
-            text = listed.shared ? std::string_view() : device_;
+            text = listed.shared ? std::string_view() : key_.expression;
             for (const Field field : fields) {
                 text += (text.empty() ? "" : " . ") + name(field);
             }
@@ -274,7 +273,7 @@ private:
         const std::uint32_t first = among.values[0].first.number(field);
         if (field == Field::ct_count) {
             // One counter each port: the name makes the chain of one port another one than the next port's.
-            return fmt::format("{} \"{}\" ct count {}{}", device_, port_, negated ? "" : "over ", first - 1);
+            return fmt::format("{} ct count {}{}", key_.only, negated ? "" : "over ", first - 1);
         }
         if (field == Field::ct_direction) {
             return first == 0 ? "ct direction original" : "ct direction reply";
@@ -318,7 +317,7 @@ private:
         return negated ? out : std::vector{all};
     }
 
-    std::string_view device_, port_;
+    const PortKey& key_;
     bool rarp_ = false;
     bool ip6_ = false;
     // nft 1.0.6 makes one comparison of two "!=" about neighbouring bytes, and so "not both" of "neither"; not of
@@ -331,9 +330,8 @@ private:
 
 }  // namespace
 
-std::vector<std::string> match_texts(const std::vector<policy::Condition>& when, std::string_view device,
-                                     std::string_view port) {
-    Matcher matcher(when, device, port);
+std::vector<std::string> match_texts(const std::vector<policy::Condition>& when, const PortKey& key) {
+    Matcher matcher(when, key);
     // `nft list` of version 1.0.6 aborts on rules that say `meta protocol 0x8035` before masked or ranged bytes
     // of the header (payload_expr_complete), but not on those that say it after them.
     std::vector<const policy::Condition*> ordered;

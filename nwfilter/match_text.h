@@ -9,11 +9,15 @@
 
 namespace bascule::nwfilter {
 
-// The nft expressions for a decision's conditions. `device` is "iifname" or "oifname". More than one
-// when the conditions cannot be one rule: the decision's verdict belongs behind each. `port` stands only in what
-// counts for one port.
-std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition>& when, std::string_view device,
-                                     std::string_view port);
+// How rules know the port that a frame comes from or goes to.
+struct PortKey {
+    std::string_view expression;  // "iifname": what look-ups begin with
+    std::string only;             // a match of this port alone: stands only in what counts for one port
+};
+
+// The nft expressions for a decision's conditions. More than one when the conditions cannot be one rule: the
+// decision's verdict belongs behind each.
+std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition>& when, const PortKey& key);
 
 // The bytes that nft 1.0.6 has no name for, nor a type: a set's column of them is declared by this expression.
 inline constexpr std::string_view kNeighbourTarget = "@th,64,128";

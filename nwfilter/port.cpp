@@ -68,14 +68,14 @@ Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilitie
     }
     fold(*compiled);
     Attachment out;
-    out.rules = render(*compiled, port.ifname, abilities);
+    out.rules = render(*compiled, port, abilities);
     TRY_OK(add_sets(*compiled, abilities, out.rules));
     for (const auto& [name, origin] : compiled->sets) {
         out.sets.insert(name);
     }
     out.learns_ip = compiled->learns_ip;
     out.filters = flat.filters;
-    out.learned = learned_sets(*compiled, port.ifname);
+    out.learned = learned_sets(*compiled, port, abilities);
     if (!out.learned.empty()) {
         TRY(out.learning, learning_of(port.parameters));
         for (const LearnedSet& set : out.learned) {

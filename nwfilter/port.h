@@ -34,7 +34,11 @@
 // Ethernet layer's comes first.
 //
 // What a kernel cannot do: rules that track connections need nf_conntrack_bridge and are refused without it. Its
-// `reject` works where frames come in; frames to the guest go out, so there a reject is a drop that says nothing.
+// `reject` works where frames come into a bridge (prerouting and input), and frames to the guest go out. So when a
+// policy for frames to the guest rejects, all of it stands a second time where frames come in, for those that go to
+// the guest's MAC address in its bridge: `meta ibrname . ether daddr` is then the port, in maps and in sets, and what
+// is dropped or rejected is so before it is forwarded. Frames of the host itself, and what it routes, come in nowhere:
+// they meet the rules where they go out, where a reject is a drop that says nothing.
 #pragma once
 
 #include <chrono>
@@ -58,6 +62,8 @@ struct Port {
     MacAddr mac;
     std::string filter;
     Parameters parameters;  // MAC is filled in from `mac` unless given
+    // Where nobody else has the port's MAC address. None: who sends to the port is not told of rejects.
+    std::optional<IfName> bridge{};
 };
 
 // The filter of that name, or null.
@@ -77,6 +83,7 @@ using NamedSet = std::set<Prefix>;
 struct Abilities {
     bool tracking = false;                                       // between bridge ports (nf_conntrack_bridge)
     bool reject = false;                                         // nft_reject_bridge; without it a reject is a drop
+    bool bridge_name = false;                                    // nft_meta_bridge: which bridge a frame comes into
     std::function<Result<NamedSet>(const std::string&)> sets{};  // none: there are no sets
 };
 

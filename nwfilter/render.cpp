@@ -16,20 +16,34 @@ namespace policy = kernel::policy;
 // Behind the bridge's connection tracking (-200), before br_netfilter hands frames to the IP layer's rules (0). The
 // layers go one after the other.
 constexpr int kPriority = -150;
+constexpr int kLayers = 2;
 // The mark of resets and ICMP errors that rejecting makes.
 constexpr std::uint32_t kRejection = 0x62617363;
 
-// One direction of one port.
+// Where a policy's rules stand, and how they know the port.
+struct Way {
+    const Directed& directed;
+    std::string_view hook;
+    int priority = 0;
+    std::string base, stem, map, own;  // names of chains and of maps
+    PortKey key;
+    std::string_view key_type;  // "ifname"
+    std::string element;        // the port in the maps
+    bool tells = false;         // whoever is rejected is told
+    bool made_here = false;     // what rejecting makes comes this way, too
+};
+
+// One policy of one port.
 class Renderer {
 public:
-    Renderer(const Directed& directed, bool out, const IfName& port, const Abilities& abilities, kernel::Table& table)
-        : directed_(directed), out_(out), port_(port), abilities_(abilities), table_(table) {}
+    Renderer(const Way& way, kernel::Table& table) : way_(way), table_(table) {}
 
     void run() {
-        const policy::Policy& p = directed_.policy;
+        const policy::Policy& p = way_.directed.policy;
         for (std::size_t i = 0; i < p.layers.size(); ++i) {
             if (!p.sections[p.layers[i]].decisions.empty()) {
-                layer(p.layers[i], kPriority + static_cast<int>(i), i == 0 ? "" : "_" + p.sections[p.layers[i]].name);
+                layer(p.layers[i], way_.priority + static_cast<int>(i),
+                      i == 0 ? "" : "_" + p.sections[p.layers[i]].name);
             }
         }
     }
@@ -37,36 +51,36 @@ public:
 private:
     void layer(std::size_t index, int priority, const std::string& suffix) {
         const std::string root = section(index);
-        const std::string map = (out_ ? "nwf_from" : "nwf_to") + suffix;
-        table_.sets[map] = {"ifname", "verdict"};
-        table_.elements[map][port_.str()] = {"jump " + root, std::nullopt};
-        const std::string hook = out_ ? "prerouting" : "postrouting";
-        kernel::Chain base{kernel::Hook{"filter", hook, priority, {}, "accept"}, {}};
-        if (!out_) {
+        const std::string map = way_.map + suffix;
+        put(map, root);
+        kernel::Chain base{kernel::Hook{"filter", std::string(way_.hook), priority, {}, "accept"}, {}};
+        if (way_.made_here) {
             base.rules.push_back(fmt::format("meta mark {:#x} accept", kRejection));
         }
-        base.rules.push_back(fmt::format("{} vmap @{}", device(), map));
-        table_.add_chain("nwf_" + hook + suffix, std::move(base));
+        base.rules.push_back(fmt::format("{} vmap @{}", way_.key.expression, map));
+        table_.add_chain(way_.base + suffix, std::move(base));
     }
 
-    std::string_view device() const { return out_ ? "iifname" : "oifname"; }
-    std::string stem() const { return out_ ? "nwf_out" : "nwf_in"; }
+    void put(const std::string& map, const std::string& chain) {
+        table_.sets[map] = {std::string(way_.key_type), "verdict"};
+        table_.elements[map][way_.element] = {"jump " + chain, std::nullopt};
+    }
 
     // Renders it and what it enters; returns the chain's name.
     std::string section(std::size_t index) {
-        const policy::Section& from = directed_.policy.sections[index];
+        const policy::Section& from = way_.directed.policy.sections[index];
         kernel::Chain chain;
         for (const policy::Decision& decision : from.decisions) {
             for (const auto& [more, then] : verdicts(decision)) {
-                for (const std::string& match : match_texts(decision.when, device(), port_.str())) {
+                for (const std::string& match : match_texts(decision.when, way_.key)) {
                     std::string rule = match.empty() ? more : more.empty() ? match : match + " " + more;
                     rule += rule.empty() ? then : " " + then;
                     chain.rules.push_back(std::move(rule));
                 }
             }
         }
-        const bool root = index == directed_.policy.layers[0];
-        return table_.add_chain(root ? stem() : stem() + "_" + identifier(from.name), std::move(chain));
+        const bool root = index == way_.directed.policy.layers[0];
+        return table_.add_chain(root ? way_.stem : way_.stem + "_" + identifier(from.name), std::move(chain));
     }
 
     // What the kernel makes when it rejects goes out to the guest like any other frame, and no filter lets it pass: it
@@ -89,7 +103,7 @@ private:
     // What the decision says, each behind what it needs beside the decision's own conditions: TCP is rejected with a
     // reset, all else with ICMP. A reject is to be seen by its sender, who is told only where frames come in.
     std::vector<std::pair<std::string, std::string>> verdicts(const policy::Decision& decision) {
-        if (decision.action != policy::Action::reject || !out_ || !abilities_.reject) {
+        if (decision.action != policy::Action::reject || !way_.tells) {
             return {{"", verdict(decision)}};
         }
         let_rejections_pass();
@@ -123,14 +137,12 @@ private:
             case policy::Action::enter: break;
         }
         const std::string chain = section(decision.section);
-        if (!directed_.own.contains(decision.section)) {
+        if (!way_.directed.own.contains(decision.section)) {
             return "jump " + chain;
         }
-        const std::string map = fmt::format("nwf_own_{}_{}", out_ ? "out" : "in",
-                                            identifier(directed_.policy.sections[decision.section].name));
-        table_.sets[map] = {"ifname", "verdict"};
-        table_.elements[map][port_.str()] = {"jump " + chain, std::nullopt};
-        return fmt::format("{} vmap @{}", device(), map);
+        const std::string map = way_.own + "_" + identifier(way_.directed.policy.sections[decision.section].name);
+        put(map, chain);
+        return fmt::format("{} vmap @{}", way_.key.expression, map);
     }
 
     // Chains of filters may have ':' in their names, nft identifiers '/' but not that.
@@ -139,10 +151,7 @@ private:
         return name;
     }
 
-    const Directed& directed_;
-    const bool out_;
-    const IfName& port_;
-    const Abilities& abilities_;
+    const Way& way_;
     kernel::Table& table_;
 };
 
@@ -151,13 +160,132 @@ std::string element_text(policy::Field field, const policy::Value& value) {
     return field == policy::Field::nd_target ? number_text(value) : policy::format(field, value);
 }
 
-kernel::SetDef set_of(const TableDef& def) {
-    kernel::SetDef set{"ifname", {}};
+// A table's name where the rows begin with bridge and MAC.
+std::string ahead(std::string_view table) { return "nwf_ahead_" + std::string(table.substr(std::size("nwf_") - 1)); }
+
+// A table as nft has it: what rows begin with is up to the way.
+struct Keyed {
+    std::string_view type;  // "ifname"
+    std::string element;
+};
+
+kernel::SetDef set_of(const TableDef& def, std::string_view begins) {
+    kernel::SetDef set{std::string(begins), {}};
     for (const policy::Field field : def.fields) {
         set.key += " . " + std::string(column_type(field));
     }
     set.timeouts = def.timed;
     return set;
+}
+
+void put_rows(const Compiled& compiled, const std::string& name, const std::string& set, const Keyed& keyed,
+              kernel::Table& table) {
+    const TableDef& def = compiled.tables.at(name);
+    table.sets[set] = set_of(def, keyed.type);
+    const auto rows = compiled.rows.find(name);
+    if (rows == compiled.rows.end()) {
+        return;
+    }
+    for (const policy::Row& row : rows->second) {
+        std::string key = keyed.element;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            key += " . " + element_text(def.fields[i], row[i]);
+        }
+        table.elements[set][key] = {};
+    }
+}
+
+LearnedSet awaiting_set(const TableDef& def, const AwaitingRow& row, std::string set, std::string begin) {
+    LearnedSet learned{std::move(set), std::move(begin), IpFamily::v4};
+    for (std::size_t i = 0; i < row.size(); ++i) {
+        learned.key += " . " + (row[i]                                      ? element_text(def.fields[i], *row[i])
+                                : def.fields[i] == policy::Field::nd_target ? "$HEX"
+                                                                            : "$IP");
+        if (!row[i] && policy::bits_of(def.fields[i]) == 128) {
+            learned.family = IpFamily::v6;
+        }
+    }
+    return learned;
+}
+
+// ---- rejecting ahead ------------------------------------------------------------------------------------
+
+constexpr std::string_view kAheadType = "ifname . ether_addr";
+
+std::string ahead_element(const Port& port) { return fmt::format("{} . {}", port.bridge->str(), format(port.mac)); }
+
+// The tables that the policy asks, but for those that all ports share.
+std::set<std::string> tables_of(const policy::Policy& p) {
+    std::set<std::string> out;
+    for (const policy::Section& section : p.sections) {
+        for (const policy::Decision& decision : section.decisions) {
+            for (const policy::Condition& condition : decision.when) {
+                const auto* const listed = std::get_if<policy::Listed>(&condition.test);
+                if (listed != nullptr && !listed->shared) {
+                    out.insert(listed->table);
+                }
+            }
+        }
+    }
+    return out;
+}
+
+// The kernel compares 64 octets at most (NFT_DATA_VALUE_MAXLEN), of fields filled up to four.
+bool fits(const TableDef& def) {
+    constexpr unsigned kBridgeAndMac = 16 + 8, kLongest = 64;
+    unsigned octets = kBridgeAndMac;
+    for (const policy::Field field : def.fields) {
+        octets += (policy::bits_of(field) / 8 + 3) & ~3U;
+    }
+    return octets <= kLongest;
+}
+
+// Whether somebody who sends to the port has to be told of a reject, and can be.
+bool rejects_ahead(const Compiled& compiled, const Port& port, const Abilities& abilities) {
+    const auto rejects = [](const policy::Section& section) {
+        return std::ranges::any_of(section.decisions,
+                                   [](const policy::Decision& d) { return d.action == policy::Action::reject; });
+    };
+    return port.bridge && abilities.reject && abilities.bridge_name &&
+           std::ranges::any_of(compiled.in.policy.sections, rejects) &&
+           std::ranges::all_of(tables_of(compiled.in.policy),
+                               [&](const std::string& name) { return fits(compiled.tables.at(name)); });
+}
+
+// The policy for frames to the port, asking the tables that begin with bridge and MAC.
+Directed keyed_ahead(Directed directed) {
+    for (policy::Section& section : directed.policy.sections) {
+        for (policy::Decision& decision : section.decisions) {
+            for (policy::Condition& condition : decision.when) {
+                auto* const listed = std::get_if<policy::Listed>(&condition.test);
+                if (listed != nullptr && !listed->shared) {
+                    listed->table = ahead(listed->table);
+                }
+            }
+        }
+    }
+    return directed;
+}
+
+void render_ahead(const Compiled& compiled, const Port& port, kernel::Table& table) {
+    const std::string element = ahead_element(port);
+    const Directed directed = keyed_ahead(compiled.in);
+    const Way way{.directed = directed,
+                  .hook = "prerouting",
+                  .priority = kPriority + kLayers,
+                  .base = "nwf_ahead",
+                  .stem = "nwf_in",
+                  .map = "nwf_ahead",
+                  .own = "nwf_own_ahead",
+                  .key = {"meta ibrname . ether daddr",
+                          fmt::format("meta ibrname \"{}\" ether daddr {}", port.bridge->str(), format(port.mac))},
+                  .key_type = kAheadType,
+                  .element = element,
+                  .tells = true};
+    Renderer(way, table).run();
+    for (const std::string& name : tables_of(compiled.in.policy)) {
+        put_rows(compiled, name, ahead(name), {kAheadType, element}, table);
+    }
 }
 
 }  // namespace
@@ -170,43 +298,52 @@ std::string number_text(const policy::Value& value) {
     return "0x" + digits.substr(std::min(digits.find_first_not_of('0'), digits.size() - 1));
 }
 
-kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abilities& abilities) {
+kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abilities& abilities) {
     kernel::Table table;
-    for (const bool out : {true, false}) {
-        Renderer(out ? compiled.out : compiled.in, out, port, abilities, table).run();
+    const std::string name = port.ifname.str();
+    const Way from{.directed = compiled.out,
+                   .hook = "prerouting",
+                   .priority = kPriority,
+                   .base = "nwf_prerouting",
+                   .stem = "nwf_out",
+                   .map = "nwf_from",
+                   .own = "nwf_own_out",
+                   .key = {"iifname", fmt::format("iifname \"{}\"", name)},
+                   .key_type = "ifname",
+                   .element = name,
+                   .tells = abilities.reject};
+    const Way to{.directed = compiled.in,
+                 .hook = "postrouting",
+                 .priority = kPriority,
+                 .base = "nwf_postrouting",
+                 .stem = "nwf_in",
+                 .map = "nwf_to",
+                 .own = "nwf_own_in",
+                 .key = {"oifname", fmt::format("oifname \"{}\"", name)},
+                 .key_type = "ifname",
+                 .element = name,
+                 .made_here = true};
+    Renderer(from, table).run();
+    Renderer(to, table).run();
+    for (const auto& [set, def] : compiled.tables) {
+        put_rows(compiled, set, set, {"ifname", name}, table);
     }
-    for (const auto& [name, def] : compiled.tables) {
-        table.sets[name] = set_of(def);
-        const auto rows = compiled.rows.find(name);
-        if (rows == compiled.rows.end()) {
-            continue;
-        }
-        for (const policy::Row& row : rows->second) {
-            std::string key = port.str();
-            for (std::size_t i = 0; i < row.size(); ++i) {
-                key += " . " + element_text(def.fields[i], row[i]);
-            }
-            table.elements[name][key] = {};
-        }
+    if (rejects_ahead(compiled, port, abilities)) {
+        render_ahead(compiled, port, table);
     }
     return table.empty() ? kernel::Ruleset{} : kernel::Ruleset{{kernel::Family::bridge, std::move(table)}};
 }
 
-std::vector<LearnedSet> learned_sets(const Compiled& compiled, const IfName& port) {
+std::vector<LearnedSet> learned_sets(const Compiled& compiled, const Port& port, const Abilities& abilities) {
     std::vector<LearnedSet> out;
+    const std::set<std::string> too =
+        rejects_ahead(compiled, port, abilities) ? tables_of(compiled.in.policy) : std::set<std::string>{};
     for (const auto& [name, rows] : compiled.awaiting) {
-        const TableDef& def = compiled.tables.at(name);
         for (const AwaitingRow& row : rows) {
-            LearnedSet learned{name, port.str(), IpFamily::v4};
-            for (std::size_t i = 0; i < row.size(); ++i) {
-                learned.key += " . " + (row[i] ? element_text(def.fields[i], *row[i])
-                                        : def.fields[i] == policy::Field::nd_target ? "$HEX"
-                                                                                    : "$IP");
-                if (!row[i] && policy::bits_of(def.fields[i]) == 128) {
-                    learned.family = IpFamily::v6;
-                }
+            out.push_back(awaiting_set(compiled.tables.at(name), row, name, port.ifname.str()));
+            if (too.contains(name)) {
+                out.push_back(awaiting_set(compiled.tables.at(name), row, ahead(name), ahead_element(port)));
             }
-            out.push_back(std::move(learned));
         }
     }
     return out;

@@ -6,6 +6,8 @@
 //   chain nwf_out_H          the class's root section
 //   chain nwf_out_arp-mac_H  its other sections
 //   chain nwf_output_H       marks what rejecting makes, for the postrouting chains to accept
+//   chain nwf_ahead_H        { hook; meta ibrname . ether daddr vmap @nwf_ahead }: see port.h on rejecting
+//   set   nwf_ahead_…        what nwf_… has, by bridge and MAC instead of the port's name
 //   map   nwf_own_out/rarp   ports whose section of that name has values in place
 //
 // The evaluator of kernel/policy and these rules agree on every frame; what nft would guess (`ip saddr`
@@ -18,10 +20,10 @@
 
 namespace bascule::nwfilter {
 
-kernel::Ruleset render(const Compiled& compiled, const IfName& port, const Abilities& abilities = {});
+kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abilities& abilities);
 // 16 octets as nft writes a number: without zeros in front.
 std::string number_text(const kernel::policy::Value& value);
 
-std::vector<LearnedSet> learned_sets(const Compiled& compiled, const IfName& port);
+std::vector<LearnedSet> learned_sets(const Compiled& compiled, const Port& port, const Abilities& abilities);
 
 }  // namespace bascule::nwfilter

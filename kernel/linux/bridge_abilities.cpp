@@ -35,7 +35,9 @@ BridgeAbilities bridge_abilities() {
     nft_ctx_buffer_output(context.get());
     nft_ctx_buffer_error(context.get());
     nft_ctx_set_dry_run(context.get(), true);
-    return {.tracking = takes(context.get(), "ct state new"), .reject = takes(context.get(), "reject")};
+    return {.tracking = takes(context.get(), "ct state new"),
+            .reject = takes(context.get(), "reject"),
+            .bridge_name = takes(context.get(), "meta ibrname \"bascule\"")};
 }
 
 }  // namespace bascule::kernel::os

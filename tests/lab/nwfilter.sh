@@ -3,7 +3,7 @@
 # What filters need a kernel with bridge connection tracking and reject for: connections pass in the direction that was
 # allowed and their answers with them, a count of connections holds, what is rejected is told so at once.
 # lab:
-# time: 120
+# time: 180
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 daemon_start
@@ -72,7 +72,7 @@ expect() { # WHAT WHY tcp's arguments…
     [[ $got == "$1" ]] || fail "$2: expected $1, got $got; $(nft list table bridge bascule)"
 }
 expect hello "a connection to the port that is open" beta 10.50.0.2 22
-expect nothing "a connection to another port" beta 10.50.0.2 81
+expect refused "a connection to another port" beta 10.50.0.2 81
 expect hello "a connection that the guest may open" alpha 10.50.0.3 80
 expect refused "a connection that it may not open" alpha 10.50.0.3 5555
 expect refused "an open port turned round" alpha 10.50.0.3 5555 23
@@ -81,6 +81,86 @@ expect nothing "one connection more" beta 10.50.0.2 2222 0 3
 at alpha busybox ping -c 1 -W 2 10.50.0.3 || fail "the guest cannot ping"
 if at beta busybox ping -c 1 -W 1 10.50.0.2; then fail "the guest can be pinged"; fi
 nft list table bridge bascule | grep 'packets [1-9].*reject.*served/rule 8' >/dev/null || fail "rejects are not counted"
+
+# Who is rejected is told: both ways, in both families, between guests of one bridge, whoever of them is filtered.
+cat >"$BASCULE_TEST_DIR/closed.xml" <<'XML'
+<filter name='closed'>
+  <rule action='accept' direction='in' priority='100' statematch='false'>
+    <tcp srcipaddr='$FRIEND[@1]' dstportstart='81'/>
+  </rule>
+  <rule action='drop' direction='in' priority='200'><udp dstportstart='7'/></rule>
+  <rule action='reject' direction='in' priority='300'><tcp dstportend='1023' dstportstart='1'/></rule>
+  <rule action='reject' direction='in' priority='300'><udp/></rule>
+  <rule action='reject' direction='in' priority='300'><tcp-ipv6 dstportend='1023' dstportstart='1'/></rule>
+  <rule action='reject' direction='in' priority='300'><udp-ipv6/></rule>
+  <rule action='reject' direction='out' priority='300'><udp dstportstart='9'/></rule>
+  <rule action='reject' direction='out' priority='300'><udp-ipv6 dstportstart='9'/></rule>
+</filter>
+XML
+v nwfilter-define "$BASCULE_TEST_DIR/closed.xml" >/dev/null
+cat >"$BASCULE_TEST_DIR/told.py" <<'PY'
+import socket, sys
+# told PROTOCOL PEER PORT: what becomes of a connection, or of a datagram
+_, protocol, peer, port = sys.argv
+family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+sock = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+sock.settimeout(3)
+try:
+    sock.connect((peer, int(port)))
+    if protocol == "udp":
+        sock.send(b"hello")
+        sock.recv(5)
+    print("taken")
+except ConnectionRefusedError:
+    print("refused")
+except (TimeoutError, OSError):
+    print("nothing")
+PY
+told() { # WHAT PLACE PROTOCOL PEER PORT
+    local got
+    got=$(at "$2" python3 "$BASCULE_TEST_DIR/told.py" "${@:3}")
+    [[ $got == "$1" ]] || fail "${*:2}: expected $1, got $got; $(nft list table bridge bascule)"
+}
+plug gamma labbr 52:54:00:50:00:03
+for one in alpha:2 beta:3 gamma:4; do
+    at ${one%:*} ip -6 addr add fd00:50::${one#*:}/64 dev eth0 nodad
+done
+at gamma ip addr add 10.50.0.4/24 dev eth0
+v nwfilter-binding-delete alpha-port >/dev/null
+beta=$(at beta cat /sys/class/net/eth0/address)
+closed() { # PORT MAC FRIENDS…
+    local port=$1 mac=$2
+    shift 2
+    {
+        printf "<filterbinding><owner><name>%s</name><uuid>5f4d0a7e-58c7-4f0b-9b43-0a1f5f3a7d33</uuid></owner>" "$port"
+        printf "<portdev name='%s'/><mac address='%s'/><filterref filter='closed'>" "$port" "$mac"
+        printf "<parameter name='FRIEND' value='%s'/>" "$@"
+        printf "</filterref></filterbinding>"
+    } >"$BASCULE_TEST_DIR/binding.xml"
+    v nwfilter-binding-create "$BASCULE_TEST_DIR/binding.xml" >/dev/null
+}
+closed alpha-port $mac 10.50.0.3 10.50.0.9
+closed beta-port "$beta" 10.50.0.2 10.50.0.9
+counted() { nft list table bridge bascule | grep -c "packets [1-9].*reject.*$1"; }
+told taken beta tcp 10.50.0.2 81
+told refused gamma tcp 10.50.0.2 81
+told refused gamma udp 10.50.0.2 5000
+told nothing gamma udp 10.50.0.2 7
+told refused beta tcp 10.50.0.2 22
+told refused alpha udp 10.50.0.3 5000
+told refused alpha udp 10.50.0.4 9
+for place in beta gamma; do
+    told refused $place tcp fd00:50::2 22
+    told refused $place udp fd00:50::2 5000
+done
+told refused alpha udp fd00:50::4 9
+for rule in 3 4 5 6 7 8; do
+    (($(counted "closed/rule $rule") > 0)) || fail "rule $rule rejected nothing; $(nft list table bridge bascule)"
+done
+v nwfilter-binding-delete alpha-port >/dev/null
+v nwfilter-binding-delete beta-port >/dev/null
+told taken gamma tcp 10.50.0.2 81
+bind alpha-port $mac served >/dev/null
 
 # As it was before a change that the kernel or we refuse.
 sed "s/<udp\/>/<udp srcipaddr='\$NOWHERE'\/>/" "$BASCULE_TEST_DIR/served.xml" >"$BASCULE_TEST_DIR/broken.xml"

@@ -46,20 +46,20 @@ private:
 };
 
 // A host that can do all that any can.
-inline const Abilities kAble{.tracking = true, .reject = true, .sets = [](const std::string& name) {
-                                 return name == "nowhere"
-                                            ? Result<NamedSet>(fail(Code::invalid_argument, "there is none"))
-                                            : NamedSet{Prefix::of(*parse_ip("10.0.0.0"), 30),
-                                                       Prefix::of(*parse_ip("10.0.0.2"), 32),
-                                                       Prefix::of(*parse_ip("2001:db8::1"), 128)};
-                             }};
+inline const Abilities kAble{
+    .tracking = true, .reject = true, .bridge_name = true, .sets = [](const std::string& name) {
+        return name == "nowhere"
+                   ? Result<NamedSet>(fail(Code::invalid_argument, "there is none"))
+                   : NamedSet{Prefix::of(*parse_ip("10.0.0.0"), 30), Prefix::of(*parse_ip("10.0.0.2"), 32),
+                              Prefix::of(*parse_ip("2001:db8::1"), 128)};
+    }};
 
 inline Port port(std::string filter, Parameters parameters = {}, std::string_view ifname = "vnet0",
                  std::string_view mac = "52:54:00:00:00:01") {
-    return {*IfName::parse(ifname), *parse_mac(mac), std::move(filter), std::move(parameters)};
+    return {*IfName::parse(ifname), *parse_mac(mac), std::move(filter), std::move(parameters), std::nullopt};
 }
 
-// Lines of words: "filter NAME", "ifname NAME", "mac ADDRESS", and a parameter with one value a line.
+// Lines of words: "filter NAME", "ifname NAME", "mac ADDRESS", "bridge NAME", and a parameter with one value a line.
 inline Port port_of(const std::string& text) {
     Port out = port("");
     std::istringstream lines(text);
@@ -74,6 +74,8 @@ inline Port port_of(const std::string& text) {
             out.filter = value;
         } else if (name == "ifname") {
             out.ifname = *IfName::parse(value);
+        } else if (name == "bridge") {
+            out.bridge = IfName::parse(value);
         } else if (name == "mac") {
             out.mac = *parse_mac(value);
         } else {

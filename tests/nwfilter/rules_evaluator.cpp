@@ -266,7 +266,11 @@ public:
         : text_(text), port_(port), problem_(problem) {
         std::istringstream in(text);
         for (std::string token; in >> token;) {
-            tokens_.push_back(token);
+            if (token == "ibrname" && !tokens_.empty()) {
+                tokens_.back() += " " + token;
+            } else {
+                tokens_.push_back(token);
+            }
         }
     }
 
@@ -313,6 +317,19 @@ private:
         Match match;
         match.mask.fill(0xff);
         do {
+            if (take("meta ibrname")) {
+                // The port by its bridge and MAC address.
+                if (at_ < tokens_.size() && tokens_[at_].starts_with('"')) {
+                    at_ += 4;  // "br0" ether daddr 52:54:00:00:00:01
+                    return;
+                }
+                at_ += 3;  // . ether daddr
+                if (take("vmap")) {
+                    out.map = next().substr(1);
+                    return;
+                }
+                continue;
+            }
             if (take("iifname") || take("oifname")) {
                 if (take("vmap")) {
                     out.map = next().substr(1);
@@ -430,10 +447,12 @@ RulesEvaluator::RulesEvaluator(const kernel::Ruleset& rules, std::string_view po
             chains_[name].push_back(Parser(text, port_, problem_).rule());
         }
         if (chain.hook) {
-            (chain.hook->hook == "prerouting" ? before_ : behind_).emplace_back(chain.hook->priority, name);
+            auto& bases = name.starts_with("nwf_ahead") ? ahead_ : chain.hook->hook == "prerouting" ? before_ : behind_;
+            bases.emplace_back(chain.hook->priority, name);
         }
     }
     std::ranges::sort(before_);
+    std::ranges::sort(ahead_);
     std::ranges::sort(behind_);
     for (const auto& [name, elements] : table.elements) {
         for (const auto& [key, element] : elements) {
@@ -443,7 +462,11 @@ RulesEvaluator::RulesEvaluator(const kernel::Ruleset& rules, std::string_view po
             }
             std::vector<Word> row;
             std::istringstream in(key);
-            for (std::string part; in >> part;) {
+            std::string part;
+            if (name.starts_with("nwf_ahead")) {
+                in >> part >> part >> part;  // bridge and MAC address
+            }
+            while (in >> part) {
                 const auto span = part == "." || part == port_ ? std::nullopt : parse_span(part);
                 if (span && table.sets.at(name).intervals) {
                     shared_[name].push_back(*span);
@@ -508,8 +531,13 @@ RulesEvaluator::Verdict RulesEvaluator::run(const std::string& chain, const Fram
 
 bool RulesEvaluator::passes(ByteView bytes, bool out, const reference::Tracked& tracked) const {
     const Frame frame(bytes, tracked);
-    return std::ranges::none_of(out ? before_ : behind_,
-                                [&](const auto& base) { return run(base.second, frame) == Verdict::drop; });
+    const auto drops = [&](const auto& base) { return run(base.second, frame) == Verdict::drop; };
+    return std::ranges::none_of(out ? before_ : behind_, drops);
+}
+
+bool RulesEvaluator::passes_ahead(ByteView bytes, const reference::Tracked& tracked) const {
+    const Frame frame(bytes, tracked);
+    return std::ranges::none_of(ahead_, [&](const auto& base) { return run(base.second, frame) == Verdict::drop; });
 }
 
 }  // namespace bascule::nwfilter

@@ -25,6 +25,9 @@ public:
     const std::string& problem() const { return problem_; }
 
     bool passes(ByteView frame, bool out, const reference::Tracked& tracked) const;
+    // By the rules that frames to the port meet where they come into its bridge.
+    bool has_ahead() const { return !ahead_.empty(); }
+    bool passes_ahead(ByteView frame, const reference::Tracked& tracked) const;
 
 private:
     // A value as a number in 16 octets, whatever its width.
@@ -57,10 +60,11 @@ private:
 
     std::string port_, problem_;
     std::map<std::string, std::vector<Rule>> chains_;
-    std::map<std::string, std::set<std::vector<Word>>> rows_;   // of the port, of sets keyed by it
-    std::map<std::string, std::vector<Span>> shared_;           // of sets that all ports have
-    std::map<std::string, std::string> jumps_;                  // of the port, by map
-    std::vector<std::pair<int, std::string>> before_, behind_;  // base chains by priority: prerouting, postrouting
+    std::map<std::string, std::set<std::vector<Word>>> rows_;  // of the port, of sets keyed by it
+    std::map<std::string, std::vector<Span>> shared_;          // of sets that all ports have
+    std::map<std::string, std::string> jumps_;                 // of the port, by map
+    // Base chains by priority: prerouting, the same for frames to the port, postrouting.
+    std::vector<std::pair<int, std::string>> before_, ahead_, behind_;
 };
 
 }  // namespace bascule::nwfilter
