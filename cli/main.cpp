@@ -102,7 +102,9 @@ Result<Parsed> parse(const std::vector<std::string>& args) {
 
 Result<void> check_arguments(const Parsed& parsed) {
     const Command& command = *parsed.command;
-    if (parsed.arguments.size() != command.arguments.size()) {
+    const auto needed = std::ranges::count_if(command.arguments, [](auto name) { return !name.starts_with('['); });
+    if (parsed.arguments.size() < static_cast<std::size_t>(needed) ||
+        parsed.arguments.size() > command.arguments.size()) {
         return fail(Code::invalid_argument, help(command));
     }
     return {};

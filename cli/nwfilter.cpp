@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "cli/commands.h"
@@ -69,6 +71,25 @@ Result<void> explain(Context& context) {
     return {};
 }
 
+Result<void> drops(Context& context) {
+    proto::nwfilter_get_drops_args args;
+    if (!context.arguments.empty()) {
+        args.port = context.arguments[0];
+    }
+    TRY(const auto found, context.client.call<proto::nwfilter_get_drops>(args));
+    const std::size_t rows = std::min(
+        {found.ports.size(), found.directions.size(), found.rules.size(), found.packets.size(), found.bytes.size()});
+    Table table{
+        {{"port", "PORT"}, {"direction", "DIRECTION"}, {"rule", "RULE"}, {"packets", "PACKETS"}, {"bytes", "BYTES"}},
+        {}};
+    for (std::size_t i = 0; i < rows; ++i) {
+        table.rows.push_back({found.ports[i], found.directions[i], found.rules[i], fmt::format("{}", found.packets[i]),
+                              fmt::format("{}", found.bytes[i])});
+    }
+    context.out = render(table, context.format);
+    return {};
+}
+
 }  // namespace
 
 void add_nwfilter_commands(std::vector<Command>& table) {
@@ -90,6 +111,13 @@ void add_nwfilter_commands(std::vector<Command>& table) {
                      "Say which rules decide about a packet: 'out tcp src=10.0.0.5 dst=10.0.0.1 dport=22'",
                      true,
                      explain});
+    table.push_back({"nwfilter",
+                     "drops",
+                     {"[PORT]"},
+                     {},
+                     "Count what filters dropped or rejected, by port, direction and rule",
+                     true,
+                     drops});
     table.push_back({"nwfilter", "undefine", {"NAME"}, {}, "Remove a filter", false, undefine});
 }
 

@@ -44,7 +44,7 @@ constexpr Row kRows[] = {
      "connect-domain-event-deregister-any connect-network-event-deregister-any "
      "connect-domain-event-callback-deregister-any connect-storage-pool-event-deregister-any "
      "connect-node-device-event-deregister-any connect-secret-event-deregister-any daemon-get-status "
-     "nwfilter-explain nwfilter-diff"},
+     "nwfilter-explain nwfilter-diff nwfilter-get-drops"},
     {"connect.write",
      "connect-domain-xml-from-native connect-domain-xml-to-native node-set-memory-parameters "
      "connect-get-domain-capabilities node-alloc-pages connect-compare-hypervisor-cpu connect-baseline-hypervisor-cpu "

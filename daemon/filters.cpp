@@ -6,9 +6,12 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/xml_read.h"
 #include "kernel/linux/bridge_abilities.h"
 #include "kernel/linux/facts.h"
+#include "kernel/linux/nft_counters.h"
 #include "nwfilter/builtin.h"
+#include "nwfilter/counters.h"
 #include "nwfilter/explain.h"
 #include "nwfilter/xml.h"
 
@@ -170,6 +173,54 @@ Result<std::string> Filters::explain(std::string_view port, std::string_view pac
     }
     return nwfilter::explain(
         *filtered, [this](const std::string& filter) { return find(filter); }, ports_.learned_by(*name), packet);
+}
+
+Result<std::vector<Filters::Drop>> Filters::drops(std::optional<std::string_view> port) const {
+    const auto wanted = port ? IfName::parse(*port) : std::nullopt;
+    if (port && (!wanted || ports_.filter_of(*wanted) == nullptr)) {
+        return fail(Code::no_nwfilter_binding, fmt::format("no port '{}' has a filter", *port));
+    }
+    // What is dropped ahead and what is dropped at the port itself was on its way to the guest either way.
+    std::map<std::tuple<IfName, bool, std::string>, Drop> sums;
+    std::map<IfName, std::map<std::uint32_t, std::string>> reasons;
+    for (const nwfilter::CounterSet& set : {nwfilter::kDropsFrom, nwfilter::kDropsTo, nwfilter::kDropsAhead}) {
+        TRY(const auto counted, os::counters_of(set.name));
+        for (const os::Counted& one : counted) {
+            const nwfilter::Port* const at = counted_port(one);
+            const auto mark = xml::parse_number<std::uint32_t>(one.key.back());
+            if (at == nullptr || !mark || (wanted && at->ifname != *wanted)) {
+                continue;
+            }
+            auto& known = reasons[at->ifname];
+            if (known.empty()) {
+                TRY(known, nwfilter::reasons(*at, [this](const std::string& name) { return find(name); }));
+            }
+            const auto reason = known.find(*mark);
+            const std::string rule = reason == known.end() ? "a rule that is no longer there" : reason->second;
+            const bool from = set.name == nwfilter::kDropsFrom.name;
+            Drop& sum = sums.try_emplace({at->ifname, from, rule}, Drop{at->ifname, from, rule, 0, 0}).first->second;
+            sum.packets += one.packets;
+            sum.bytes += one.bytes;
+        }
+    }
+    std::vector<Drop> out;
+    for (auto& [key, sum] : sums) {
+        out.push_back(std::move(sum));
+    }
+    return out;
+}
+
+// "vnet0", mark; or "virbr0", MAC address, mark. Null: the port is gone.
+const nwfilter::Port* Filters::counted_port(const os::Counted& counted) const {
+    const auto name = counted.key.empty() ? std::nullopt : IfName::parse(counted.key.front());
+    if (!name || counted.key.size() < 2) {
+        return nullptr;
+    }
+    if (counted.key.size() == 2) {
+        return ports_.filter_of(*name);
+    }
+    const auto mac = parse_mac(counted.key[1]);
+    return mac ? ports_.by_mac(*name, *mac) : nullptr;
 }
 
 Result<void> Filters::undefine(const Uuid& uuid) {

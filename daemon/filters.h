@@ -10,6 +10,7 @@
 #include "daemon/host.h"
 #include "daemon/ports.h"
 #include "daemon/store.h"
+#include "kernel/linux/nft_counters.h"
 #include "nwfilter/port.h"
 #include "nwfilter/spec.h"
 
@@ -41,6 +42,15 @@ public:
     // Which rules of its filter decide about a packet of that port (nwfilter/explain.h), and how.
     Result<std::string> explain(std::string_view port, std::string_view packet) const;
 
+    // What filters have dropped or rejected at a port, or at all of them (nwfilter/counters.h), by rule.
+    struct Drop {
+        IfName port;
+        bool from_guest = false;
+        std::string rule;  // "no-ip-spoofing/rule 3"
+        std::uint64_t packets = 0, bytes = 0;
+    };
+    Result<std::vector<Drop>> drops(std::optional<std::string_view> port) const;
+
     Result<const nwfilter::Binding*> bind(std::string_view xml);
     Result<void> unbind(const IfName& port);
     Result<const nwfilter::Binding*> binding(std::string_view port) const;
@@ -57,6 +67,7 @@ private:
     Result<nwfilter::Filter> accept(nwfilter::Filter filter) const;
     Result<void> put(nwfilter::Filter filter);
     Result<PortSpec> port_of(const nwfilter::Binding& binding) const;
+    const nwfilter::Port* counted_port(const kernel::os::Counted& counted) const;
     std::string binding_file(const IfName& port) const { return "/run/bascule/bindings/" + port.str() + ".xml"; }
 
     Host& host_;

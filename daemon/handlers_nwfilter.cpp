@@ -124,6 +124,20 @@ void add_questions(rpc::Handlers& h, Services& s) {
             TRY(std::string text, s.filters.explain(args.port, args.packet));
             return proto::nwfilter_explain_ret{std::move(text)};
         });
+    h.add<proto::nwfilter_get_drops>(
+        [&s](Call&, const proto::nwfilter_get_drops_args& args) -> Result<proto::nwfilter_get_drops_ret> {
+            TRY(const auto drops,
+                s.filters.drops(args.port ? std::optional<std::string_view>(*args.port) : std::nullopt));
+            proto::nwfilter_get_drops_ret ret;
+            for (const Filters::Drop& drop : drops) {
+                ret.ports.push_back(drop.port.str());
+                ret.directions.emplace_back(drop.from_guest ? "out" : "in");
+                ret.rules.push_back(drop.rule);
+                ret.packets.push_back(drop.packets);
+                ret.bytes.push_back(drop.bytes);
+            }
+            return ret;
+        });
     h.add<proto::nwfilter_diff>([&s](Call&, const proto::nwfilter_diff_args& args) -> Result<proto::nwfilter_diff_ret> {
         TRY(std::string text, s.filters.diff(args.xml));
         return proto::nwfilter_diff_ret{std::move(text)};

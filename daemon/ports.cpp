@@ -20,12 +20,17 @@ Result<Ports::Port> Ports::attach(PortSpec spec) const {
     return port;
 }
 
-bool Ports::mac_is_free(const nwfilter::Port& filter) const {
-    return std::ranges::none_of(ports_, [&](const auto& entry) {
-        const auto& [name, other] = entry;
-        return other.by_mac && name != filter.ifname && other.spec.filter->mac == filter.mac &&
-               other.spec.filter->bridge == filter.bridge;
+const nwfilter::Port* Ports::by_mac(const IfName& bridge, const MacAddr& mac) const {
+    const auto found = std::ranges::find_if(ports_, [&](const auto& entry) {
+        const Port& port = entry.second;
+        return port.by_mac && port.spec.filter->mac == mac && port.spec.filter->bridge == bridge;
     });
+    return found == ports_.end() ? nullptr : &*found->second.spec.filter;
+}
+
+bool Ports::mac_is_free(const nwfilter::Port& filter) const {
+    const nwfilter::Port* const other = by_mac(*filter.bridge, filter.mac);
+    return other == nullptr || other->ifname == filter.ifname;
 }
 
 Result<nwfilter::Attachment> Ports::attach_filter(const nwfilter::Port& filter) const {

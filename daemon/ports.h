@@ -53,6 +53,8 @@ public:
     // What the port's filter was compiled from; null: the port has no filter.
     const nwfilter::Port* filter_of(const IfName& ifname) const;
     std::vector<Ip> learned_by(const IfName& ifname) const;
+    // The filtered port that rules know by that bridge and MAC address; null: none.
+    const nwfilter::Port* by_mac(const IfName& bridge, const MacAddr& mac) const;
     std::vector<const nwfilter::Port*> using_filter(const std::string& filter) const;
 
     // A lease of that network's port was given, or has ended. Leases are kept for ports that are not plugged yet: they

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "nwfilter/counters.h"
 #include "nwfilter/match_text.h"
 
 namespace bascule::nwfilter {
@@ -29,6 +30,7 @@ struct Way {
     PortKey key;
     std::string_view key_type;  // "ifname"
     std::string element;        // the port in the maps
+    const CounterSet& drops;    // where drops are counted
     bool tells = false;         // whoever is rejected is told
     bool made_here = false;     // what rejecting makes comes this way, too
 };
@@ -108,12 +110,11 @@ private:
         }
         let_rejections_pass();
         constexpr std::uint32_t kTcp = 6;
-        const std::string comment = fmt::format(" comment \"{}\"", decision.origin);
-        const std::string reset = "counter reject with tcp reset" + comment;
+        const std::string reset = final(decision, "nwf_reject_tcp", "reject with tcp reset");
         if (asks(decision, policy::Field::ip4_protocol, kTcp) || asks(decision, policy::Field::ip6_protocol, kTcp)) {
             return {{"", reset}};
         }
-        const std::string icmp = "counter reject" + comment;
+        const std::string icmp = final(decision, "nwf_reject", "reject");
         const bool other = std::ranges::any_of(decision.when, [](const policy::Condition& condition) {
             const auto* const among = std::get_if<policy::Among>(&condition.test);
             return among != nullptr && !condition.negated &&
@@ -131,7 +132,7 @@ private:
         switch (decision.action) {
             case policy::Action::accept: return "accept" + comment;
             case policy::Action::drop:
-            case policy::Action::reject: return "counter drop" + comment;
+            case policy::Action::reject: return final(decision, "nwf_drop", "drop");
             case policy::Action::leave: return "return" + comment;
             case policy::Action::next: return "counter" + comment;
             case policy::Action::enter: break;
@@ -143,6 +144,19 @@ private:
         const std::string map = way_.own + "_" + identifier(way_.directed.policy.sections[decision.section].name);
         put(map, chain);
         return fmt::format("{} vmap @{}", way_.key.expression, map);
+    }
+
+    // Counted by the rule, and by port and reason where it ends: the reason is the packet's mark there. When that set
+    // is full the packet ends all the same.
+    std::string final(const policy::Decision& decision, std::string_view stem, std::string_view verdict) {
+        const CounterSet& drops = way_.drops;
+        table_.sets[std::string(drops.name)] = {
+            .key = fmt::format("{} . mark", drops.type), .data = {}, .statement = "counter; size 65535; flags dynamic"};
+        const std::string chain = table_.add_chain(
+            fmt::format("{}_{}", stem, drops.direction),
+            {{}, {fmt::format("update @{} {{ {} . meta mark }}", drops.name, drops.expression), std::string(verdict)}});
+        return fmt::format("counter meta mark set {:#x} goto {} comment \"{}\"", mark_of(decision.origin), chain,
+                           decision.origin);
     }
 
     // Chains of filters may have ':' in their names, nft identifiers '/' but not that.
@@ -281,6 +295,7 @@ void render_ahead(const Compiled& compiled, const Port& port, kernel::Table& tab
                           fmt::format("meta ibrname \"{}\" ether daddr {}", port.bridge->str(), format(port.mac))},
                   .key_type = kAheadType,
                   .element = element,
+                  .drops = kDropsAhead,
                   .tells = true};
     Renderer(way, table).run();
     for (const std::string& name : tables_of(compiled.in.policy)) {
@@ -311,6 +326,7 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
                    .key = {"iifname", fmt::format("iifname \"{}\"", name)},
                    .key_type = "ifname",
                    .element = name,
+                   .drops = kDropsFrom,
                    .tells = abilities.reject};
     const Way to{.directed = compiled.in,
                  .hook = "postrouting",
@@ -322,6 +338,7 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
                  .key = {"oifname", fmt::format("oifname \"{}\"", name)},
                  .key_type = "ifname",
                  .element = name,
+                 .drops = kDropsTo,
                  .made_here = true};
     Renderer(from, table).run();
     Renderer(to, table).run();

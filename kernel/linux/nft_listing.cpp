@@ -136,6 +136,10 @@ Result<SetDef> set_definition(const Json& object) {
     if (const auto statements = object.find("stmt"); statements != object.end()) {
         TRY(def.statement, statement_text(*statements));
     }
+    // nft 1.0.6 shows no flag in JSON of sets that packets add to; of ours these alone have a size.
+    if (const auto size = object.find("size"); size != object.end() && size->is_number_integer()) {
+        def.statement += fmt::format("; size {}; flags dynamic", size->get<std::int64_t>());
+    }
     return def;
 }
 
@@ -170,7 +174,9 @@ Result<void> read_element(const Json& item, bool is_map, std::chrono::steady_clo
 Result<void> read_set(const Json& object, Table& table, std::chrono::steady_clock::time_point now) {
     const std::string name = text_of(object, "name");
     TRY(SetDef def, set_definition(object));
-    if (const auto items = object.find("elem"); items != object.end() && items->is_array() && !items->empty()) {
+    const bool own_elements = object.find("size") == object.end();  // else they are the packets'
+    if (const auto items = object.find("elem");
+        own_elements && items != object.end() && items->is_array() && !items->empty()) {
         std::map<std::string, Element>& elements = table.elements[name];
         for (const Json& item : *items) {
             TRY_OK(read_element(item, !def.data.empty(), now, elements));

@@ -13,6 +13,7 @@ namespace bascule::kernel::os {
 
 // `now` (CLOCK_BOOTTIME) turns "expires in" into a time. Objects of kinds we never make (counters,
 // quotas, flow tables) are skipped; they go with the table.
+// Sets that packets add to have no elements of ours: theirs are left out.
 // Chains carry as many empty texts as they have rules.
 Result<Table> parse_listing(std::string_view json, std::chrono::steady_clock::time_point now);
 

@@ -3,7 +3,7 @@
 # What filters need a kernel with bridge connection tracking and reject for: connections pass in the direction that was
 # allowed and their answers with them, a count of connections holds, what is rejected is told so at once.
 # lab:
-# time: 180
+# time: 240
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 daemon_start
@@ -33,7 +33,8 @@ XML
 v nwfilter-define "$BASCULE_TEST_DIR/served.xml" >/dev/null
 mac=52:54:00:50:00:01
 plug alpha labbr $mac
-plug beta labbr
+beta=52:54:00:50:00:02
+plug beta labbr $beta
 at alpha ip addr add 10.50.0.2/24 dev eth0
 at beta ip addr add 10.50.0.3/24 dev eth0
 cat >"$BASCULE_TEST_DIR/tcp.py" <<'PY'
@@ -127,7 +128,6 @@ for one in alpha:2 beta:3 gamma:4; do
 done
 at gamma ip addr add 10.50.0.4/24 dev eth0
 v nwfilter-binding-delete alpha-port >/dev/null
-beta=$(at beta cat /sys/class/net/eth0/address)
 closed() { # PORT MAC FRIENDS…
     local port=$1 mac=$2
     shift 2

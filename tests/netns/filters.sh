@@ -44,6 +44,10 @@ v nwfilter-binding-dumpxml alpha-port | grep -q "value='10.50.0.2'" || fail "nwf
 wait_until 5 "the honest address" reaches alpha 10.50.0.2
 unreached alpha 10.50.0.3 >/dev/null || fail "a spoofed source passed"
 refused "alpha-port" bind alpha-port $mac clean-traffic 10.50.0.2
+# What was dropped is counted, by port and rule.
+b nwfilter drops alpha-port | grep -q '^alpha-port  *out  *no-ip-spoofing/rule [0-9]*  *[1-9]' ||
+    fail "no drop is counted: $(b nwfilter drops; nft list table bridge bascule)"
+refused "no port 'nothing' has a filter" b nwfilter drops nothing
 
 # Unbound, everything passes again; bound with a list, both of its addresses do.
 v nwfilter-binding-delete alpha-port >/dev/null

@@ -295,7 +295,11 @@ private:
         if (take("counter")) {
             return;
         }
-        if (take("comment")) {
+        if (at_ + 2 < tokens_.size() && tokens_[at_] == "meta" && tokens_[at_ + 2] == "set") {
+            at_ += 4;  // meta mark set 0x80000001
+            return;
+        }
+        if (take("comment") || take("update")) {
             at_ = tokens_.size();
         } else if (take("accept")) {
             out.verdict = Verdict::accept;
@@ -306,7 +310,7 @@ private:
             at_ += at_ < tokens_.size() && tokens_[at_] == "with" ? 3 : 0;
         } else if (take("return")) {
             out.verdict = Verdict::leave;
-        } else if (take("jump")) {
+        } else if (take("jump") || take("goto")) {
             out.jump = next();
         } else {
             match(out);
