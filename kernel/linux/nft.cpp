@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -35,6 +36,27 @@ int take_generation(const nlmsghdr* header, void* out) {
         }
     }
     return MNL_CB_OK;
+}
+
+// What a refused rule's comment says, which names filter and rule: of the first line of the script that the words are
+// about ("line:12:5-9: Error: …"). Empty: it has none.
+std::string rule_of(std::string_view script, std::string_view words) {
+    constexpr std::string_view kLine = "line:", kComment = " comment \"";
+    unsigned line = 0;
+    if (words.starts_with(kLine)) {
+        std::from_chars(words.data() + kLine.size(), words.data() + words.size(), line);
+    }
+    for (; line > 1 && !script.empty(); --line) {
+        const auto end = script.find('\n');
+        script = end == std::string_view::npos ? std::string_view() : script.substr(end + 1);
+    }
+    const std::string_view text = script.substr(0, script.find('\n'));
+    const auto begin = text.find(kComment);
+    if (line != 1 || !text.starts_with("add rule ") || begin == std::string_view::npos) {
+        return {};
+    }
+    const std::string_view comment = text.substr(begin + kComment.size());
+    return std::string(comment.substr(0, comment.find('"')));
 }
 
 std::string trimmed(std::string text) {
@@ -255,7 +277,9 @@ Error Nft::explain(const std::string& script, std::string first_words) {
     for (std::size_t at = words.find(path); at != std::string::npos; at = words.find(path, at)) {
         words.replace(at, path.size(), "line");
     }
-    error.message = "nftables: " + trimmed(std::move(words));
+    const std::string rule = rule_of(script, words);
+    error.message =
+        "nftables: " + (rule.empty() ? rule : fmt::format("filter rule {}: ", rule)) + trimmed(std::move(words));
     return error;
 }
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/linux/clock.h"
+#include "kernel/linux/nft_counters.h"
 #include "kernel/linux/nft_elements.h"
 #include "kernel/linux/nft_model.h"
 #include "tests/kernel/linux/netns.h"
@@ -126,6 +127,42 @@ TEST_F(NftTest, ElementsOfEachTypeGoStraightToTheKernelAndReadTheSame) {
     ASSERT_TRUE(ok(nft_->run(none)));
     EXPECT_EQ(nft_->scripts(), 1U);
     EXPECT_TRUE((*(*other)->observe(everything())).at(Family::bridge).elements.empty());
+}
+
+TEST_F(NftTest, ARuleOfAFilterThatTheKernelRefusesIsNamed) {
+    ASSERT_TRUE(ok(nft_->run(adding(rules()))));
+    Ruleset wrong;
+    Table& table = wrong[Family::bridge];
+    // Bridges reject only what comes in.
+    table.add_chain("in", {Hook{.type = "filter", .hook = "postrouting", .priority = 0, .device = {}},
+                           {"ether type arp accept comment \"own/rule 1\"", "counter reject comment \"own/rule 2\"",
+                            "ether type ip accept comment \"own/rule 3\""}});
+    const auto refused = nft_->run(adding(wrong));
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().message.starts_with("nftables: filter rule own/rule 2: line:"))
+        << refused.error().message;
+    EXPECT_EQ(seen(), rules()) << "nothing of it was done";
+}
+
+TEST_F(NftTest, WhatPacketsAddToASetIsCountedAndNotOurs) {
+    Ruleset counting;
+    Table& table = counting[Family::bridge];
+    table.sets["drops"] =
+        SetDef{.key = "iface_index . mark", .data = "", .statement = "counter; size 65535; flags dynamic"};
+    table.add_chain("c", {std::nullopt, {"update @drops { iif . meta mark }", "drop"}});
+    ASSERT_TRUE(ok(nft_->run(adding(counting))));
+    ASSERT_EQ(counters_of("drops")->size(), 0U);
+    sh("nft add element bridge bascule drops '{ \"lo\" . 0x80000001 }'");
+    const auto counted = counters_of("drops");
+    ASSERT_TRUE(ok(counted));
+    EXPECT_EQ(*counted, (std::vector<Counted>{{.key = {"lo", "2147483649"}, .packets = 0, .bytes = 0}}));
+    auto other = Nft::open();
+    ASSERT_TRUE(ok(other));
+    const auto read = (*other)->observe(everything());
+    ASSERT_TRUE(ok(read));
+    EXPECT_EQ(read->at(Family::bridge).sets, table.sets);
+    EXPECT_TRUE(read->at(Family::bridge).elements.empty());
+    EXPECT_TRUE(counters_of("no-such-set")->empty());
 }
 
 TEST_F(NftTest, AnElementThatTheKernelRefusesIsRefusedInNftsWords) {
