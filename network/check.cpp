@@ -128,17 +128,19 @@ Maybe check_routes(const Spec& spec) {
     return std::nullopt;
 }
 
-// <bascule:reserve>: an address that nobody would ever be offered is a mistake.
+// <bascule:reserve> and <bascule:pool>: an address that nobody would ever be offered is a mistake.
 Maybe check_reserved(const Spec& spec) {
     std::vector<IpInterface> subnets;
     for (const IpAddress& ip : spec.addresses) {
         subnets.push_back(ip.address);
     }
-    if (const auto address = misplaced_reservation(extras_of(spec.metadata).services, subnets)) {
+    if (const auto address = misplaced_address(extras_of(spec.metadata).services, subnets)) {
         return Complaint{
             "metadata",
             {},
-            fmt::format("<reserve ip='{}'> is in no subnet of this network, nor of a <relayed> one", format(*address))};
+            fmt::format(
+                "<reserve ip='{0}'> or <pool start='{0}'> is in no subnet of this network, nor of a <relayed> one",
+                format(*address))};
     }
     return std::nullopt;
 }

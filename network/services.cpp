@@ -163,6 +163,29 @@ Result<void> read_reserve(const Node& node, ServiceExtras& out) {
     return {};
 }
 
+Result<void> read_pool(const Node& node, ServiceExtras& out) {
+    Reader r(node);
+    const auto start = r.req("start", xml::kIpv4);
+    const auto end = r.req("end", xml::kIpv4);
+    dhcp::Range range;
+    range.circuit_id = r.opt("circuit-id", kIdentifier).value_or(std::vector<std::uint8_t>());
+    range.remote_id = r.opt("remote-id", kIdentifier).value_or(std::vector<std::uint8_t>());
+    if (const auto lease = r.opt("lease", kSeconds)) {
+        range.lease = std::chrono::seconds(*lease);
+    }
+    TRY_OK(r.finish());
+    if (!range.of_line()) {
+        return wrong(node, "circuit-id", "says which line it is for: circuit-id, remote-id or both");
+    }
+    if (*end < *start) {
+        return wrong(node, "end", "is not before start");
+    }
+    range.first = *start;
+    range.last = *end;
+    out.pools.push_back(std::move(range));
+    return {};
+}
+
 template <class Number>
 std::optional<Bytes> numbers(std::string_view text) {
     ByteWriter out;
@@ -374,37 +397,64 @@ Result<void> read_names(const Node& node, ServiceExtras& out) {
     return r.finish();
 }
 
-constexpr std::array kElements{
-    Element{"dhcp", read_dhcp},           Element{"boot", read_boot},       Element{"option", read_option},
-    Element{"route", read_route},         Element{"relayed", read_relayed}, Element{"delegate", read_delegate},
-    Element{"advertise", read_advertise}, Element{"prefix", read_prefix},   Element{"alias", read_alias},
-    Element{"forwarder", read_forwarder}, Element{"names", read_names},     Element{"reserve", read_reserve}};
+constexpr std::array kElements{Element{"dhcp", read_dhcp},
+                               Element{"boot", read_boot},
+                               Element{"option", read_option},
+                               Element{"route", read_route},
+                               Element{"relayed", read_relayed},
+                               Element{"delegate", read_delegate},
+                               Element{"advertise", read_advertise},
+                               Element{"prefix", read_prefix},
+                               Element{"alias", read_alias},
+                               Element{"forwarder", read_forwarder},
+                               Element{"names", read_names},
+                               Element{"reserve", read_reserve},
+                               Element{"pool", read_pool}};
 
 template <class T>
 void prepend(std::vector<T>& to, const std::vector<T>& more) {
     to.insert(to.begin(), more.begin(), more.end());
 }
 
-// A reservation belongs to the subnet that its address is in.
+dhcp::Subnet* subnet_with(dhcp::Spec& service, const Ip& address) {
+    const auto found = std::ranges::find_if(service.subnets, [&](const dhcp::Subnet& s) {
+        return s.server.address.is_v4() == address.is_v4() && s.server.prefix().contains(address);
+    });
+    return found == service.subnets.end() ? nullptr : &*found;
+}
+
+// A reservation belongs to the subnet that its address is in, and a pool likewise.
 void add_reserved(const ServiceExtras& extras, dhcp::Spec& service) {
     for (const dhcp::Reservation& host : extras.reserved) {
-        const auto subnet = std::ranges::find_if(service.subnets, [&](const dhcp::Subnet& s) {
-            return s.server.address.is_v4() == host.address->is_v4() && s.server.prefix().contains(*host.address);
-        });
-        if (subnet != service.subnets.end()) {
+        if (dhcp::Subnet* const subnet = subnet_with(service, *host.address)) {
             subnet->hosts.push_back(host);
+        }
+    }
+    for (const dhcp::Range& pool : extras.pools) {
+        if (dhcp::Subnet* const subnet = subnet_with(service, pool.first)) {
+            subnet->ranges.insert(subnet->ranges.begin(), pool);  // its time of leases comes before that of others
         }
     }
 }
 
 }  // namespace
 
-std::optional<Ip> misplaced_reservation(const ServiceExtras& extras, const std::vector<IpInterface>& subnets) {
+std::optional<Ip> misplaced_address(const ServiceExtras& extras, const std::vector<IpInterface>& subnets) {
+    const auto misplaced = [&](const Ip& first, const Ip& last) {
+        const auto holds = [&](const IpInterface& subnet) {
+            return subnet.prefix().contains(first) && subnet.prefix().contains(last);
+        };
+        return std::ranges::none_of(subnets, holds) &&
+               std::ranges::none_of(extras.relayed, holds, [](const dhcp::Subnet& s) { return s.server; });
+    };
     for (const dhcp::Reservation& host : extras.reserved) {
-        const auto holds = [&](const IpInterface& subnet) { return subnet.prefix().contains(*host.address); };
-        if (std::ranges::none_of(subnets, holds) &&
-            std::ranges::none_of(extras.relayed, holds, [](const dhcp::Subnet& s) { return s.server; })) {
+        if (misplaced(*host.address, *host.address)) {
             return host.address;
+        }
+    }
+    for (const dhcp::Range& pool : extras.pools) {
+        if (misplaced(pool.first, pool.last)) {
+            return pool.first;
         }
     }
     return std::nullopt;

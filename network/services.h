@@ -5,6 +5,8 @@
 //                 portal='https://portal.example/' key='client-id'/>   key: 'port' or RFC 4361's identifier
 //   <bascule:reserve circuit-id='hex:0102' remote-id='rack 7' ip='10.9.0.50' name='web' lease='3600'/>
 //                                                        for the line that a relay names; also mac=, id=
+//   <bascule:pool circuit-id='hex:0102' remote-id='rack 7' start='10.9.0.60' end='10.9.0.79' lease='600'/>
+//                                                        addresses for that line alone, and the only ones it gets
 //   <bascule:boot file='ipxe.efi' arch='7 9' ipxe='no' server='192.0.2.9' name='tftp'/>   first match wins; these come
 //                                                                                      before <bootp>
 //   <bascule:option code='224' type='text' value='x' force='yes' family='ipv4' vendor='MSFT'/>
@@ -56,6 +58,7 @@ struct ServiceExtras {
     std::optional<bool> rapid_commit{};
     bool probe = false, key_by_client_id = false;
     std::vector<dhcp::Reservation> reserved{};  // of the subnet that holds the address
+    std::vector<dhcp::Range> pools{};           // of lines; of the subnet that holds the first address
     std::optional<dhcp::Advertising> advertising{};
     std::vector<dhcp::DnsAlias> aliases{};
     std::vector<dhcp::DnsForwarder> forwarders{};
@@ -63,8 +66,8 @@ struct ServiceExtras {
     bool operator==(const ServiceExtras&) const = default;
 };
 
-// The first reservation whose address is in no subnet of the definition or behind a relay, with its address.
-std::optional<Ip> misplaced_reservation(const ServiceExtras& extras, const std::vector<IpInterface>& subnets);
+// The first address of a reservation or a pool that is in no subnet of the definition or behind a relay.
+std::optional<Ip> misplaced_address(const ServiceExtras& extras, const std::vector<IpInterface>& subnets);
 
 // False: the element is not one of these.
 Result<bool> read_service(const xml::Node& node, ServiceExtras& out);

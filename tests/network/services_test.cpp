@@ -42,7 +42,8 @@ TEST(NetworkServices, EveryElementIsReadAndApplied) {
           "prefix of='2001:db8:1::/64' autonomous='yes' valid='600' preferred='300'",
           "alias name='ftp' target='web.example'", "forwarder domain='corp.example' addr='10.1.0.1' port='5353'",
           "forwarder addr='2001:db8::53'", "names private-answers='yes'", "dhcp key='client-id'",
-          "reserve ip='10.0.0.9' circuit-id='hex:0a0b' remote-id='rack 7' name='web' lease='600'"}) {
+          "reserve ip='10.0.0.9' circuit-id='hex:0a0b' remote-id='rack 7' name='web' lease='600'",
+          "pool start='10.0.0.9' end='10.0.0.12' circuit-id='hex:0a0b' remote-id='rack 7' lease='600'"}) {
         const auto extras = read(element);
         ASSERT_TRUE(extras) << extras.error().message;
         dhcp::Spec one = service();
@@ -68,6 +69,10 @@ TEST(NetworkServices, WhatIsWrongIsRefusedWithItsPlace) {
                                       "reserve circuit-id='x'",
                                       "reserve ip='10.0.0.9' circuit-id='hex:abc'",
                                       "reserve ip='2001:db8:1::9' circuit-id='x'",
+                                      "pool start='10.0.0.9' end='10.0.0.12'",
+                                      "pool start='10.0.0.9' end='10.0.0.8' circuit-id='x'",
+                                      "pool start='2001:db8:1::9' end='2001:db8:1::a' circuit-id='x'",
+                                      "pool start='10.0.0.9' circuit-id='x'",
                                       "boot",
                                       "option code='53' type='u8' value='1'",
                                       "option code='300' type='u8' value='1'",
