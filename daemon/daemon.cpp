@@ -29,6 +29,7 @@
 #include "daemon/sysctls.h"
 #include "kernel/linux/confine.h"
 #include "kernel/linux/conntrack.h"
+#include "kernel/linux/devices.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/files.h"
 #include "kernel/linux/linux_kernel.h"
@@ -38,6 +39,7 @@
 #include "kernel/linux/process.h"
 #include "kernel/linux/shaping.h"
 #include "kernel/linux/tap.h"
+#include "kernel/linux/uevents.h"
 #include "kernel/reconcile.h"
 #include "nat/compile.h"
 #include "rpc/proto_secret.h"
@@ -141,6 +143,7 @@ private:
     Emulator emulator_;
     Consoles consoles_;
     Subscriptions subscriptions_;
+    DeviceEvents device_events_;
     HostInterfaces interfaces_;
     Storage storage_;
     Durability durability_;
@@ -213,6 +216,9 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       network_ports_(host, networks_, guests_),
       emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
+      device_events_(
+          host.loop, subscriptions_, [] { return os::host_devices("/sys"); },
+          [&host](std::function<void()> on) { return os::watch_devices(host.loop, std::move(on)); }),
       interfaces_(host),
       storage_(host, [this](const PoolEvent& event) { tell(event); }),
       durability_(host.files, storage_.files()),
@@ -224,6 +230,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                 .ports = ports_,
                 .netsvc = netsvc_,
                 .subscriptions = subscriptions_,
+                .device_events = device_events_,
                 .emulator = emulator_,
                 .consoles = consoles_,
                 .interfaces = interfaces_,

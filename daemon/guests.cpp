@@ -266,6 +266,7 @@ vmm::Guest::Callbacks Guests::callbacks(const Uuid& uuid) {
                     if (const Domain* const domain = find(uuid)) {
                         log::error("guest {}: its monitor is lost, it runs on: {}", domain->name, error.message);
                     }
+                    tell(uuid, DomainNews::ControlError{});
                 },
             .channel_changed =
                 [this, uuid](std::size_t index) {

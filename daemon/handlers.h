@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "daemon/console.h"
+#include "daemon/device_events.h"
 #include "daemon/emulator.h"
 #include "daemon/filters.h"
 #include "daemon/guests.h"
@@ -41,6 +42,7 @@ struct Services {
     Ports& ports;
     Netsvc& netsvc;
     Subscriptions& subscriptions;
+    DeviceEvents& device_events;
     Emulator& emulator;
     Consoles& consoles;
     HostInterfaces& interfaces;

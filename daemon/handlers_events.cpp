@@ -26,6 +26,9 @@ template <class Register, class Deregister, class Object>
 void add_pair(rpc::Handlers& h, Services& s, Class what, Object Register::Args::* object) {
     h.add<Register>(
         [&s, what, object](Call& call, const typename Register::Args& args) -> Result<typename Register::Ret> {
+            if (what == Class::node_device) {
+                TRY_OK(s.device_events.begin());
+            }
             TRY(const std::int32_t id, s.subscriptions.add(call.session, what, args.event_id, args.*object));
             return typename Register::Ret{.callback_id = id};
         });

@@ -45,10 +45,11 @@ struct DomainNews {
     struct Monitor {
         std::string event, data;  // QEMU's own, as it came
     };
+    struct ControlError {};  // QEMU's monitor is lost; the guest runs on
     std::string name;
     Uuid uuid;
     int id = -1;
-    std::variant<Rebooted, Resized, Agent, Monitor> what;
+    std::variant<Rebooted, Resized, Agent, Monitor, ControlError> what;
 };
 struct NetworkEvent {
     std::string name;

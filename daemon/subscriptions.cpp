@@ -128,8 +128,8 @@ Result<std::int32_t> Subscriptions::add_monitor(rpc::Session& session, const std
     return callback;
 }
 
-bool Subscriptions::any_monitor() const {
-    return std::ranges::any_of(entries_, [](const Entry& entry) { return entry.what == Class::monitor; });
+bool Subscriptions::any(Class what) const {
+    return std::ranges::any_of(entries_, [what](const Entry& entry) { return entry.what == what; });
 }
 
 void Subscriptions::publish_monitor(const proto::Domain& domain, const std::string& event, std::int64_t seconds,
@@ -216,6 +216,8 @@ void Subscriptions::publish(const DomainNews& news, kernel::WallTime now) {
     const proto::Domain dom{.name = news.name, .uuid = news.uuid, .id = news.id};
     if (std::holds_alternative<DomainNews::Rebooted>(news.what)) {
         publish<proto::domain_event_callback_reboot>({.callback_id = 0, .msg = {.dom = dom}});
+    } else if (std::holds_alternative<DomainNews::ControlError>(news.what)) {
+        publish<proto::domain_event_callback_control_error>({.callback_id = 0, .msg = {.dom = dom}});
     } else if (const auto* const resized = std::get_if<DomainNews::Resized>(&news.what)) {
         publish<proto::domain_event_callback_balloon_change>(
             {.callback_id = 0, .msg = {.dom = dom, .actual = resized->memory_kib}});
@@ -223,7 +225,7 @@ void Subscriptions::publish(const DomainNews& news, kernel::WallTime now) {
         constexpr std::int32_t kConnected = 1, kDisconnected = 2, kChannel = 2;  // virConnectDomainEventAgentLifecycle…
         publish<proto::domain_event_callback_agent_lifecycle>(
             {.callback_id = 0, .dom = dom, .state = agent->connected ? kConnected : kDisconnected, .reason = kChannel});
-    } else if (const auto* const monitor = std::get_if<DomainNews::Monitor>(&news.what); any_monitor()) {
+    } else if (const auto* const monitor = std::get_if<DomainNews::Monitor>(&news.what); any(Class::monitor)) {
         const auto since = now.time_since_epoch();
         const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
         const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(since - seconds);

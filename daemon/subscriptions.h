@@ -61,7 +61,7 @@ public:
     void publish_monitor(const rpc::proto::Domain& domain, const std::string& event, std::int64_t seconds,
                          std::uint32_t micros, const std::optional<std::string>& details);
     // Does anybody listen? So that nobody prepares what nobody hears.
-    bool any_monitor() const;
+    bool any(Class what) const;
 
     template <class P>
     void publish(typename P::Msg message) {

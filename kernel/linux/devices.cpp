@@ -101,7 +101,7 @@ HostDevice read_usb(const std::string& name, const std::string& path, const std:
 HostDevice read_net(const std::string& name, const std::string& path, const std::string& sys) {
     HostDevice device{.kind = Kind::net, .parent = parent_of(path, sys), .path = path};
     device.facts.emplace("interface", name);
-    read_facts(device, {"address", "operstate", "speed"});
+    read_facts(device, {"address", "ifindex", "operstate", "speed"});
     device.name = "net_" + plain(name) + "_" + plain(device.facts["address"]);
     return device;
 }

@@ -138,7 +138,7 @@ TEST_F(SubscriptionsTest, OldClientsGetTheOldForm) {
 }
 
 TEST_F(SubscriptionsTest, WhatHappensToAGuestReachesWhoAsked) {
-    for (const std::int32_t event : {1, 13, 18}) {
+    for (const std::int32_t event : {1, 7, 13, 18}) {
         add<proto::Domain>(Class::domain, event, std::nullopt);
     }
     const auto tell = [&](const auto& what) {
@@ -149,6 +149,8 @@ TEST_F(SubscriptionsTest, WhatHappensToAGuestReachesWhoAsked) {
     EXPECT_EQ(only<proto::domain_event_callback_reboot>().msg.dom.id, 4);
     tell(DomainNews::Resized{.memory_kib = 65536});
     EXPECT_EQ(only<proto::domain_event_callback_balloon_change>().msg.actual, 65536u);
+    tell(DomainNews::ControlError{});
+    EXPECT_EQ(only<proto::domain_event_callback_control_error>().msg.dom.name, "a");
     tell(DomainNews::Agent{.connected = true});
     EXPECT_EQ(only<proto::domain_event_callback_agent_lifecycle>().state, 1);
     tell(DomainNews::Monitor{.event = "RTC_CHANGE", .data = "{}"});
@@ -163,10 +165,10 @@ TEST_F(SubscriptionsTest, WhatHappensToAGuestReachesWhoAsked) {
 
 TEST_F(SubscriptionsTest, MonitorEventsAreChosenByNameAndDomain) {
     const proto::Domain a{.name = "a", .uuid = uuid(1)}, b{.name = "b", .uuid = uuid(2)};
-    EXPECT_FALSE(subscriptions_.any_monitor());
+    EXPECT_FALSE(subscriptions_.any(Subscriptions::Class::monitor));
     ASSERT_TRUE(subscriptions_.add_monitor(*rig_.session, a, "STOP", false));
     ASSERT_TRUE(subscriptions_.add_monitor(*rig_.session, std::nullopt, "resume", true));
-    EXPECT_TRUE(subscriptions_.any_monitor());
+    EXPECT_TRUE(subscriptions_.any(Subscriptions::Class::monitor));
     const auto heard = [&](const proto::Domain& domain, const std::string& event) {
         subscriptions_.publish_monitor(domain, event, 0, 0, std::nullopt);
         return rig_.received().size();
