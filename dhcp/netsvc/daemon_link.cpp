@@ -185,9 +185,9 @@ Result<bool> DaemonLink::send_leases(const State& state, const dhcp::Now& now) {
 Result<bool> DaemonLink::send_synced(const State& state) {
     wire::Synced message{.generation = state.generation, .takes_changes = true, .wants_all = state.wants_all};
     constexpr std::size_t kMostTroubles = 64;
-    for (const auto& [uuid, served] : state.networks) {
-        if (!served.trouble().empty() && message.troubles.size() < kMostTroubles) {
-            message.troubles.push_back({uuid, served.trouble().substr(0, 500)});
+    for (const Uuid& uuid : state.troubled) {
+        if (message.troubles.size() < kMostTroubles) {
+            message.troubles.push_back({uuid, state.networks.at(uuid).trouble().substr(0, 500)});
         }
     }
     return send(message);

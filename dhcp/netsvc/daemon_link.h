@@ -25,6 +25,7 @@ struct State {
     std::uint64_t generation = 0;
     bool wants_all = false;  // a push did not follow that generation
     std::map<Uuid, Served> networks;
+    std::set<Uuid> troubled;                   // those among them that something is wrong with
     std::vector<UniqueFd> upstreams, streams;  // IPv4 ones first
     std::uint16_t v4_upstreams = 0, v4_streams = 0;
 

@@ -75,7 +75,7 @@ void Names::watch_sockets(const Uuid& uuid) {
             log::error("{}: {}", served->server().spec().network, watched.error().message);
         }
     };
-    const auto guard = [&](const UniqueFd& fd) { gates_.insert_or_assign(fd.get(), std::pair(uuid, Gate(fd.get()))); };
+    const auto guard = [&](const UniqueFd& fd) { gates_.insert_or_assign(fd.get(), Gate(fd.get())); };
     const Sockets& sockets = served->sockets();
     for (std::size_t i = 0; i < sockets.dns.size(); ++i) {
         watch(sockets.dns[i].second, Source::Kind::dns, i);
@@ -97,7 +97,11 @@ void Names::watch_sockets(const Uuid& uuid) {
 void Names::forget(const Uuid& uuid, bool gone) {
     streams_.forget(uuid);
     tftp_.forget(uuid);
-    std::erase_if(gates_, [&uuid](const auto& one) { return one.second.first == uuid; });
+    if (const Served* const served = network(uuid)) {
+        for (const int fd : served->sockets().fds()) {  // still those that it had
+            gates_.erase(fd);
+        }
+    }
     if (gone) {
         forwarder_.forget(uuid);
     }
@@ -163,7 +167,7 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
         return;
     }
     const int socket = served->sockets().dns[source.index].second.get();
-    Gate& gate = gates_.at(socket).second;
+    Gate& gate = gates_.at(socket);
     const bool full = gate.is_full(now.time);
     for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
         const auto all = inbox_.receive(socket);
@@ -198,7 +202,7 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
 }
 
 void Names::settle_gate(int socket, const Source& source, dhcp::Time now) {
-    const std::size_t barred = gates_.at(socket).second.settle(now);
+    const std::size_t barred = gates_.at(socket).settle(now);
     if (barred == 0) {
         return;
     }
@@ -249,7 +253,7 @@ void Names::hear_transfers(const Source& source, const dhcp::Now& now) {
     const auto& sockets = served->sockets().tftp[source.index];
     const bool requests = source.kind == Source::Kind::tftp;
     const int socket = (requests ? sockets.requests : sockets.transfers).get();
-    Gate* const gate = requests ? &gates_.at(socket).second : nullptr;
+    Gate* const gate = requests ? &gates_.at(socket) : nullptr;
     const bool full = requests && gate->is_full(now.time);
     for (const Incoming& in : inbox_.receive(socket)) {
         const TftpServer::Place place{source.network, source.index, in.from.address, in.from.port};
@@ -316,9 +320,9 @@ void Names::tick(const dhcp::Now& now) {
     std::erase_if(busy_gates_, [&](int socket) {
         const auto found = gates_.find(socket);
         if (found != gates_.end()) {
-            found->second.second.tick(now.time);
+            found->second.tick(now.time);
         }
-        return found == gates_.end() || found->second.second.next_tick() == dhcp::kEndOfTime;
+        return found == gates_.end() || found->second.next_tick() == dhcp::kEndOfTime;
     });
 }
 
@@ -326,7 +330,7 @@ dhcp::Time Names::next_tick() const {
     dhcp::Time gate = dhcp::kEndOfTime;
     for (const int socket : busy_gates_) {
         const auto found = gates_.find(socket);
-        gate = found == gates_.end() ? gate : std::min(gate, found->second.second.next_tick());
+        gate = found == gates_.end() ? gate : std::min(gate, found->second.next_tick());
     }
     return std::min({gate, forwarder_.next_tick(), files_.next_tick(), streams_.next_tick(), tftp_.next_tick()});
 }

@@ -57,9 +57,9 @@ private:
     UpstreamStreams upstream_streams_;
     Streams streams_;
     TftpServer tftp_;
-    std::unordered_map<int, std::pair<Uuid, Gate>> gates_;  // of the sockets for DNS and TFTP's requests
-    std::set<int> busy_gates_;                              // those with a next tick
-    dhcp::Now now_{};                                       // of the event that is being handled
+    std::unordered_map<int, Gate> gates_;  // of the sockets for DNS and TFTP's requests
+    std::set<int> busy_gates_;             // those with a next tick
+    dhcp::Now now_{};                      // of the event that is being handled
     Bucket loop_log_, flood_log_;
 };
 

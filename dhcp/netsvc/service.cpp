@@ -145,6 +145,12 @@ Result<void> Service::turn(int most_milliseconds) {
 
 void Service::finish(Served& served, const dhcp::Now& now) {
     served.tick(now);
+    const Uuid& uuid = served.server().spec().uuid;
+    if (served.trouble().empty()) {
+        state_.troubled.erase(uuid);
+    } else {
+        state_.troubled.insert(uuid);
+    }
     Served::Committed done = served.commit(now);
     if (daemon_ && done.recovered) {
         daemon_->start_dump();
@@ -420,6 +426,7 @@ void Service::stop_serving(const Uuid& network, const dhcp::Now& now) {
     replace_sockets(found->second, {});
     names_.forget(network, true);
     std::erase(heard_, &found->second);
+    state_.troubled.erase(network);
     state_.networks.erase(found);
 }
 
