@@ -7,6 +7,7 @@
 #include "daemon/netsvc.h"
 #include "dhcp/advertiser.h"
 #include "kernel/linux/link_sockets.h"
+#include "kernel/linux/log_socket.h"
 #include "kernel/linux/sockets.h"
 
 namespace bascule::daemon {
@@ -144,15 +145,17 @@ void Netsvc::open_files(const dhcp::Spec& spec, wire::SocketLayout& layout, std:
 
 Result<void> Netsvc::check_sockets() {
     bool changed = false;
+    const std::uint32_t loopback = os::interface_index(kLoopback.str());
     for (auto& [uuid, entry] : entries_) {
+        const std::uint32_t bridge = os::interface_index(entry.spec.bridge.str());
         // The root is no socket, and goes last.
         const auto sockets = entry.fds.size() - (entry.layout.root && !entry.fds.empty() ? 1 : 0);
         const bool stale =
             entry.wanted != layout_of(entry.spec) ||
-            std::any_of(
-                entry.fds.begin(), entry.fds.begin() + static_cast<std::ptrdiff_t>(sockets), [&](const auto& fd) {
-                    return !os::is_bound_to(fd.get(), entry.spec.bridge) && !os::is_bound_to(fd.get(), kLoopback);
-                });
+            std::any_of(entry.fds.begin(), entry.fds.begin() + static_cast<std::ptrdiff_t>(sockets),
+                        [&](const auto& fd) {
+                            return !os::is_bound_to(fd.get(), bridge) && !os::is_bound_to(fd.get(), loopback);
+                        });
         if (stale) {
             TRY_OK(open_sockets(entry));
             pushes_.changed(uuid);

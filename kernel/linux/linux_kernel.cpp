@@ -227,9 +227,6 @@ Result<void> LinuxKernel::observe_addresses(const Scope& scope, const Seen& seen
 }
 
 Result<void> LinuxKernel::observe_routes(const Scope& scope, const Seen& seen, State& out) {
-    if (!scope.everything && seen.empty() && scope.routes.empty()) {
-        return {};  // none of the links is there
-    }
     const std::pair<IpFamily, int> kinds[] = {
         {IpFamily::v4, 0},
         {IpFamily::v4, kRouteNoLink},
@@ -239,6 +236,11 @@ Result<void> LinuxKernel::observe_routes(const Scope& scope, const Seen& seen, S
         {IpFamily::v6, kRouteNoLink | kRouteNoMetric},
     };
     for (const auto& [family, flags] : kinds) {
+        // The kernel walks all routes for each kind. Those that name no link are in a scope by themselves only.
+        const bool of_links = (flags & kRouteNoLink) == 0;
+        if (!scope.everything && (of_links ? seen.empty() : scope.routes.empty())) {
+            continue;
+        }
         TRY(const Answer answer, netlink_.talk(route_dump(family, static_cast<std::uint8_t>(kRouteProtocol + flags))));
         if (answer.failed_with(ENOENT) || answer.failed_with(EAFNOSUPPORT) || answer.failed_with(EOPNOTSUPP)) {
             continue;  // no such table yet, or no IPv6 here

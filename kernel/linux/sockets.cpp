@@ -523,19 +523,18 @@ Result<std::vector<UniqueFd>> open_resolver_sockets(std::size_t count, IpFamily 
     return out;
 }
 
-bool is_bound_to(int socket, const IfName& bridge) {
-    const unsigned now = ::if_nametoindex(bridge.str().c_str());
-    if (now == 0) {
+bool is_bound_to(int socket, std::uint32_t index) {
+    if (index == 0) {
         return false;
     }
     sockaddr_ll packet{};
     socklen_t size = sizeof(packet);
     if (::getsockname(socket, reinterpret_cast<sockaddr*>(&packet), &size) == 0 && packet.sll_family == AF_PACKET) {
-        return packet.sll_ifindex == static_cast<int>(now);
+        return packet.sll_ifindex == static_cast<int>(index);
     }
-    int index = 0;
-    size = sizeof(index);
-    return ::getsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &size) == 0 && index == static_cast<int>(now);
+    int bound = 0;
+    size = sizeof(bound);
+    return ::getsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &size) == 0 && bound == static_cast<int>(index);
 }
 
 }  // namespace bascule::kernel::os

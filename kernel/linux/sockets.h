@@ -94,6 +94,7 @@ Result<std::vector<UniqueFd>> open_resolver_streams(std::size_t count, IpFamily 
 // A folder by its path, as a place that files are looked up below (O_PATH); symbolic links on the way are followed.
 Result<UniqueFd> open_place(const std::string& path);
 // False when the bridge was removed, or removed and made again, since the socket was bound to it.
-bool is_bound_to(int socket, const IfName& bridge);
+// `index`: that of the bridge now (interface_index).
+bool is_bound_to(int socket, std::uint32_t index);
 
 }  // namespace bascule::kernel::os

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <set>
 
+#include "kernel/linux/log_socket.h"
 #include "kernel/linux/tap.h"
 #include "tests/kernel/linux/netns.h"
 
@@ -217,8 +218,8 @@ TEST_F(ServiceSockets, EachBridgeHasItsDhcpAndDns) {
         ASSERT_TRUE(dhcp) << dhcp.error().message;
         EXPECT_TRUE(is_quiet(*dhcp));
         EXPECT_EQ(port_of(*dhcp), 67);
-        EXPECT_TRUE(is_bound_to(dhcp->get(), name(bridge)));
-        EXPECT_FALSE(is_bound_to(dhcp->get(), name("lo")));
+        EXPECT_TRUE(is_bound_to(dhcp->get(), interface_index(bridge)));
+        EXPECT_FALSE(is_bound_to(dhcp->get(), interface_index("lo")));
     }
     const auto v4 = open_service_socket("10.1.0.1"_ip, 53, name("br0"));
     const auto v6 = open_service_socket("fd00:1::1"_ip, 53, name("br0"));
@@ -246,13 +247,13 @@ TEST_F(ServiceSockets, ABridgeThatWasMadeAgainIsNotTheOneASocketIsBoundTo) {
     const auto dhcp = open_dhcp_socket(name("br1"));
     const auto raw = open_raw_socket(name("br1"));
     ASSERT_TRUE(dhcp && raw);
-    EXPECT_TRUE(is_bound_to(raw->get(), name("br1")));
+    EXPECT_TRUE(is_bound_to(raw->get(), interface_index("br1")));
     sh("ip link delete br1");
-    EXPECT_FALSE(is_bound_to(dhcp->get(), name("br1")));
-    EXPECT_FALSE(is_bound_to(raw->get(), name("br1")));
+    EXPECT_FALSE(is_bound_to(dhcp->get(), interface_index("br1")));
+    EXPECT_FALSE(is_bound_to(raw->get(), interface_index("br1")));
     sh("ip link add br1 type bridge");
-    EXPECT_FALSE(is_bound_to(dhcp->get(), name("br1")));
-    EXPECT_FALSE(is_bound_to(raw->get(), name("br1")));
+    EXPECT_FALSE(is_bound_to(dhcp->get(), interface_index("br1")));
+    EXPECT_FALSE(is_bound_to(raw->get(), interface_index("br1")));
     EXPECT_FALSE(open_dhcp_socket(name("nothere")));
     EXPECT_FALSE(open_raw_socket(name("nothere")));
 }
