@@ -34,6 +34,12 @@ std::optional<nat::Spec> rules_of(const Network& network) {
                                                           : std::nullopt;
 }
 
+// Whether the LAN's router may need a route to it: not to what is behind an address of this host's.
+bool is_routed_to(const network::Spec& spec) {
+    return spec.mode == network::Mode::route ||
+           (spec.mode == network::Mode::nat && !spec.nat_ipv6 && spec.has_family(IpFamily::v6));
+}
+
 std::string way_out(const nat::Spec& rules, const std::vector<os::WayOut>& ways, IpFamily family) {
     if (rules.device) {
         return rules.device->str();
@@ -122,11 +128,8 @@ void Advice::soon() {
 
 void Advice::routes(const std::set<kernel::NewRoute>& routes) {
     const auto meets = [&](const kernel::NewRoute& route) {
-        return route.destination.length > 1 && std::ranges::any_of(networks_.all(), [&](const Network* network) {
-                   return network->live && std::ranges::any_of(network->live->addresses, [&](const auto& ip) {
-                              return ip.address.prefix().overlaps(route.destination);
-                          });
-               });
+        return route.destination.length > 1 && !host_routes_.is_ours(route.device) &&
+               networks_.meets(route.destination);
     };
     if (std::ranges::any_of(routes, meets)) {
         soon();
@@ -166,7 +169,8 @@ void Advice::look_at_firewalls(std::vector<std::string>& out) const {
     std::vector<Question> questions;
     std::size_t count = 0;
     for (const Network* const network : networks_.all()) {
-        if (const auto rules = rules_of(*network); rules && ++count <= kMostNetworks) {
+        if (const auto rules = count < kMostNetworks ? rules_of(*network) : std::nullopt) {
+            ++count;
             ask_about(network->live->name.str(), *rules, ways, shown && *shown == "1", questions);
         }
     }
@@ -183,15 +187,15 @@ void Advice::look_at_routes(std::vector<std::string>& out) {
         return;
     }
     std::set<std::string> now;
-    std::vector<Prefix> taken;
-    for (const os::RouteTo& route : *routes) {
-        taken.push_back(route.destination);
-    }
-    for (const Network* const network : networks_.all()) {
-        for (const auto& ip : network->shown().addresses) {
-            taken.push_back(ip.address.prefix());
+    const auto free_subnet = [&](IpFamily family) {
+        std::vector<Prefix> taken;
+        std::ranges::transform(*routes, std::back_inserter(taken), &os::RouteTo::destination);
+        for (const Network* const network : networks_.all()) {
+            std::ranges::transform(network->shown().addresses, std::back_inserter(taken),
+                                   [](const auto& ip) { return ip.address.prefix(); });
         }
-    }
+        return network::free_subnet(family, taken);
+    };
     std::vector<os::RouteTo> others;  // a handful, however many networks there are
     std::ranges::copy_if(*routes, std::back_inserter(others),
                          [](const os::RouteTo& route) { return route.destination.length > 1; });
@@ -205,7 +209,7 @@ void Advice::look_at_routes(std::vector<std::string>& out) {
                 if (!route.destination.overlaps(subnet)) {
                     continue;
                 }
-                const auto free = network::free_subnet(subnet.network.family(), taken);
+                const auto free = free_subnet(subnet.network.family());
                 const std::string text = fmt::format(
                     "network {}: its subnet {} overlaps the host's route to {} by {}: some addresses are reached "
                     "there, others here{}",
@@ -229,10 +233,10 @@ void Advice::look_at_routes(std::vector<std::string>& out) {
 void Advice::look_at_uplinks(std::vector<std::string>& out) const {
     std::optional<std::vector<os::WayOut>> ways;
     for (const Network* const network : networks_.all()) {
-        const auto rules = rules_of(*network);
-        if (!rules || (rules->mode != nat::Mode::route && (rules->mode != nat::Mode::nat || rules->nat66))) {
+        if (!network->live || !is_routed_to(*network->live)) {
             continue;
         }
+        const auto rules = rules_of(*network);
         for (const Prefix& subnet : rules->subnets) {
             const bool v4 = subnet.network.is_v4();
             if ((rules->mode == nat::Mode::nat && v4) || subnet.length == subnet.network.bits()) {

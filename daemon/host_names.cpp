@@ -73,7 +73,8 @@ std::string listed(const std::vector<std::string>& items, std::string_view inden
 
 }  // namespace
 
-HostResolvers resolvers_of(std::string_view resolv_conf, std::string_view resolved_conf, const std::set<Ip>& ours) {
+HostResolvers resolvers_of(std::string_view resolv_conf, std::string_view resolved_conf,
+                           const std::multiset<Ip>& ours) {
     HostResolvers out;
     const auto upstreams = os::name_servers(resolved_conf);
     const bool circle =
@@ -183,14 +184,8 @@ void HostNames::follow() {
 }
 
 void HostNames::read() {
-    std::set<Ip> ours;
-    for (const auto& [uuid, known] : networks_) {
-        for (const dhcp::Subnet& subnet : known.spec.subnets) {
-            ours.insert(subnet.server.address);
-        }
-    }
     HostResolvers now =
-        resolvers_of(os::read_text(std::string(kResolvConf)), os::read_text(std::string(kResolvedConf)), ours);
+        resolvers_of(os::read_text(std::string(kResolvConf)), os::read_text(std::string(kResolvedConf)), ours_);
     if (now != last_ || !std::exchange(told_, true)) {
         last_ = std::move(now);
         resolvers_(last_);
@@ -207,9 +202,25 @@ void HostNames::keep_from_host(const Uuid& network, bool kept) {
     }
 }
 
+void HostNames::add_servers(const dhcp::Spec& spec) {
+    for (const dhcp::Subnet& subnet : spec.subnets) {
+        ours_.insert(subnet.server.address);
+    }
+}
+
+void HostNames::remove_servers(const dhcp::Spec& spec) {
+    for (const dhcp::Subnet& subnet : spec.subnets) {
+        ours_.extract(subnet.server.address);  // one of them: another network may have the same
+    }
+}
+
 void HostNames::network_up(const dhcp::Spec& spec) {
     const bool kept = kept_.contains(spec.uuid);
     const auto [at, fresh] = networks_.try_emplace(spec.uuid, Known{spec, kept, nullptr, {}});
+    if (!fresh) {
+        remove_servers(at->second.spec);
+    }
+    add_servers(spec);
     dhcp::Spec& known = at->second.spec;
     const bool was_kept = std::exchange(at->second.kept, kept);
     const bool other =
@@ -232,6 +243,7 @@ void HostNames::network_down(const Uuid& network) {
     }
     // resolved forgets the link when it goes; the files would say that its guests are still there.
     const std::string bridge = found->second.spec.bridge.str();
+    remove_servers(found->second.spec);
     networks_.erase(found);
     kept_.erase(network);
     for (const char* const kind : {"status", "macs"}) {

@@ -30,7 +30,7 @@ struct HostResolvers {
     bool operator==(const HostResolvers&) const = default;
 };
 // `resolved_conf`: what systemd-resolved asks itself (/run/systemd/resolve/resolv.conf), empty where there is none.
-HostResolvers resolvers_of(std::string_view resolv_conf, std::string_view resolved_conf, const std::set<Ip>& ours);
+HostResolvers resolvers_of(std::string_view resolv_conf, std::string_view resolved_conf, const std::multiset<Ip>& ours);
 
 // What systemd-resolved is to ask a network about. None: nothing, as names of it are not told apart from others'.
 std::vector<std::string> host_domains(const dhcp::Spec& spec);
@@ -63,6 +63,8 @@ private:
     };
 
     void read();
+    void add_servers(const dhcp::Spec& spec);
+    void remove_servers(const dhcp::Spec& spec);
     void tell_resolved(const dhcp::Spec& spec);
     void write_files(Known& known);
 
@@ -71,7 +73,8 @@ private:
     Leases leases_;
     std::unique_ptr<kernel::os::Resolved> resolved_;
     std::map<Uuid, Known> networks_;
-    std::set<Uuid> kept_;  // of whom the host is told nothing
+    std::multiset<Ip> ours_;  // our servers' addresses: a network more is not a walk through all of them
+    std::set<Uuid> kept_;     // of whom the host is told nothing
     HostResolvers last_;
     bool following_ = false, told_ = false;
     UniqueFd changes_;

@@ -32,11 +32,15 @@ void HostRoutes::on_change(const kernel::Change& change) {
     const auto is_known = [&](const kernel::NewRoute& gone) {
         return std::ranges::find(*known_, gone.destination, &os::RouteTo::destination) != known_->end();
     };
+    // One by a bridge of ours that came and went since ended with it.
+    const auto is_new = [&](const kernel::NewRoute& route) {
+        const auto device = IfName::parse(route.device);
+        return !is_ours(route.device) && (!device || os::link_exists(*device));
+    };
     const auto leads_by = [&](const IfName& link) {
         return std::ranges::find(*known_, link.str(), &os::RouteTo::device) != known_->end();
     };
-    if (change.lost ||
-        std::ranges::any_of(change.routes, [&](const kernel::NewRoute& route) { return !is_ours(route.device); }) ||
+    if (change.lost || std::ranges::any_of(change.routes, is_new) ||
         std::ranges::any_of(change.routes_gone, is_known) || std::ranges::any_of(change.links, leads_by)) {
         known_.reset();
     }

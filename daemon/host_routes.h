@@ -25,10 +25,9 @@ public:
 
     bool remembered() const { return known_.has_value(); }
     Result<std::vector<kernel::os::RouteTo>> others();
-
-private:
     bool is_ours(const std::string& device) const;
 
+private:
     const kernel::Ledger& ledger_;
     bool watched_ = false;
     std::optional<std::vector<kernel::os::RouteTo>> known_;

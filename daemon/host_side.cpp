@@ -106,14 +106,14 @@ void HostSide::settle() {
     const auto running = networks_.running();
     settle_zones(running);
     settle_proxies(running);
-    settle_managers(networks_.bridges());
+    settle_managers();
 }
 
-// True when it is another now. A host without that manager has no such folder.
-bool HostSide::settle_file(const std::string& folder, const std::string& path, const std::string& text) {
+// True when it is another now.
+bool HostSide::settle_file(const std::string& path, const std::string& text) {
     constexpr std::size_t kLongest = 1U << 20;
     const bool there = host_.files.exists(path);
-    if (!host_.files.exists(folder) || (text.empty() && !there)) {
+    if (text.empty() && !there) {
         return false;
     }
     if (there && !text.empty()) {
@@ -130,11 +130,18 @@ bool HostSide::settle_file(const std::string& folder, const std::string& path, c
     return done.has_value();
 }
 
-void HostSide::settle_managers(const std::set<IfName>& bridges) {
+// A host without a manager does not have its folder.
+void HostSide::settle_managers() {
+    const bool has_manager = host_.files.exists("/run/NetworkManager"),
+               has_networkd = host_.files.exists("/run/systemd/netif");
+    if (!has_manager && !has_networkd) {
+        return;
+    }
+    const auto bridges = networks_.bridges();
     const bool one =
-        settle_file("/run/NetworkManager", "/run/NetworkManager/conf.d/bascule.conf", network_manager_file(bridges));
+        has_manager && settle_file("/run/NetworkManager/conf.d/bascule.conf", network_manager_file(bridges));
     const bool other =
-        settle_file("/run/systemd/netif", "/run/systemd/network/10-bascule-networks.network", networkd_file(bridges));
+        has_networkd && settle_file("/run/systemd/network/10-bascule-networks.network", networkd_file(bridges));
     if (one || other) {
         managers_->reload();
     }
@@ -173,6 +180,9 @@ void HostSide::settle_zones(const std::vector<const network::Spec*>& running) {
 void HostSide::settle_proxies(const std::vector<const network::Spec*>& running) {
     std::set<os::ProxyEntry> wanted;
     for (const network::Spec* const spec : running) {
+        if (spec->metadata.empty()) {
+            continue;
+        }
         const auto device = spec->forward_device();
         for (const network::GuestAddress& guest : network::extras_of(spec->metadata).guest_addresses) {
             if (guest.proxy && device) {

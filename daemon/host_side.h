@@ -56,8 +56,8 @@ public:
 private:
     void settle_zones(const std::vector<const network::Spec*>& running);
     void settle_proxies(const std::vector<const network::Spec*>& running);
-    void settle_managers(const std::set<IfName>& bridges);
-    bool settle_file(const std::string& folder, const std::string& path, const std::string& text);
+    void settle_managers();
+    bool settle_file(const std::string& path, const std::string& text);
 
     Host& host_;
     Networks networks_;

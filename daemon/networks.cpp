@@ -83,9 +83,9 @@ std::vector<const Network*> Networks::all() const {
 std::set<IfName> Networks::bridges() const {
     std::set<IfName> out;
     for (const auto& [uuid, network] : networks_) {
-        for (const auto& spec : {network.live, network.definition}) {
-            if (spec && spec->has_own_bridge() && spec->bridge) {
-                out.insert(*spec->bridge);
+        for (const auto* const spec : {&network.live, &network.definition}) {
+            if (*spec && (*spec)->has_own_bridge() && (*spec)->bridge) {
+                out.insert(*(*spec)->bridge);
             }
         }
     }
@@ -106,6 +106,20 @@ std::string Networks::format(const Network& network, bool inactive) const {
     const bool live = network.active() && !(inactive && network.persistent());
     const network::Spec& spec = live ? *network.live : *network.definition;
     return network::format(spec, {.inactive = !live, .connections = live ? in_use_(spec.uuid) : 0});
+}
+
+void Networks::set_live(Network& network, std::optional<network::Spec> spec) {
+    if (network.live) {
+        claims_.remove(*network.live);
+        noted_.erase(network.live->uuid);
+    }
+    network.live = std::move(spec);
+    if (network.live) {
+        claims_.add(*network.live);
+        if (!network.live->metadata.empty()) {
+            noted_.insert(network.live->uuid);
+        }
+    }
 }
 
 // ---- checks -------------------------------------------------------------------------------------
@@ -163,9 +177,10 @@ Result<void> Networks::complete(network::Spec& spec) const {
 
 Result<void> Networks::check_clashes_now(const network::Spec& spec) const {
     std::vector<const network::Spec*> others;
-    for (const auto& [uuid, network] : networks_) {
-        if (uuid != spec.uuid && network.live) {
-            others.push_back(&*network.live);
+    for (const Uuid& uuid : claims_.meeting(spec)) {
+        if (const auto other = networks_.find(uuid);
+            uuid != spec.uuid && other != networks_.end() && other->second.live) {
+            others.push_back(&*other->second.live);
         }
     }
     std::vector<network::HostRoute> routes;
@@ -218,7 +233,7 @@ Result<void> Networks::bring_up(Network& network, network::Spec spec) {
         }
         return rest;
     }
-    network.live = std::move(spec);
+    set_live(network, std::move(spec));
     tell_hook(*network.live, "started", "begin");
     emit(*network.live, kStarted);
     return tell_admitting(network.live->name.str());
@@ -229,7 +244,7 @@ Result<void> Networks::bring_down(Network& network) {
     TRY_OK(live_.remove(spec.name));
     netsvc_.stop_serving(spec.uuid);
     const auto rules = rules_of(spec);
-    network.live.reset();
+    set_live(network, std::nullopt);
     auto withdrawn = kernel::withdraw(host_.kernel, host_.ledger, owner(spec.uuid));
     if (rules) {
         rules_changed_(*rules, nullptr);
@@ -262,10 +277,8 @@ std::optional<nat::Spec> Networks::rules_of(const network::Spec& spec) const {
 
 // The network of that name came or went: those that admit it let it in, or its bridge's name no longer.
 Result<void> Networks::tell_admitting(const std::string& name) {
-    for (auto& [uuid, network] : networks_) {
-        if (!network.live || network.live->metadata.empty()) {
-            continue;
-        }
+    for (const Uuid& uuid : noted_) {
+        const Network& network = networks_.at(uuid);
         const auto admits = network::extras_of(network.live->metadata).admits;
         if (std::ranges::find(admits, name) != admits.end()) {
             auto compiled = network::compile(*network.live, admits_of(*network.live));
@@ -384,7 +397,8 @@ std::vector<std::string> Networks::load() {
         (void)scope;  // made true by the first full reconcile
         TRY_OK(serve(compiled.service, spec));
         names_.insert_or_assign(spec.name.str(), spec.uuid);
-        networks_[spec.uuid].live = std::move(spec);
+        Network& network = networks_[spec.uuid];
+        set_live(network, std::move(spec));
         return {};
     });
     for (const auto& [uuid, network] : networks_) {

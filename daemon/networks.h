@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/claims.h"
 #include "daemon/hooks.h"
 #include "daemon/host.h"
 #include "daemon/host_routes.h"
@@ -87,16 +88,20 @@ public:
     std::optional<Uuid> of_bridge(const IfName& bridge) const;  // the active network that has it
     std::vector<const Network*> all() const;                    // by name
     std::vector<const network::Spec*> running() const;
-    Result<void> check_clashes_now(const network::Spec& spec) const;
+    // Whether it overlaps a subnet of one that runs.
+    bool meets(const Prefix& subnet) const { return !claims_.meeting(subnet).empty(); }
     std::set<IfName> bridges() const;  // of ours, whether they run or not
     std::string format(const Network& network, bool inactive) const;
 
 private:
     Network* find(const Uuid& uuid);
+    // What a network is while it runs changes here only.
+    void set_live(Network& network, std::optional<network::Spec> spec);
     Network* find_name(std::string_view name);
     Result<void> check_identity(const network::Spec& spec) const;
     Result<void> complete(network::Spec& spec) const;
     Result<void> check_clashes(const network::Spec& spec) const;
+    Result<void> check_clashes_now(const network::Spec& spec) const;
     Result<void> serve(const std::optional<dhcp::Spec>& service, const network::Spec& spec);
     // Asks the hook, then brings up what there is by then.
     void begin(network::Spec spec, bool transient, Done done);
@@ -127,6 +132,9 @@ private:
     Store definitions_, live_;
     std::map<Uuid, Network> networks_;
     std::map<std::string, Uuid, std::less<>> names_;
+    // Of those that run: what each claims, and who has notes, in which it may admit others.
+    Claims claims_;
+    std::set<Uuid> noted_;
 };
 
 }  // namespace bascule::daemon

@@ -39,7 +39,7 @@ Result<void> Networks::annotate(const Uuid& uuid, bool live, bool config, const 
             TRY_OK(kernel::commit(host_.kernel, host_.ledger, network::owner_of(*running), std::move(compiled.state)));
             rules_changed_(*before, &*after);
         }
-        network.live = std::move(running);
+        set_live(network, std::move(running));
     }
     return {};
 }

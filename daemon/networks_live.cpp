@@ -44,7 +44,7 @@ Result<void> Networks::make_live(Network& network, network::Spec next) {
         }
         return rest;
     }
-    network.live = std::move(next);
+    set_live(network, std::move(next));
     changed_();
     if (before && before != after) {
         rules_changed_(*before, after ? &*after : nullptr);

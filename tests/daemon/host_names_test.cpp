@@ -9,7 +9,7 @@ namespace {
 using namespace bascule::literals;
 
 TEST(HostNames, ResolversAreTheHostsButNotOurselves) {
-    const auto servers = [](const char* resolv, const char* resolved, std::set<Ip> ours = {}) {
+    const auto servers = [](const char* resolv, const char* resolved, std::multiset<Ip> ours = {}) {
         std::string out;
         for (const Ip& ip : resolvers_of(resolv, resolved, ours).servers) {
             out += (out.empty() ? "" : " ") + format(ip);
