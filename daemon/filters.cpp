@@ -13,6 +13,7 @@
 #include "nwfilter/builtin.h"
 #include "nwfilter/counters.h"
 #include "nwfilter/explain.h"
+#include "nwfilter/render.h"
 #include "nwfilter/xml.h"
 
 namespace bascule::daemon {
@@ -316,10 +317,12 @@ Result<nwfilter::NamedSet> parse_set(std::string_view text) {
 }  // namespace
 
 nwfilter::Abilities Filters::abilities() const {
-    const os::BridgeAbilities bridge = os::bridge_abilities();
+    const os::BridgeAbilities bridge = os::bridge_abilities(nwfilter::helpers());
     return {.tracking = bridge.tracking,
             .reject = bridge.reject,
             .bridge_name = bridge.bridge_name,
+            .timeouts = bridge.timeouts,
+            .helpers = bridge.helpers,
             .sets = [this](const std::string& name) -> Result<nwfilter::NamedSet> {
                 const std::string path = "/etc/bascule/sets/" + name;
                 if (!ObjectName::parse(name) || !host_.files.exists(path)) {

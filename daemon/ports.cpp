@@ -57,6 +57,9 @@ kernel::State Ports::wish(const Port& port) const {
         return state;
     }
     kernel::merge(state.rules, port.attachment->rules);
+    for (const auto& [key, value] : port.attachment->sysctls) {
+        state.sysctls.emplace(key, value);
+    }
     if (!port.attachment->learning) {
         return state;
     }

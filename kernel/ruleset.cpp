@@ -2,6 +2,7 @@
 #include "kernel/ruleset.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -40,7 +41,22 @@ std::string hook_text(const Hook& hook) {
                        hook.policy);
 }
 
-std::string_view kind_of(const SetDef& set) { return set.data.empty() ? "set" : "map"; }
+// Objects that rules call by name are sets here, without elements: their key says what they are, their statement what
+// they do, and their name begins so that it can be told when they go.
+struct ObjectKind {
+    std::string_view kind, names;
+};
+constexpr std::array<ObjectKind, 2> kObjects{{{"ct helper", "helper_"}, {"ct timeout", "timeout_"}}};
+bool is_object(const SetDef& set) { return std::ranges::find(kObjects, set.key, &ObjectKind::kind) != kObjects.end(); }
+std::string_view kind_named(std::string_view name) {
+    const auto kind =
+        std::ranges::find_if(kObjects, [name](const ObjectKind& object) { return name.starts_with(object.names); });
+    return kind == kObjects.end() ? "set" : kind->kind;  // maps, too
+}
+
+std::string_view kind_of(const SetDef& set) {
+    return is_object(set) ? std::string_view(set.key) : set.data.empty() ? "set" : "map";
+}
 
 // With bytes among the columns nft wants every column as an expression of that type.
 std::string columns_text(const std::string& key) {
@@ -61,6 +77,9 @@ std::string columns_text(const std::string& key) {
 }
 
 std::string type_text(const SetDef& set) {
+    if (is_object(set)) {
+        return set.statement;
+    }
     std::string out =
         set.data.empty() ? columns_text(set.key) : fmt::format("{} : {}", columns_text(set.key), set.data);
     return set.statement.empty() ? out : fmt::format("{}; {}", out, set.statement);
@@ -212,7 +231,7 @@ private:
             line("flush chain {} bascule {}", family, chain);
         }
         for (const std::string& set : removal.sets) {
-            line("delete set {} bascule {}", family, set);  // maps, too
+            line("delete {1} {0} bascule {2}", family, kind_named(set), set);
         }
         for (const std::string& chain : removal.chains) {
             line("delete chain {} bascule {}", family, chain);

@@ -230,6 +230,8 @@ private:
         directed.policy.layers.push_back(index);
         for (const Placed& rule : rules) {
             const auto stance = stance_of(*rule.flat->rule, out);
+            to_.related = to_.related || (stance && rule.flat->rule->action == Action::accept &&
+                                          (stance->states & policy::ct_state::kRelated) != 0);
             if (stance) {
                 const Place place{Protocol::any, out, mode_ == Values::tables, stance->reversed};
                 TRY_OK(add(directed, index, *rule.flat, place, tracking(*stance)));
@@ -277,6 +279,12 @@ private:
         }
         if (!more.empty() || find(*rule.rule, Role::connections) != nullptr) {
             to_.tracked_by = rule.origin();
+        }
+        if (find(*rule.rule, Role::connections) != nullptr) {
+            const Protocol protocol = rule.rule->protocol;
+            to_.limits = true;
+            to_.limits_icmp = to_.limits_icmp || protocol == Protocol::icmp || protocol == Protocol::icmpv6 ||
+                              protocol == Protocol::all || protocol == Protocol::all_ipv6;
         }
         auto& decisions = directed.policy.sections[section].decisions;
         for (auto& when : alternatives.any_of) {

@@ -50,8 +50,10 @@ struct Compiled {
     kernel::policy::Tables rows;  // this port's
     std::map<std::string, std::set<AwaitingRow>> awaiting;
     bool learns_ip = false;
-    std::map<std::string, std::string> sets;  // the named sets that it asks, with a rule that does
-    std::string tracked_by;                   // a rule that asks connection tracking; empty: none does
+    std::map<std::string, std::string> sets;   // the named sets that it asks, with a rule that does
+    std::string tracked_by;                    // a rule that asks connection tracking; empty: none does
+    bool related = false;                      // a rule lets pass what belongs to another connection
+    bool limits = false, limits_icmp = false;  // a rule counts connections, also those of ICMP
 };
 
 enum class Values {

@@ -74,6 +74,12 @@ Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilitie
         out.sets.insert(name);
     }
     out.learns_ip = compiled->learns_ip;
+    if (compiled->limits_icmp) {
+        // An ended ping holds its place until its connection is forgotten. nft knows time-outs of TCP and UDP only.
+        for (const char* const family : {"icmp", "icmpv6"}) {
+            out.sysctls[fmt::format("net/netfilter/nf_conntrack_{}_timeout", family)] = "3";
+        }
+    }
     out.filters = flat.filters;
     out.learned = learned_sets(*compiled, port, abilities);
     if (!out.learned.empty()) {

@@ -43,6 +43,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -84,11 +85,14 @@ struct Abilities {
     bool tracking = false;                                       // between bridge ports (nf_conntrack_bridge)
     bool reject = false;                                         // nft_reject_bridge; without it a reject is a drop
     bool bridge_name = false;                                    // nft_meta_bridge: which bridge a frame comes into
+    bool timeouts = false;                                       // connections can have their own
+    std::set<std::string> helpers{};                             // of helpers(), those that the kernel has
     std::function<Result<NamedSet>(const std::string&)> sets{};  // none: there are no sets
 };
 
 struct Attachment {
-    kernel::Ruleset rules;  // base chains, class chains, sets, and this port's elements
+    kernel::Ruleset rules;                       // base chains, class chains, sets, and this port's elements
+    std::map<std::string, std::string> sysctls;  // what else of the kernel it relies on
     bool learns_ip = false;
     std::set<std::string> filters;     // all names in its tree: which ports does an edited filter reach
     std::set<std::string> sets;        // the named sets that it asks

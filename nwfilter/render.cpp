@@ -2,6 +2,7 @@
 #include "nwfilter/render.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -222,6 +223,72 @@ LearnedSet awaiting_set(const TableDef& def, const AwaitingRow& row, std::string
     return learned;
 }
 
+// ---- what is related ------------------------------------------------------------------------------------
+
+struct Helper {
+    std::string_view type, protocol;
+    unsigned port;  // the one that its protocol is known by
+};
+constexpr std::array<Helper, 8> kHelpers{{{"amanda", "udp", 10080},
+                                          {"ftp", "tcp", 21},
+                                          {"irc", "tcp", 6667},
+                                          {"pptp", "tcp", 1723},
+                                          {"sane", "tcp", 6566},
+                                          {"sip", "tcp", 5060},
+                                          {"sip", "udp", 5060},
+                                          {"tftp", "udp", 69}}};
+
+std::string ability(const Helper& helper) { return fmt::format("{} {}", helper.type, helper.protocol); }
+
+// New connections of the ports in the set are `given` something. The kernel takes it until a connection's first packet
+// has left: where that comes from the port, or goes to it.
+void give(const std::string& set, const IfName& port, std::string_view stem, kernel::Chain given,
+          kernel::Table& table) {
+    if (given.rules.empty()) {
+        return;
+    }
+    const std::string chain = table.add_chain(stem, std::move(given));
+    table.sets[set] = {"ifname", {}};
+    table.elements[set][port.str()] = {};
+    for (const auto& [hook, device] : {std::pair{"prerouting", "iifname"}, std::pair{"postrouting", "oifname"}}) {
+        table.add_chain(set, {kernel::Hook{"filter", hook, kPriority - 1, {}, "accept"},
+                              {fmt::format("{} @{} ct state new jump {}", device, set, chain)}});
+    }
+}
+
+void render_helpers(const IfName& port, const Abilities& abilities, kernel::Table& table) {
+    kernel::Chain given;
+    for (const Helper& helper : kHelpers) {
+        if (!abilities.helpers.contains(ability(helper))) {
+            continue;
+        }
+        const std::string name = fmt::format("helper_{}_{}", helper.type, helper.protocol);
+        table.sets[name] = {.key = "ct helper",
+                            .data = {},
+                            .statement = fmt::format("type \"{}\" protocol {}", helper.type, helper.protocol)};
+        given.rules.push_back(fmt::format("{} dport {} ct helper set \"{}\"", helper.protocol, helper.port, name));
+    }
+    give("nwf_related", port, "nwf_helpers", std::move(given), table);
+}
+
+// Whoever counts connections counts those, too, that ended without saying so: by default TCP's for five days.
+void render_timeouts(const IfName& port, kernel::Table& table) {
+    struct Times {
+        std::string_view protocol, policy;  // names in alphabetical order
+    };
+    constexpr std::array<Times, 2> kTimes{
+        {{"tcp", "established : 7200, fin_wait : 30, time_wait : 30"}, {"udp", "replied : 60, unreplied : 10"}}};
+    kernel::Chain given;
+    for (const Times& times : kTimes) {
+        const std::string name = fmt::format("timeout_{}", times.protocol);
+        table.sets[name] = {.key = "ct timeout",
+                            .data = {},
+                            .statement = fmt::format("protocol {}; policy = {{ {} }}", times.protocol, times.policy)};
+        given.rules.push_back(fmt::format("meta l4proto {} ct timeout set \"{}\"", times.protocol, name));
+    }
+    give("nwf_limited", port, "nwf_timeouts", std::move(given), table);
+}
+
 // ---- rejecting ahead ------------------------------------------------------------------------------------
 
 constexpr std::string_view kAheadType = "ifname . ether_addr";
@@ -313,6 +380,14 @@ std::string number_text(const policy::Value& value) {
     return "0x" + digits.substr(std::min(digits.find_first_not_of('0'), digits.size() - 1));
 }
 
+std::set<std::string> helpers() {
+    std::set<std::string> out;
+    for (const Helper& helper : kHelpers) {
+        out.insert(ability(helper));
+    }
+    return out;
+}
+
 kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abilities& abilities) {
     kernel::Table table;
     const std::string name = port.ifname.str();
@@ -347,6 +422,12 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
     }
     if (rejects_ahead(compiled, port, abilities)) {
         render_ahead(compiled, port, table);
+    }
+    if (compiled.related) {
+        render_helpers(port.ifname, abilities, table);
+    }
+    if (compiled.limits && abilities.timeouts) {
+        render_timeouts(port.ifname, table);
     }
     return table.empty() ? kernel::Ruleset{} : kernel::Ruleset{{kernel::Family::bridge, std::move(table)}};
 }

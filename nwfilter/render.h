@@ -7,6 +7,9 @@
 //   chain nwf_out_arp-mac_H  its other sections
 //   chain nwf_output_H       marks what rejecting makes, for the postrouting chains to accept
 //   chain nwf_ahead_H        { hook; meta ibrname . ether daddr vmap @nwf_ahead }: see port.h on rejecting
+//   chain nwf_related_H      { hook; iifname @nwf_related ct state new jump nwf_helpers_H }: connections of ports with
+//                            a rule for RELATED are given the kernel's helpers, by which it knows what is related
+//   chain nwf_limited_H      the same for ports that count connections: those that ended uncleanly are forgotten sooner
 //   set   nwf_ahead_…        what nwf_… has, by bridge and MAC instead of the port's name
 //   map   nwf_own_out/rarp   ports whose section of that name has values in place
 //
@@ -19,6 +22,9 @@
 #include "nwfilter/port.h"
 
 namespace bascule::nwfilter {
+
+// Protocols that say in one connection where the next will be, as "ftp tcp": what they are asked of the host by.
+std::set<std::string> helpers();
 
 kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abilities& abilities);
 // 16 octets as nft writes a number: without zeros in front.

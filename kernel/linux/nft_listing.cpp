@@ -186,6 +186,28 @@ Result<void> read_set(const Json& object, Table& table, std::chrono::steady_cloc
     return {};
 }
 
+// Objects that rules name; "policy": {"established": 7200} of time-outs, in alphabetical order.
+Result<void> read_object(const std::string& kind, const Json& object, Table& table) {
+    SetDef def{.key = kind, .data = {}, .statement = {}};
+    const std::string protocol = text_of(object, "protocol");
+    if (kind == "ct helper") {
+        def.statement = fmt::format("type \"{}\" protocol {}", text_of(object, "type"), protocol);
+    } else {
+        const auto policy = object.find("policy");
+        if (policy == object.end() || !policy->is_object()) {
+            return odd("time-outs without a policy", object);
+        }
+        std::vector<std::string> times;
+        for (const auto& [state, seconds] : policy->items()) {
+            TRY(const std::string text, value_text(seconds));
+            times.push_back(state + " : " + text);
+        }
+        def.statement = fmt::format("protocol {}; policy = {{ {} }}", protocol, fmt::join(times, ", "));
+    }
+    table.sets.insert_or_assign(text_of(object, "name"), std::move(def));
+    return {};
+}
+
 void read_chain(const Json& object, Table& table) {
     Chain chain;
     if (const std::string hook = text_of(object, "hook"); !hook.empty()) {
@@ -222,6 +244,8 @@ Result<Table> parse_listing(std::string_view json, std::chrono::steady_clock::ti
         const Json& object = entry.begin().value();
         if (kind == "set" || kind == "map") {
             TRY_OK(read_set(object, out, now));
+        } else if (kind == "ct helper" || kind == "ct timeout") {
+            TRY_OK(read_object(kind, object, out));
         } else if (kind == "chain") {
             read_chain(object, out);
         } else if (kind == "rule") {

@@ -160,6 +160,86 @@ done
 v nwfilter-binding-delete alpha-port >/dev/null
 v nwfilter-binding-delete beta-port >/dev/null
 told taken gamma tcp 10.50.0.2 81
+
+# What belongs to another connection: FTP's server opens one to where its client said, which the kernel knows by a helper.
+cat >"$BASCULE_TEST_DIR/ftp.py" <<'PY'
+import re, socket, sys
+if sys.argv[1] == "serve":
+    server = socket.create_server(("", 21))
+    while True:
+        control = server.accept()[0]
+        for line in control.makefile("rb"):
+            if not line.startswith(b"PORT "):
+                control.sendall(b"331 go on\r\n")
+                continue
+            numbers = re.findall(rb"\d+", line)
+            data = socket.socket()
+            data.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            data.settimeout(2)
+            data.bind(("", 20))
+            try:
+                data.connect((b".".join(numbers[:4]).decode(), int(numbers[4]) * 256 + int(numbers[5])))
+                data.sendall(b"hello")
+            except OSError:
+                pass
+            data.close()
+_, _, own, peer = sys.argv
+control = socket.create_connection((peer, 21), timeout=5)
+listener = socket.create_server((own, 0))
+listener.settimeout(4)
+control.sendall(b"USER nobody\r\n")
+control.recv(100)
+port = listener.getsockname()[1]
+control.sendall(f"PORT {own.replace('.', ',')},{port // 256},{port % 256}\r\n".encode())
+try:
+    print(listener.accept()[0].recv(5).decode())
+except TimeoutError:
+    print("nothing")
+PY
+at beta python3 "$BASCULE_TEST_DIR/ftp.py" serve &
+ftp() { at alpha python3 "$BASCULE_TEST_DIR/ftp.py" fetch 10.50.0.2 10.50.0.3; }
+fetches() { [[ $(ftp) == "$1" ]]; }
+wait_until 10 "an FTP server" fetches hello
+cat >"$BASCULE_TEST_DIR/ftp.xml" <<'XML'
+<filter name='ftp'>
+  <uuid>5f4d0a7e-58c7-4f0b-9b43-0a1f5f3a7d44</uuid>
+  <rule action='accept' direction='out' priority='200'><tcp dstportstart='21'/></rule>
+  <rule action='accept' direction='inout' priority='300'><all state='ESTABLISHED,RELATED'/></rule>
+  <rule action='drop' direction='inout' priority='1000'><all/></rule>
+</filter>
+XML
+v nwfilter-define "$BASCULE_TEST_DIR/ftp.xml" >/dev/null
+bind alpha-port $mac ftp >/dev/null
+[[ $(ftp) == hello ]] || fail "what FTP's helper relates is dropped: $(nft list table bridge bascule)"
+sed "s/,RELATED//" "$BASCULE_TEST_DIR/ftp.xml" >"$BASCULE_TEST_DIR/strict.xml"
+v nwfilter-define "$BASCULE_TEST_DIR/strict.xml" >/dev/null
+[[ $(ftp) == nothing ]] || fail "a connection that no rule lets in passed: $(nft list table bridge bascule)"
+! nft list table bridge bascule | grep -q 'ct helper' || fail "helpers that nobody needs are left"
+v nwfilter-binding-delete alpha-port >/dev/null
+bind alpha-port $mac served >/dev/null
+
+# Who counts connections forgets in time those that ended without saying so: the next ping has its turn.
+cat >"$BASCULE_TEST_DIR/one.xml" <<'XML'
+<filter name='one'>
+  <rule action='drop' direction='out' priority='100'><icmp connlimit-above='1'/></rule>
+  <rule action='drop' direction='out' priority='100'><tcp connlimit-above='50'/></rule>
+  <rule action='accept' direction='out' priority='200'><tcp dstportstart='5555'/></rule>
+  <rule action='accept' direction='out' priority='200'><icmp/></rule>
+  <rule action='drop' direction='inout' priority='1000'><all/></rule>
+</filter>
+XML
+v nwfilter-define "$BASCULE_TEST_DIR/one.xml" >/dev/null
+v nwfilter-binding-delete alpha-port >/dev/null
+bind alpha-port $mac one >/dev/null
+pings() { at alpha busybox ping -c 1 -W 1 10.50.0.3 >/dev/null; }
+wait_until 20 "the first ping" pings
+wait_until 20 "the second ping" pings
+expect hello "a connection that is counted" alpha 10.50.0.3 5555
+[[ $(</proc/sys/net/netfilter/nf_conntrack_icmp_timeout) == 3 ]] || fail "ICMP's time-out is not set"
+awk '/dport=5555/ && /ESTABLISHED|_WAIT|LAST_ACK/ { seen = 1; if ($5 > 7200) exit 1 } END { exit !seen }' /proc/net/nf_conntrack ||
+    fail "a counted connection has the kernel's own time-out: $(cat /proc/net/nf_conntrack)"
+v nwfilter-binding-delete alpha-port >/dev/null
+! nft list table bridge bascule 2>/dev/null | grep -q 'ct timeout' || fail "time-outs that nobody needs are left"
 bind alpha-port $mac served >/dev/null
 
 # As it was before a change that the kernel or we refuse.

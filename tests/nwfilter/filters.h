@@ -46,13 +46,18 @@ private:
 };
 
 // A host that can do all that any can.
-inline const Abilities kAble{
-    .tracking = true, .reject = true, .bridge_name = true, .sets = [](const std::string& name) {
-        return name == "nowhere"
-                   ? Result<NamedSet>(fail(Code::invalid_argument, "there is none"))
-                   : NamedSet{Prefix::of(*parse_ip("10.0.0.0"), 30), Prefix::of(*parse_ip("10.0.0.2"), 32),
-                              Prefix::of(*parse_ip("2001:db8::1"), 128)};
-    }};
+inline const Abilities kAble{.tracking = true,
+                             .reject = true,
+                             .bridge_name = true,
+                             .timeouts = true,
+                             .helpers = {"ftp tcp", "tftp udp"},
+                             .sets = [](const std::string& name) {
+                                 return name == "nowhere"
+                                            ? Result<NamedSet>(fail(Code::invalid_argument, "there is none"))
+                                            : NamedSet{Prefix::of(*parse_ip("10.0.0.0"), 30),
+                                                       Prefix::of(*parse_ip("10.0.0.2"), 32),
+                                                       Prefix::of(*parse_ip("2001:db8::1"), 128)};
+                             }};
 
 inline Port port(std::string filter, Parameters parameters = {}, std::string_view ifname = "vnet0",
                  std::string_view mac = "52:54:00:00:00:01") {

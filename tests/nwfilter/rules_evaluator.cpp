@@ -447,6 +447,10 @@ RulesEvaluator::RulesEvaluator(const kernel::Ruleset& rules, std::string_view po
         if (chain.hook && chain.hook->hook == "output") {
             continue;  // about what the host itself sends
         }
+        if (name.starts_with("nwf_related") || name.starts_with("nwf_helpers") || name.starts_with("nwf_limited") ||
+            name.starts_with("nwf_timeouts")) {
+            continue;  // decides nothing
+        }
         for (const std::string& text : chain.rules) {
             chains_[name].push_back(Parser(text, port_, problem_).rule());
         }

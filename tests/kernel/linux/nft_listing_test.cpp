@@ -44,6 +44,20 @@ TEST(NftListing, ASetOfConcatenationsWithTimeouts) {
     EXPECT_EQ(got, wanted);
 }
 
+TEST(NftListing, ObjectsThatRulesNameAreSetsWithoutElements) {
+    const Table got =
+        table(R"({"ct timeout": {"family": "bridge", "name": "timeout_udp", "table": "bascule", "handle": 2,
+        "protocol": "udp", "l3proto": "bridge", "policy": {"unreplied": 10, "replied": 60}}},
+        {"ct helper": {"family": "bridge", "name": "helper_sip_udp", "table": "bascule", "handle": 3, "type": "sip",
+        "protocol": "udp", "l3proto": "inet"}})");
+    Table wanted;
+    wanted.sets["timeout_udp"] =
+        SetDef{.key = "ct timeout", .data = "", .statement = "protocol udp; policy = { replied : 60, unreplied : 10 }"};
+    wanted.sets["helper_sip_udp"] = SetDef{.key = "ct helper", .data = "", .statement = R"(type "sip" protocol udp)"};
+    EXPECT_EQ(got, wanted);
+    EXPECT_FALSE(error(listing(R"({"ct timeout": {"name": "timeout_udp", "protocol": "udp"}})")).empty());
+}
+
 TEST(NftListing, AVerdictMap) {
     const Table got = table(R"({"map": {"family": "bridge", "name": "ports", "table": "bascule", "type": "ifname",
         "handle": 2, "map": "verdict", "elem": [["vnet0", {"jump": {"target": "class_0011"}}],
