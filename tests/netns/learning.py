@@ -122,8 +122,8 @@ class Step:
         return (DHCP6OptClientId(duid=DUID_LL(lladdr=self.mac)) / DHCP6OptServerId(duid=DUID_LL(lladdr=SERVER_MAC))
                 / DHCP6OptIA_NA(iaid=1, ianaopts=[DHCP6OptIAAddress(addr=ip, preflft=int(valid), validlft=int(valid))]))
 
-    def reply6(self, ip, valid):
-        self.observer.send(bytes(Ether(src=SERVER_MAC, dst=self.mac) / IPv6(src="fe80::fe", dst=self.link_local)
+    def reply6(self, ip, valid, server="fe80::fe"):
+        self.observer.send(bytes(Ether(src=SERVER_MAC, dst=self.mac) / IPv6(src=server, dst=self.link_local)
                                  / UDP(sport=547, dport=546) / DHCP6_Reply(trid=1) / self._association(ip, valid)))
 
     def release6(self, ip):

@@ -26,7 +26,8 @@ XML
 }
 plug observer labbr 52:54:00:70:00:fe
 at observer ip link set eth0 promisc on
-declare -A mac=([alpha]=52:54:00:70:00:01 [beta]=52:54:00:70:00:02 [gamma]=52:54:00:70:00:03 [delta]=52:54:00:70:00:04)
+declare -A mac=([alpha]=52:54:00:70:00:01 [beta]=52:54:00:70:00:02 [gamma]=52:54:00:70:00:03 [delta]=52:54:00:70:00:04
+    [epsilon]=52:54:00:70:00:05)
 for name in "${!mac[@]}"; do plug "$name" labbr "${mac[$name]}"; done
 coproc frames { exec "$BASCULE_TOP/tests/netns/learning.py"; }
 step() { # NAME WHAT WORD…
@@ -111,6 +112,13 @@ step delta passes ip=2001:db8:72::7
 step delta release6 ip=2001:db8:72::7
 step delta blocked ip=2001:db8:72::7
 
+# In IPv6, too, only servers that are trusted, where they are named.
+guard epsilon "${mac[epsilon]}" clean-traffic-dual CTRL_IP_LEARNING=dhcp DHCPSERVERV6=fe80::fd >/dev/null
+step epsilon reply6 ip=2001:db8:72::15 valid=1000
+step epsilon reply6 ip=2001:db8:72::16 valid=1000 server=fe80::fd
+step epsilon passes ip=2001:db8:72::16
+step epsilon blocked ip=2001:db8:72::15
+
 # The daemon dies and comes back, then the service: what was learned still passes, and learning goes on.
 step alpha ack ip=10.70.0.5 lease=1000
 step alpha passes ip=10.70.0.5
@@ -152,5 +160,5 @@ wait_until 30 "the flood's count" counted alpha-port || fail "the flood was not 
 v nwfilter-binding-delete gamma-port >/dev/null
 if said=$(guard gamma "${mac[gamma]}" clean-traffic CTRL_IP_LEARNING=none 2>&1); then fail "learning is off, and yet it may be missing"; fi
 grep -q CTRL_IP_LEARNING <<<"$said" || fail "refused without saying why: $said"
-for name in alpha beta delta; do v nwfilter-binding-delete "$name-port" >/dev/null; done
+for name in alpha beta delta epsilon; do v nwfilter-binding-delete "$name-port" >/dev/null; done
 ! nft list table bridge bascule 2>/dev/null | grep -q nwf_ || fail "something is left of the filters"

@@ -283,6 +283,27 @@ TEST(Attach, WhoLearnsHasItsFramesCopiedUntilItKnowsAsMuchAsItMay) {
     EXPECT_TRUE(first_frame({.any = false, .v4 = true}, *IfName::parse("vnet0")).empty());
 }
 
+TEST(Attach, ALearnedAddressHoldsWhereFramesToThePortComeInToo) {
+    Filters filters;
+    filters.add(
+        std::string("<filter name='told'><rule action='accept' direction='in' priority='1'>"
+                    "<ip dstipaddr='$IP'/></rule><rule action='reject' direction='in'><ip/></rule></filter>"));
+    Port told = port("told");
+    const auto plain = attach(told, filters.lookup(), kAble);
+    told.bridge = IfName::parse("br0");
+    const auto ahead = attach(told, filters.lookup(), kAble);
+    ASSERT_TRUE(plain && ahead);
+    const kernel::Table one = learned(*plain, *parse_ip("10.0.0.1"), {}).at(kernel::Family::bridge);
+    EXPECT_EQ(one.elements.size(), 1U);
+    const kernel::Table two = learned(*ahead, *parse_ip("10.0.0.1"), {}).at(kernel::Family::bridge);
+    EXPECT_TRUE(two.elements.at("nwf_ip4_IP").contains("vnet0 . 10.0.0.1"));
+    EXPECT_TRUE(two.elements.at("nwf_ahead_ip4_IP").contains("br0 . 52:54:00:00:00:01 . 10.0.0.1"));
+    // Without what it takes of the kernel nothing of it is there.
+    const auto unable = attach(told, filters.lookup());
+    ASSERT_TRUE(unable);
+    EXPECT_FALSE(unable->rules.at(kernel::Family::bridge).sets.contains("nwf_ahead"));
+}
+
 TEST(Attach, ADhcpServerThatIsNoAddressIsRefused) {
     const auto attachment = attach(port("clean-traffic", {{"DHCPSERVER", {"dhcp.example"}}}), Filters().lookup());
     ASSERT_FALSE(attachment);
