@@ -13,8 +13,8 @@ its effect is there:
 
 Without a peer, against ourselves with ten networks:
 
-  flat-1000         one network more started beside 1000 running ones and beside 10, on the clock and (flat-1000-processor)
-                    of processor time, which other work on the machine does not change
+  flat-1000         one network more started beside 1000 running ones and, turn by turn, beside 10 of another daemon: on the
+                    clock and (flat-1000-processor) of processor time, which other work on the machine changes little
   restart-1000      the daemon started again beside 1000 running networks, until it answers; pings lost on a running flow
   memory            PSS of daemon and service, per network: that with 1000 less that with 10
 
@@ -42,6 +42,7 @@ import start  # the other benchmark: devices, frames, daemons
 
 SIDES = start.SIDES
 HUNDRED = 100
+ROUNDS_ALONE = 61
 
 
 def network_xml(number, mac=None):
@@ -90,6 +91,7 @@ class Side:
         self.client = start.Tap("benchclient")
         self.base = None
         self.hosts = 0
+        self.filled, self.more = [], None
 
     def until(self, begin, message, is_answer):
         xids, end = set(), time.monotonic() + start.DEADLINE
@@ -176,18 +178,21 @@ class Side:
                 pass
         return total / 1e9
 
-    def one_more(self):
-        """Median of thirty starts of one network, each ended again: seconds on the clock, and of processors."""
-        network = self.connection.networkDefineXML(network_xml(2000))
-        values, processor = [], []
-        for _ in range(31):
-            used, begin = self.processor(), time.perf_counter()
+    def fill(self, many):
+        """So many networks run from now on."""
+        self.filled = self.define(many)
+        for network in self.filled:
             network.create()
-            values.append(time.perf_counter() - begin)
-            processor.append(self.processor() - used)
-            network.destroy()
-        network.undefine()
-        return statistics.median(values[1:]), statistics.median(processor[1:])
+        self.more = self.connection.networkDefineXML(network_xml(2000))
+        return self.memory()
+
+    def one_more(self):
+        """One network started and ended again: the start's seconds on the clock, and of processors."""
+        used, begin = self.processor(), time.perf_counter()
+        self.more.create()
+        clock, processor = time.perf_counter() - begin, self.processor() - used
+        self.more.destroy()
+        return clock * 1000, processor * 1000
 
     def memory(self):
         total = 0
@@ -200,14 +205,8 @@ class Side:
                 pass
         return total
 
-    def flat(self, many):
-        out = {}
-        networks = self.define(many)
-        for count in (10, many):
-            for network in networks[0 if count == 10 else 10:count]:
-                network.create()
-            out[f"one_more_{count}"], out[f"processor_{count}"] = (seconds * 1000 for seconds in self.one_more())
-            out[f"memory_{count}"] = self.memory()
+    def flow(self, many):
+        """The daemon ended and started again while a guest pings: seconds, and pings lost."""
         guest = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         time.sleep(0.5)
         start.shell(f"ip link add flow0 type veth peer name eth0 netns {guest.pid} && ip link set flow0 master many0 up")
@@ -215,14 +214,13 @@ class Side:
         subprocess.run([*inside, "sh", "-c", "ip addr add 10.100.0.77/24 dev eth0; ip link set eth0 up"], check=True)
         pings = subprocess.Popen([*inside, "ping", "-n", "-q", "-i", "0.01", "10.100.0.1"], stdout=subprocess.PIPE, text=True)
         time.sleep(1)
-        out["restart"] = self.restart(many)
+        seconds = self.restart(many)
         time.sleep(1)
         pings.send_signal(signal.SIGINT)
         said = pings.communicate()[0]
         sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
-        out["lost"] = max(0, sent - received - 1)  # the last may still have been on its way
         guest.kill()
-        return out
+        return seconds, max(0, sent - received - 1)  # the last may still have been on its way
 
 
 def worker(side, root):
@@ -281,20 +279,28 @@ def compare(sides, cases, rounds, verbose):
 
 
 def alone(many, verbose):
-    one = Worker("ours", verbose)
+    """Turn by turn beside a few networks and beside many, so that what else the machine does is the same to both."""
+    sides = {10: Worker("ours", verbose), many: Worker("ours", verbose)}
     try:
-        got = one.ask(f"flat {many}")["value"]
+        memory = {count: one.ask(f"fill {count}")["value"] for count, one in sides.items()}
+        values = {count: [] for count in sides}
+        for number in range(ROUNDS_ALONE + 1):
+            for count, one in sides.items():
+                value = one.ask("one-more")["value"]
+                if number > 0:  # the first warms up
+                    values[count].append(value)
+        restart, lost = sides[many].ask(f"flow {many}")["value"]
     finally:
-        one.end()
-    few, lots = got["one_more_10"], got[f"one_more_{many}"]
-    per_network = (got[f"memory_{many}"] - got["memory_10"]) / (many - 10)
+        for one in sides.values():
+            one.end()
+    (few, few_busy), (lots, lots_busy) = ([statistics.median(column) for column in zip(*values[count])] for count in sides)
+    per_network = (memory[many] - memory[10]) / (many - 10)
     print(f"one network more: {few:.2f} ms beside 10, {lots:.2f} ms beside {many}: {lots / few:.2f} times")
-    few_busy, lots_busy = got["processor_10"], got[f"processor_{many}"]
     print(f"of processor time: {few_busy:.2f} ms beside 10, {lots_busy:.2f} ms beside {many}: {lots_busy / few_busy:.2f} times")
-    print(f"restart beside {many}: {got['restart'] * 1000:.0f} ms, {got['lost']} pings lost; memory: {per_network:.1f} KiB a network")
+    print(f"restart beside {many}: {restart * 1000:.0f} ms, {lost} pings lost; memory: {per_network:.1f} KiB a network")
     print(f"RESULT name=networks case=flat-{many} peer=self ratio={few / lots:.2f} ours={lots:.3f} theirs={few:.3f} unit=ms")
     print(f"RESULT name=networks case=flat-{many}-processor peer=self ratio={few_busy / lots_busy:.2f} ours={lots_busy:.3f} theirs={few_busy:.3f} unit=ms")
-    print(f"RESULT name=networks case=restart-{many} peer=none ratio=- ours={got['restart'] * 1000:.1f} theirs=- unit=ms lost={got['lost']}")
+    print(f"RESULT name=networks case=restart-{many} peer=none ratio=- ours={restart * 1000:.1f} theirs=- unit=ms lost={lost}")
     print(f"RESULT name=networks case=memory-per-network peer=none ratio=- ours={per_network:.2f} theirs=- unit=KiB")
 
 
