@@ -63,13 +63,7 @@ Result<Message> event(const Json& object, const Json& name) {
 }
 
 Result<Message> decode(std::string_view line) {
-    if (too_deep(line)) {
-        return fail(Code::malformed, fmt::format("more than {} levels of JSON", kMaxDepth));
-    }
-    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) {
-        return fail(Code::malformed, fmt::format("not a JSON object: '{}'", printable(line, 80)));
-    }
+    TRY(const Json object, parse_object(line));
     if (const Json* const qmp = member_of(object, "QMP")) {
         return greeting(*qmp);
     }
@@ -134,6 +128,17 @@ std::string command(std::uint64_t id, std::string_view name, const Json& argumen
         object["arguments"] = arguments;
     }
     return object.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+}
+
+Result<Json> parse_object(std::string_view line) {
+    if (too_deep(line)) {
+        return fail(Code::malformed, fmt::format("more than {} levels of JSON", kMaxDepth));
+    }
+    Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) {
+        return fail(Code::malformed, fmt::format("not a JSON object: '{}'", printable(line, 80)));
+    }
+    return object;
 }
 
 std::string text_of(const Json& object, std::string_view member) {

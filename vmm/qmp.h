@@ -62,6 +62,9 @@ private:
 // One line, newline included. Arguments that are null are left out.
 std::string command(std::uint64_t id, std::string_view name, const Json& arguments = nullptr);
 
+// A line that is one JSON object of at most kMaxDepth levels; Code::malformed otherwise.
+Result<Json> parse_object(std::string_view line);
+
 // Members of an object from QEMU: an empty text (0, false) when it is no object, has no such member, or one of
 // another type.
 std::string text_of(const Json& object, std::string_view member);
