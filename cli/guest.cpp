@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
 #include "cli/commands.h"
+#include "rpc/proto_bascule.h"
 #include "rpc/proto_domain.h"
 
 namespace bascule::cli {
@@ -31,10 +34,36 @@ Result<void> list(Context& context) {
     return {};
 }
 
+std::string age_of(std::int64_t seconds) { return seconds < 0 ? "unknown" : fmt::format("{} s", seconds); }
+
+Result<void> addresses(Context& context) {
+    TRY(const auto found, context.client.call<proto::domain_lookup_by_name>({.name = context.arguments[0]}));
+    TRY(const auto all, context.client.call<proto::domain_get_addresses>({.dom = found.dom, .flags = 0}));
+    Table table{
+        {{"interface", "INTERFACE"}, {"mac", "MAC"}, {"address", "ADDRESS"}, {"sources", "SOURCES"}, {"age", "AGE"}},
+        {}};
+    const std::size_t count = std::min({all.interfaces.size(), all.macs.size(), all.addresses.size(),
+                                        all.prefixes.size(), all.sources.size(), all.ages.size()});
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::string length = all.prefixes[i] == 0 ? "" : fmt::format("/{}", all.prefixes[i]);
+        table.rows.push_back({all.interfaces[i], all.macs[i], all.addresses[i] + length, all.sources[i],
+                              context.format == Format::json ? fmt::format("{}", all.ages[i]) : age_of(all.ages[i])});
+    }
+    context.out = render(table, context.format);
+    return {};
+}
+
 }  // namespace
 
 void add_guest_commands(std::vector<Command>& table) {
     table.push_back({"guest", "list", {}, {}, "List all guests, running or not", true, list});
+    table.push_back({"guest",
+                     "addresses",
+                     {"NAME"},
+                     {},
+                     "List a running guest's addresses, who knows them (lease, arp, agent) and since when",
+                     true,
+                     addresses});
 }
 
 }  // namespace bascule::cli

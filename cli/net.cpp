@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <array>
 #include <chrono>
+#include <iostream>
 
 #include <fmt/chrono.h>
 
 #include "cli/commands.h"
 #include "rpc/program.h"
+#include "rpc/proto_bascule.h"
 #include "rpc/proto_network.h"
 
 namespace bascule::cli {
@@ -103,6 +106,45 @@ Result<void> leases(Context& context) {
     return {};
 }
 
+std::string row_of(Context& context, const proto::network_event_lease::Msg& event) {
+    constexpr std::array<std::string_view, 5> kEvents{"added", "renewed", "released", "expired", "missed"};
+    const auto at = static_cast<std::size_t>(event.event);
+    const std::string what = at < kEvents.size() ? std::string(kEvents[at]) : fmt::format("event {}", event.event);
+    if (context.format == Format::json) {
+        return render(Facts{{{"network", "", event.net.name},
+                             {"event", "", what},
+                             {"address", "", event.address},
+                             {"prefix", "", fmt::format("{}", event.prefix)},
+                             {"mac", "", event.mac},
+                             {"hostname", "", event.hostname.value_or("")},
+                             {"expires", "", fmt::format("{}", event.expires)},
+                             {"missed", "", fmt::format("{}", event.missed)}}},
+                      context.format);
+    }
+    if (event.missed > 0) {
+        return fmt::format("{} {} {} more: see bascule net leases {}\n", printable(event.net.name), what, event.missed,
+                           printable(event.net.name));
+    }
+    return fmt::format("{} {} {}/{} {} {} until {}\n", printable(event.net.name), what, event.address, event.prefix,
+                       event.mac, printable(event.hostname.value_or("-")), until(event.expires));
+}
+
+// Until the connection ends, or whoever reads does.
+Result<void> watch(Context& context) {
+    proto::connect_lease_event_register_args args;
+    if (!context.arguments.empty()) {
+        TRY(args.net, find(context, context.arguments[0]));
+    }
+    TRY_OK(context.client.call<proto::connect_lease_event_register>(args));
+    while (std::cout.good()) {
+        TRY(const auto packet, context.client.next_event());
+        if (const auto event = context.client.as<proto::network_event_lease>(packet)) {
+            std::cout << row_of(context, *event) << std::flush;
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 void add_net_commands(std::vector<Command>& table) {
@@ -123,6 +165,13 @@ void add_net_commands(std::vector<Command>& table) {
                      dumpxml});
     table.push_back({"net", "start", {"NAME"}, {}, "Start a defined network", false, start});
     table.push_back({"net", "stop", {"NAME"}, {}, "Stop a running network", false, stop});
+    table.push_back({"net",
+                     "watch",
+                     {"[NAME]"},
+                     {},
+                     "Print what becomes of leases, of all networks or one, as it happens",
+                     true,
+                     watch});
     table.push_back({"net", "leases", {"NAME"}, {}, "List the addresses that a network has given out", true, leases});
 }
 

@@ -44,7 +44,8 @@ constexpr Row kRows[] = {
      "connect-domain-event-deregister-any connect-network-event-deregister-any "
      "connect-domain-event-callback-deregister-any connect-storage-pool-event-deregister-any "
      "connect-node-device-event-deregister-any connect-secret-event-deregister-any daemon-get-status "
-     "nwfilter-explain nwfilter-diff nwfilter-get-drops"},
+     "daemon-get-drops connect-lease-event-deregister nwfilter-explain nwfilter-diff "
+     "nwfilter-get-drops"},
     {"connect.write",
      "connect-domain-xml-from-native connect-domain-xml-to-native node-set-memory-parameters "
      "connect-get-domain-capabilities node-alloc-pages connect-compare-hypervisor-cpu connect-baseline-hypervisor-cpu "
@@ -62,7 +63,7 @@ constexpr Row kRows[] = {
     {"connect.search-domains connect.write", "connect-domain-monitor-event-register"},
     {"connect.search-networks",
      "connect-list-networks connect-list-defined-networks connect-num-of-networks connect-num-of-defined-networks "
-     "connect-list-all-networks connect-network-event-register-any"},
+     "connect-list-all-networks connect-network-event-register-any connect-lease-event-register"},
     {"connect.search-interfaces",
      "connect-list-interfaces connect-list-defined-interfaces connect-num-of-interfaces "
      "connect-num-of-defined-interfaces connect-list-all-interfaces"},
@@ -90,7 +91,7 @@ constexpr Row kRows[] = {
      "domain-get-blkio-parameters domain-get-state domain-get-control-info domain-get-vcpu-pin-info "
      "domain-get-block-job-info domain-get-block-io-tune domain-get-numa-parameters domain-get-interface-parameters "
      "domain-get-cpu-stats domain-get-disk-errors domain-get-metadata domain-get-hostname domain-get-emulator-pin-info "
-     "domain-get-time domain-get-iothread-info domain-interface-addresses domain-get-perf-events "
+     "domain-get-time domain-get-iothread-info domain-interface-addresses domain-get-addresses domain-get-perf-events "
      "domain-get-launch-security-info domain-backup-get-xml-desc domain-get-messages domain-start-dirty-rate-calc "
      "domain-list-all-checkpoints domain-checkpoint-list-all-children domain-checkpoint-lookup-by-name "
      "domain-checkpoint-get-parent"},

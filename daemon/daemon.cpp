@@ -22,6 +22,7 @@
 #include "daemon/host_side.h"
 #include "daemon/inventory.h"
 #include "daemon/learning.h"
+#include "daemon/lease_news.h"
 #include "daemon/network_ports.h"
 #include "daemon/qemu_events.h"
 #include "daemon/repair.h"
@@ -38,6 +39,7 @@
 #include "kernel/linux/polkit.h"
 #include "kernel/linux/process.h"
 #include "kernel/linux/shaping.h"
+#include "kernel/linux/stream.h"
 #include "kernel/linux/tap.h"
 #include "kernel/linux/uevents.h"
 #include "kernel/reconcile.h"
@@ -142,7 +144,9 @@ private:
     NetworkPorts network_ports_;
     Emulator emulator_;
     Consoles consoles_;
+    Agents agents_;
     Subscriptions subscriptions_;
+    LeaseNews lease_news_;
     DeviceEvents device_events_;
     HostInterfaces interfaces_;
     Storage storage_;
@@ -216,6 +220,8 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       network_ports_(host, networks_, guests_),
       emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
+      agents_(host.loop, os::connect_unix),
+      lease_news_(host.loop, subscriptions_, lease_lookups(networks_, guests_)),
       device_events_(
           host.loop, subscriptions_, [] { return os::host_devices("/sys"); },
           [&host](std::function<void()> on) { return os::watch_devices(host.loop, std::move(on)); }),
@@ -233,6 +239,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                 .device_events = device_events_,
                 .emulator = emulator_,
                 .consoles = consoles_,
+                .agents = agents_,
                 .interfaces = interfaces_,
                 .facts = host_facts(config),
                 .problems = {},
@@ -282,6 +289,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     add_filter_handlers(handlers_, services_);
     add_domain_handlers(handlers_, services_);
     add_domain_device_handlers(handlers_, services_);
+    add_domain_address_handlers(handlers_, services_);
     add_pool_handlers(handlers_, storage_);
     add_volume_handlers(handlers_, storage_);
     add_secret_handlers(handlers_, secrets_);
@@ -419,6 +427,7 @@ Result<void> Daemon::start() {
     report(guests_.load());
     inventory_.all_changed();
     netsvc_.set_callbacks({.lease = [this](const auto& event) { on_lease(event); },
+                           .news = [this](const auto& event) { lease_news_.tell(event); },
                            .learned = [this](const auto& learned) { learning_.heard(learned); },
                            .attached = [this] { learning_.attached(); },
                            .ready = [this] { ready(); }});

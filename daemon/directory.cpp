@@ -28,7 +28,8 @@ Named named(const Domain& domain) { return {domain.name, domain.shown().uuid}; }
 
 ObjectClass class_of(Subscriptions::Class what) {
     switch (what) {
-        case Subscriptions::Class::network: return ObjectClass::network;
+        case Subscriptions::Class::network:
+        case Subscriptions::Class::lease: return ObjectClass::network;
         case Subscriptions::Class::storage_pool: return ObjectClass::storage_pool;
         case Subscriptions::Class::node_device: return ObjectClass::node_device;
         case Subscriptions::Class::secret: return ObjectClass::secret;
@@ -55,6 +56,26 @@ Directory make_directory(const Guests& guests, const Networks& networks, const F
         return found ? std::optional((*found)->filter.filter) : std::nullopt;
     };
     return out;
+}
+
+LeaseNews::Lookups lease_lookups(const Networks& networks, const Guests& guests) {
+    const auto network = [&networks](const Uuid& uuid) -> std::optional<rpc::proto::Network> {
+        const auto found = networks.by_uuid(uuid);
+        return found ? std::optional(rpc::proto::Network{.name = (*found)->shown().name.str(), .uuid = uuid})
+                     : std::nullopt;
+    };
+    const auto guest = [&guests](const Uuid& uuid, const MacAddr& mac) -> std::optional<rpc::proto::Domain> {
+        for (const Domain* const domain : guests.all()) {
+            const auto& interfaces = domain->shown().interfaces;
+            for (std::size_t i = 0; domain->active() && i < std::min(interfaces.size(), domain->nics.size()); ++i) {
+                if (domain->nics[i].network == uuid && interfaces[i].mac == mac) {
+                    return rpc::proto::Domain{.name = domain->name, .uuid = domain->shown().uuid, .id = domain->id};
+                }
+            }
+        }
+        return std::nullopt;
+    };
+    return {network, guest};
 }
 
 void gate_events(Subscriptions& subscriptions, Access& access) {

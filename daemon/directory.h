@@ -4,6 +4,7 @@
 #include "daemon/access.h"
 #include "daemon/filters.h"
 #include "daemon/guests.h"
+#include "daemon/lease_news.h"
 #include "daemon/networks.h"
 #include "daemon/secrets.h"
 #include "daemon/storage.h"
@@ -17,5 +18,8 @@ Directory make_directory(const Guests& guests, const Networks& networks, const F
 
 // Lets events through only to those who may know of their object. Both must live as long as there are sessions.
 void gate_events(Subscriptions& subscriptions, Access& access);
+
+// Whom events of leases are about.
+LeaseNews::Lookups lease_lookups(const Networks& networks, const Guests& guests);
 
 }  // namespace bascule::daemon

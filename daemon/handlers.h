@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 
 #include "base/result.h"
+#include "daemon/agents.h"
 #include "daemon/console.h"
 #include "daemon/device_events.h"
 #include "daemon/emulator.h"
@@ -45,6 +46,7 @@ struct Services {
     DeviceEvents& device_events;
     Emulator& emulator;
     Consoles& consoles;
+    Agents& agents;
     HostInterfaces& interfaces;
     vmm::HostFacts facts;
     // What was wrong with files at start or at the last reload; `bascule status` shows it until it is mended.
@@ -63,7 +65,8 @@ class NetworkPorts;
 void add_network_port_handlers(rpc::Handlers& handlers, Services& services, NetworkPorts& ports);
 void add_filter_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_handlers(rpc::Handlers& handlers, Services& services);
-void add_domain_device_handlers(rpc::Handlers& handlers, Services& services);  // addresses, counters, console
+void add_domain_device_handlers(rpc::Handlers& handlers, Services& services);  // counters, console
+void add_domain_address_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_change_handlers(rpc::Handlers& handlers, Services& services);  // memory, processors, notes, name
 void add_domain_vcpu_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_stats_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);

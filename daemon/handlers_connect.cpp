@@ -121,6 +121,21 @@ void add_own(rpc::Handlers& h, Services& s) {
             status.problems = s.problems;
             return status;
         });
+    h.add<proto::daemon_get_drops>(
+        [&s](Call&, const proto::daemon_get_drops::Args&) -> Result<proto::daemon_get_drops_ret> {
+            proto::daemon_get_drops_ret ret;
+            for (const Network* const network : s.networks.all()) {
+                const dhcp::Drops drops = s.netsvc.drops(network->shown().uuid);
+                for (std::size_t i = 0; i < drops.size(); ++i) {
+                    if (drops[i] > 0) {
+                        ret.networks.push_back(network->shown().name.str());
+                        ret.reasons.emplace_back(dhcp::kDropNames[i]);
+                        ret.counts.push_back(drops[i]);
+                    }
+                }
+            }
+            return ret;
+        });
     h.add<proto::daemon_reload>([&s](Call&, const proto::daemon_reload::Args&) -> Result<proto::daemon_reload_ret> {
         s.reload();
         return proto::daemon_reload_ret{s.problems};

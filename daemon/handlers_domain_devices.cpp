@@ -15,72 +15,12 @@ using rpc::Responder;
 
 namespace {
 
-// virDomainInterfaceAddressesSource
-constexpr std::uint32_t kFromLease = 0, kFromAgent = 1, kFromArp = 2;
-
 Result<const Domain*> running(const Services& s, const proto::Domain& dom) {
     TRY(const Domain* const domain, s.guests.by_uuid(dom.uuid));
     if (!domain->active()) {
         return fail(Code::invalid_state, "domain is not running");
     }
     return domain;
-}
-
-// What a NIC has by that source. The host's own tables know no prefix lengths: 0, as the peer says it.
-std::vector<proto::DomainIpAddr> addresses_of(const Services& s, const Domain::Nic& nic, const MacAddr& mac,
-                                              const std::vector<os::Neighbour>& seen) {
-    constexpr std::int32_t kIpv4 = 0, kIpv6 = 1;  // virIPAddrType
-    std::vector<proto::DomainIpAddr> out;
-    const auto add = [&](const Ip& address, unsigned length) {
-        out.push_back({.type = address.is_v4() ? kIpv4 : kIpv6, .addr = format(address), .prefix = length});
-    };
-    for (const os::Neighbour& neighbour : seen) {
-        if (neighbour.mac == mac) {
-            add(neighbour.address, 0);
-        }
-    }
-    if (nic.network && seen.empty()) {
-        for (const dhcp::Lease& lease : s.netsvc.leases(*nic.network)) {
-            if (lease.port == mac && !lease.delegated) {
-                add(lease.address, lease.prefix_length);
-            }
-        }
-    }
-    return out;
-}
-
-// Addresses of each NIC: from the leases of a network of ours, or from whom the host has talked to.
-Result<proto::domain_interface_addresses_ret> addresses(const Services& s, const proto::Domain& dom,
-                                                        std::uint32_t source) {
-    TRY(const Domain* const running_one, running(s, dom));
-    const Domain& domain = *running_one;
-    if (source == kFromAgent) {
-        return fail(Code::unsupported, "QEMU guest agent is not configured");
-    }
-    if (source != kFromLease && source != kFromArp) {
-        return fail(Code::invalid_argument, fmt::format("Unknown IP address data source {}", source));
-    }
-    std::vector<os::Neighbour> seen;
-    if (source == kFromArp) {
-        TRY(seen, os::neighbours());
-        if (seen.empty()) {
-            return proto::domain_interface_addresses_ret{};
-        }
-    }
-    proto::domain_interface_addresses_ret ret;
-    const auto& interfaces = domain.guest->spec().interfaces;
-    for (std::size_t i = 0; i < std::min(interfaces.size(), domain.nics.size()); ++i) {
-        const Domain::Nic& nic = domain.nics[i];
-        if ((source == kFromLease && !nic.network) || !nic.tap) {
-            continue;
-        }
-        proto::DomainInterface entry{.name = nic.tap->str(), .hwaddr = format(*interfaces[i].mac), .addrs = {}};
-        entry.addrs = addresses_of(s, nic, *interfaces[i].mac, seen);
-        if (!entry.addrs.empty()) {
-            ret.ifaces.push_back(std::move(entry));
-        }
-    }
-    return ret;
 }
 
 Result<proto::domain_interface_stats_ret> counters(const Domain& domain, const std::string& device) {
@@ -174,15 +114,6 @@ void open_channel(Services& s, const proto::domain_open_channel_args& args,
 }  // namespace
 
 void add_domain_device_handlers(rpc::Handlers& h, Services& s) {
-    h.add<proto::domain_interface_addresses>([&s](Call&, const proto::domain_interface_addresses_args& args,
-                                                  Responder<proto::domain_interface_addresses> responder) {
-        if (auto right = check_flags(args.flags, 0, "qemuDomainInterfaceAddresses"); !right) {
-            return responder.fail(right.error());
-        }
-        s.netsvc.when_known([&s, args, responder = std::move(responder)]() mutable {
-            responder.answer(addresses(s, args.dom, args.source));
-        });
-    });
     h.add<proto::domain_interface_stats>(
         [&s](Call&, const proto::domain_interface_stats_args& args) -> Result<proto::domain_interface_stats_ret> {
             TRY(const Domain* const domain, running(s, args.dom));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Registering for events, all classes.
 #include "daemon/handlers.h"
+#include "rpc/proto_bascule.h"
 #include "rpc/proto_connect.h"
 #include "rpc/proto_domain.h"
 #include "rpc/proto_network.h"
@@ -80,6 +81,20 @@ void add_monitor(rpc::Handlers& h, Services& s) {
         });
 }
 
+// Of our own program (daemon/lease_news.h).
+void add_leases(rpc::Handlers& h, Services& s) {
+    h.add<proto::connect_lease_event_register>(
+        [&s](Call& call,
+             const proto::connect_lease_event_register_args& args) -> Result<proto::connect_lease_event_register_ret> {
+            TRY(const std::int32_t id, s.subscriptions.add(call.session, Class::lease, 0, args.net));
+            return proto::connect_lease_event_register_ret{.callback_id = id};
+        });
+    h.add<proto::connect_lease_event_deregister>(
+        [&s](Call& call, const proto::connect_lease_event_deregister_args& args) {
+            return s.subscriptions.remove(call.session, Class::lease, args.callback_id);
+        });
+}
+
 }  // namespace
 
 void add_event_handlers(rpc::Handlers& h, Services& s) {
@@ -95,6 +110,7 @@ void add_event_handlers(rpc::Handlers& h, Services& s) {
         h, s, Class::secret, &proto::connect_secret_event_register_any_args::secret);
     add_old(h, s);
     add_monitor(h, s);
+    add_leases(h, s);
 }
 
 }  // namespace bascule::daemon

@@ -32,7 +32,7 @@ constexpr std::size_t kResolverSockets = 64;
 constexpr std::size_t kResolverStreams = 16;
 // A service that dies more often than this is not restarted at once, so that it cannot eat a processor.
 constexpr std::size_t kManyDeaths = 5;
-constexpr std::chrono::seconds kDeathWindow{10}, kRest{1}, kPatience{2};
+constexpr std::chrono::seconds kDeathWindow{10}, kRest{1};
 
 }  // namespace
 
@@ -101,6 +101,7 @@ void Netsvc::stop_serving(const Uuid& network) {
     if (const auto entry = entries_.find(network); entry != entries_.end()) {
         say_goodbye(entry->second);
     }
+    drops_.erase(network);
     if (entries_.erase(network) > 0) {
         pushes_.gone(network);
         push();
@@ -166,43 +167,6 @@ void Netsvc::revoke(const Uuid& network, const MacAddr& port) {
     }
 }
 
-std::vector<dhcp::Lease> Netsvc::leases(const Uuid& network) const {
-    std::vector<dhcp::Lease> out;
-    const auto now = host_.loop.clock().wall();
-    if (const auto it = leases_.find(network); it != leases_.end()) {
-        for (const auto& [address, known] : it->second) {
-            if (known.lease.expires == dhcp::kNever || known.lease.expires > now) {
-                out.push_back(known.lease);
-            }
-        }
-    }
-    return out;
-}
-
-void Netsvc::when_known(std::move_only_function<void()> then) {
-    if (knows_all()) {
-        return then();
-    }
-    waiting_.push_back({std::move(then), host_.loop.clock().now() + kPatience});
-    if (waiting_.size() == 1) {
-        patience_ = host_.loop.at(waiting_.front().until, [this] { stop_waiting(); });
-    }
-}
-
-// Answers who has waited long enough, or everybody when all is known.
-void Netsvc::stop_waiting() {
-    const kernel::Time now = host_.loop.clock().now();
-    while (!waiting_.empty() && (knows_all() || waiting_.front().until <= now)) {
-        auto then = std::move(waiting_.front().then);
-        waiting_.pop_front();
-        then();
-    }
-    patience_.reset();
-    if (!waiting_.empty()) {
-        patience_ = host_.loop.at(waiting_.front().until, [this] { stop_waiting(); });
-    }
-}
-
 // What says an entry; nothing, and why is logged, when it fits no message.
 std::vector<Netsvc::Packet> Netsvc::packets_of(const Entry& entry) const {
     auto datagrams =
@@ -232,8 +196,8 @@ void Netsvc::push() {
         auto packets = packets_of(entry);
         if (packets.empty()) {
             what.begin.gone.push_back(uuid);
-        } else {
-            entry.sent = true;
+        } else if (!std::exchange(entry.sent, true)) {
+            entry.news_from = what.begin.generation;
         }
         std::ranges::move(packets, std::back_inserter(networks));
     };
@@ -332,6 +296,7 @@ Result<void> Netsvc::spawn() {
         return std::unexpected(std::move(process.error()).in(settings_.program));
     }
     process_ = std::move(*process);
+    drops_.clear();
     nothing_is_sent();
     return attach(std::move(pair.first));
 }
@@ -530,40 +495,6 @@ void Netsvc::handle_synced(const wire::Synced& synced) {
         push();
     }
     callbacks_.attached();
-}
-
-void Netsvc::forget_older_leases() {
-    if (std::exchange(swept_, epoch_) == epoch_) {
-        return;  // no dump since
-    }
-    for (auto& [network, leases] : leases_) {
-        for (auto it = leases.begin(); it != leases.end();) {
-            if (it->second.epoch == epoch_) {
-                ++it;
-                continue;
-            }
-            const dhcp::Lease lease = it->second.lease;
-            it = leases.erase(it);
-            callbacks_.lease({dhcp::LeaseEventKind::expired, lease});
-            names_.leases_changed(network);
-        }
-    }
-}
-
-void Netsvc::handle_leases(const wire::Leases& leases) {
-    if (leases.reset) {
-        ++epoch_;
-    }
-    for (const wire::LeaseEvent& event : leases.events) {
-        const dhcp::Lease& lease = event.lease;
-        if (event.kind == dhcp::LeaseEventKind::released || event.kind == dhcp::LeaseEventKind::expired) {
-            leases_[lease.network].erase(lease.address);
-        } else {
-            leases_[lease.network].insert_or_assign(lease.address, Known{lease, epoch_});
-        }
-        callbacks_.lease(event);
-        names_.leases_changed(lease.network);
-    }
 }
 
 }  // namespace bascule::daemon

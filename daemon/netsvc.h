@@ -40,6 +40,8 @@ public:
     struct Callbacks {
         // One lease was given, renewed or has ended, or is part of the dump that opens a connection.
         std::function<void(const dhcp::wire::LeaseEvent&)> lease = [](const auto&) {};
+        // Of these, what was not known before: for clients.
+        std::function<void(const dhcp::wire::LeaseEvent&)> news = [](const auto&) {};
         // All that was learned of the port with that index.
         std::function<void(const dhcp::wire::Learned&)> learned = [](const auto&) {};
         // The service is attached, and may be another one than before: it has to hear which ports to watch.
@@ -69,6 +71,14 @@ public:
     Result<void> check_sockets();
 
     std::vector<dhcp::Lease> leases(const Uuid& network) const;  // by address, expired ones left out
+    // The same of one port, and since when each is known to be right: what came in a dump is of an unknown age.
+    struct PortLease {
+        dhcp::Lease lease;
+        std::optional<kernel::Time> since{};
+    };
+    std::vector<PortLease> port_leases(const Uuid& network, const MacAddr& port) const;
+    // What it dropped since it serves the network, by reason.
+    dhcp::Drops drops(const Uuid& network) const;
     // Calls back when the service has told of every lease of what it serves: at once as a rule, a moment later after a
     // start or a change. Bounded: a service that says nothing for two seconds is not waited for.
     void when_known(std::move_only_function<void()> then);
@@ -88,6 +98,8 @@ private:
         // What the layout would be if every port had been free.
         dhcp::wire::SocketLayout wanted{};
         bool sent = false;  // the service has them
+        // What it tells of leases is news when it has answered that push: before, they are those of its file.
+        std::uint64_t news_from = 0;
     };
     static dhcp::wire::SocketLayout layout_of(const dhcp::Spec& spec);
     Result<void> open_sockets(Entry& entry);
@@ -124,8 +136,10 @@ private:
     struct Known {
         dhcp::Lease lease;
         std::uint64_t epoch = 0;
+        std::optional<kernel::Time> since{};
     };
     std::map<Uuid, std::map<Ip, Known>> leases_;
+    std::map<Uuid, dhcp::Drops> drops_;
     std::uint64_t epoch_ = 0, swept_ = 0;  // the current one; the one for which older ones were forgotten
     HostNames names_;
     HostResolvers resolvers_;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "rpc/program.h"
+#include "rpc/proto_bascule.h"
 #include "rpc/proto_domain.h"
 #include "rpc/proto_network.h"
 #include "rpc/proto_qemu.h"
@@ -50,7 +51,10 @@ struct Kind {
     std::int32_t event = 0;
 };
 
-Kind kind_of(std::int32_t number) {
+Kind kind_of(std::uint32_t program, std::int32_t number) {
+    if (program == rpc::program::bascule) {
+        return {Class::lease, 0};  // the only event there
+    }
     for (const OtherRow& row : kOtherRows) {
         if (const auto it = std::ranges::find(row.numbers, number); it != row.numbers.end()) {
             return {row.what, static_cast<std::int32_t>(it - row.numbers.begin())};
@@ -61,7 +65,9 @@ Kind kind_of(std::int32_t number) {
 }
 
 std::int32_t events_of(Class what) {
-    return what == Class::domain ? static_cast<std::int32_t>(kDomainRows.size()) : what == Class::monitor ? 1 : 2;
+    return what == Class::domain                            ? static_cast<std::int32_t>(kDomainRows.size())
+           : what == Class::monitor || what == Class::lease ? 1
+                                                            : 2;
 }
 
 }  // namespace
@@ -132,6 +138,10 @@ bool Subscriptions::any(Class what) const {
     return std::ranges::any_of(entries_, [what](const Entry& entry) { return entry.what == what; });
 }
 
+bool Subscriptions::any_lease(const Uuid& network) const {
+    return is_wanted(proto::network_event_lease::program, proto::network_event_lease::number, key(network));
+}
+
 void Subscriptions::publish_monitor(const proto::Domain& domain, const std::string& event, std::int64_t seconds,
                                     std::uint32_t micros, const std::optional<std::string>& details) {
     const std::string object = key(domain);
@@ -156,8 +166,8 @@ void Subscriptions::publish_monitor(const proto::Domain& domain, const std::stri
     }
 }
 
-bool Subscriptions::is_wanted(std::int32_t number, const std::string& object) const {
-    const Kind kind = kind_of(number);
+bool Subscriptions::is_wanted(std::uint32_t program, std::int32_t number, const std::string& object) const {
+    const Kind kind = kind_of(program, number);
     return std::ranges::any_of(entries_, [&](const Entry& entry) {
         return entry.what == kind.what && entry.event == kind.event && (!entry.object || *entry.object == object);
     });
@@ -175,12 +185,12 @@ void Subscriptions::hand_on(rpc::Session& session, Class what, const std::string
           });
 }
 
-void Subscriptions::send(std::int32_t number, const std::string& name, const std::string& object,
+void Subscriptions::send(std::uint32_t program, std::int32_t number, const std::string& name, const std::string& object,
                          std::optional<Bytes> message) {
     if (!message) {
         return;  // over the protocol's limits: nobody could be told
     }
-    const Kind kind = kind_of(number);
+    const Kind kind = kind_of(program, number);
     // Sending may end a session, which must not disturb the walk: entries are only erased afterwards.
     for (const Entry& entry : entries_) {
         if (entry.what != kind.what || entry.event != kind.event || (entry.object && *entry.object != object)) {
@@ -199,7 +209,7 @@ void Subscriptions::send(std::int32_t number, const std::string& name, const std
         for (std::size_t i = 0; i < 4; ++i) {
             (*message)[i] = static_cast<std::byte>(static_cast<std::uint32_t>(entry.callback) >> (24 - 8 * i));
         }
-        hand_on(*session, kind.what, name, object, rpc::program::remote, number, *message);
+        hand_on(*session, kind.what, name, object, program, number, *message);
     }
     std::erase_if(entries_, [](const Entry& entry) { return entry.session.expired(); });
 }

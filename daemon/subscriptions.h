@@ -34,7 +34,7 @@ namespace bascule::daemon {
 
 class Subscriptions {
 public:
-    enum class Class { domain, network, storage_pool, node_device, secret, monitor };
+    enum class Class { domain, network, storage_pool, node_device, secret, monitor, lease };
     // What an object is told apart by within its class.
     static std::string key(const Uuid& uuid) { return {reinterpret_cast<const char*>(uuid.octets.data()), 16}; }
     static std::string key(const rpc::proto::Domain& domain) { return key(domain.uuid); }
@@ -61,6 +61,7 @@ public:
     void publish_monitor(const rpc::proto::Domain& domain, const std::string& event, std::int64_t seconds,
                          std::uint32_t micros, const std::optional<std::string>& details);
     // Does anybody listen? So that nobody prepares what nobody hears.
+    bool any_lease(const Uuid& network) const;
     bool any(Class what) const;
 
     template <class P>
@@ -86,8 +87,8 @@ public:
         } else {
             about(message.secret);
         }
-        if (is_wanted(P::number, object)) {
-            send(P::number, name, object, rpc::encode(message));
+        if (is_wanted(P::program, P::number, object)) {
+            send(P::program, P::number, name, object, rpc::encode(message));
         }
     }
     void publish(const DomainEvent& event);
@@ -112,8 +113,9 @@ private:
     };
     Result<std::int32_t> add_key(rpc::Session& session, Class what, std::int32_t event,
                                  std::optional<std::string> object, bool old);
-    bool is_wanted(std::int32_t number, const std::string& object) const;
-    void send(std::int32_t number, const std::string& name, const std::string& object, std::optional<Bytes> message);
+    bool is_wanted(std::uint32_t program, std::int32_t number, const std::string& object) const;
+    void send(std::uint32_t program, std::int32_t number, const std::string& name, const std::string& object,
+              std::optional<Bytes> message);
     void hand_on(rpc::Session& session, Class what, const std::string& name, const std::string& object,
                  std::uint32_t program, std::int32_t number, ByteView message) const;
 

@@ -139,7 +139,14 @@ std::optional<Neighbour> to_neighbour(const nlmsghdr* message) {
     MacAddr mac;
     std::memcpy(mac.octets.data(), mnl_attr_get_payload(link), mac.octets.size());
     const Ip address = v4 ? Ip::v4({octets[0], octets[1], octets[2], octets[3]}) : Ip::v6(octets);
-    return Neighbour{std::move(*device), address, mac};
+    std::optional<std::chrono::seconds> age;
+    if (const nlattr* const info = find(message, sizeof *header, NDA_CACHEINFO);
+        info != nullptr && mnl_attr_get_payload_len(info) >= sizeof(nda_cacheinfo)) {
+        nda_cacheinfo ages{};
+        std::memcpy(&ages, mnl_attr_get_payload(info), sizeof ages);
+        age = std::chrono::seconds(ages.ndm_confirmed / static_cast<unsigned long>(::sysconf(_SC_CLK_TCK)));
+    }
+    return Neighbour{std::move(*device), address, mac, age};
 }
 
 }  // namespace

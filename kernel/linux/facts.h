@@ -2,7 +2,9 @@
 // What the host is and does, for reports and checks: read-only, nothing of it is State.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,6 +34,7 @@ struct Neighbour {
     IfName device;
     Ip address;
     MacAddr mac;
+    std::optional<std::chrono::seconds> age{};  // since it was last heard to be so
 };
 Result<std::vector<Neighbour>> neighbours();
 
