@@ -28,7 +28,8 @@ listen_to_events
 
 # Defined: listed as shut off, with a uuid and MAC of its own, and what comes back can be defined again.
 guest_xml alpha 52:54:00:e2:e0:01 "ping,192.168.122.1,2;ping,$outside_address,3;resolve,alpha" default clean-traffic |
-    sed "/<mac /d" >"$BASCULE_TEST_DIR/alpha.xml"
+    sed "/<mac /d; s|</devices>|<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>&|" \
+        >"$BASCULE_TEST_DIR/alpha.xml"
 v define "$BASCULE_TEST_DIR/alpha.xml" >/dev/null
 has "shut off" "$(v domstate alpha)"
 mac=$(v domiflist alpha | awk 'NF { print $5 }')
@@ -38,6 +39,10 @@ v define "$BASCULE_TEST_DIR/again.xml" >/dev/null
 [[ $(v domiflist alpha | awk 'NF { print $5 }') == "$mac" ]] || fail "the MAC changed"
 uuid=$(v domuuid alpha | xargs)
 [[ $(v domname "$uuid" | xargs) == alpha ]] || fail "domname of $uuid"
+
+# Clients that know nothing of leases hear of this guest's as of any event of QEMU.
+leases=$BASCULE_TEST_DIR/leases
+stdbuf -oL virsh -q -c "$(libvirt_uri)" qemu-monitor-event alpha --event BASCULE_LEASE --loop >"$leases" 2>&1 &
 
 # Started: a process of another user, a port on the bridge, a lease, the world.
 v start alpha >/dev/null
@@ -58,6 +63,24 @@ for step in "ping 192.168.122.1 ok" "ping $outside_address ok" "resolve alpha ok
     marker "$BASCULE_TEST_DIR/console" "step $step" >/dev/null || fail "the guest did not: $step"
 done
 has "$address" "$(v domifaddr alpha)"
+has "event BASCULE_LEASE at .* for domain 'alpha': {\"address\":\"${address%/*}\",\"event\":\"added\"" "$(<"$leases")"
+
+# What the guest's own agent says, here a shell that plays it, and all that is known of its addresses.
+has "agent is not connected" "$(v domifaddr alpha --source agent 2>&1 || true)"
+interfaces="[{\\\"name\\\": \\\"lan0\\\", \\\"hardware-address\\\": \\\"$mac\\\", \\\"ip-addresses\\\": ["
+interfaces+="{\\\"ip-address\\\": \\\"${address%/*}\\\", \\\"prefix\\\": 24}, {\\\"ip-address\\\": \\\"fe80::7\\\", \\\"prefix\\\": 64}]}]"
+# shellcheck disable=SC2016  # for the shell there
+guest alpha 'for p in /sys/class/virtio-ports/*; do grep -q guest_agent $p/name && port=/dev/${p##*/}; done;' \
+    '(exec 3<>$port; while :; do if read -r line <&3; then case $line in' \
+    '*sync*) id=${line##*id\":}; printf "\377{\"return\": ${id%%\}*}}\n" >&3 ;;' \
+    '*interfaces*) printf "%s\n" "{\"return\": '"$interfaces"'}" >&3 ;;' \
+    'esac; else sleep 1; fi; done) >/dev/null 2>&1 </dev/null &'
+says_agent() { v domifaddr alpha --source agent | grep -q "^ *lan0 *$mac *ipv4 *${address%/*}/24"; }
+wait_until 30 "the agent to answer" says_agent || fail "the agent: $(v domifaddr alpha --source agent 2>&1)"
+has "${address%/*}/0" "$(v domifaddr alpha --source arp)"
+all=$("$BASCULE_BUILD/bascule" --socket "$root/run/bascule/libvirt-sock" guest addresses alpha)
+has "$port  *$mac  *${address%/*}/24  *lease arp agent  *0 s" "$all"
+has "fe80::7/64  *agent  *0 s" "$all"
 has "1 received\|1 packets received" "$(guest alpha ping -c 1 192.168.122.1)"
 has "inet $address" "$(guest alpha ip -4 addr show dev eth0)"
 status=0
