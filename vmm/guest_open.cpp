@@ -101,7 +101,7 @@ void Guest::Machine::attach(Live live, Done done) {
 }
 
 Result<void> Guest::Machine::spawn(StartPlan& plan) {
-    if (plan.fds.size() != plan.launch.slots.size()) {
+    if (plan.fds.size() < plan.launch.slots.size()) {  // behind them: files that QEMU may not open itself
         return fail(Code::internal, fmt::format("{} descriptors for {} slots of the command line", plan.fds.size(),
                                                 plan.launch.slots.size()));
     }
