@@ -22,7 +22,7 @@ using AgentInterfaces = std::vector<vmm::agent::Interface>;
 namespace {
 
 // virDomainInterfaceAddressesSource
-constexpr std::uint32_t kFromLease = 0, kFromAgent = 1, kFromArp = 2;
+constexpr std::uint32_t kFromAgent = 1, kFromArp = 2;  // 0: leases
 
 proto::DomainIpAddr to_wire(const Ip& address, unsigned prefix) {
     constexpr std::int32_t kIpv4 = 0, kIpv6 = 1;  // virIPAddrType
