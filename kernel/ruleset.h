@@ -61,7 +61,7 @@ struct SetDef {
     bool timeouts = false;  // elements may have one
     bool intervals = false;
     // What each element has of its own and is asked whenever it is found: "counter", or a "limit …" that, once it is
-    // exceeded, makes the rule end there.
+    // exceeded, makes the rule end there. With "; size N; flags dynamic" behind it: packets fill the set.
     std::string statement{};
     auto operator<=>(const SetDef&) const = default;
 };

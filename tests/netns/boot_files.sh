@@ -114,7 +114,7 @@ kill -STOP "$opener"
 get -o hung -w '%{http_code}' http://10.44.0.1/text >"$BASCULE_TEST_DIR/hung" &
 hung=$!
 at alpha timeout 20 busybox tftp -g -r text -l got 10.44.0.1 2>"$BASCULE_TEST_DIR/hung.tftp" && fail "TFTP from a hung disk"
-for n in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
     at alpha dig +short +time=1 +tries=1 @10.44.0.1 nobody.example >/dev/null || fail "no DNS beside a hung disk"
 done
 wait "$hung"
