@@ -47,9 +47,10 @@ void Link6::solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence,
 std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, dhcp::Drops& drops,
                                              const dhcp::Now& now) {
     std::vector<dhcp::LeaseEvent> events;
+    const OpenBatches open;
     for (int batch = 0; batch < kMostBatches; ++batch) {  // as in IPv4: see Served::receive_dhcp
         const auto received = inbox.receive(fds_.frames);
-        hear(received, batch >= kOpenBatches, presence, drops, now, events);
+        hear(received, !open.has(batch), presence, drops, now, events);
         if (received.size() < Inbox::kBatch) {
             break;
         }

@@ -9,8 +9,21 @@
 
 namespace bascule::netsvc {
 
-// Batches of a socket's datagrams that a turn of the loop takes from anybody, and in all.
-inline constexpr int kOpenBatches = 32, kMostBatches = 128;
+// Batches of a socket's datagrams that a turn of the loop takes, and those of them that it takes from anybody: who is
+// known waits behind them, and his patience is three seconds (udhcpc).
+inline constexpr int kMostBatches = 128;
+class OpenBatches {
+public:
+    // Whether that batch is for anybody. The first always are, a few more as long as they took little time.
+    bool has(int batch) const {
+        return batch < kLeast || (batch < kMost && std::chrono::steady_clock::now() - began_ < kTime);
+    }
+
+private:
+    static constexpr int kLeast = 8, kMost = 32;
+    static constexpr std::chrono::milliseconds kTime{20};
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
 
 // A token bucket: `rate` a second on average, up to `burst` at once.
 class Bucket {

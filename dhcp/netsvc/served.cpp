@@ -209,9 +209,10 @@ void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
     if (dhcp_gate_) {
         dhcp_gate_->look(now.time);
     }
+    const OpenBatches open;
     for (int batch = 0; batch < kMostBatches; ++batch) {
         const auto received = inbox.receive(sockets_.dhcp.get());
-        hear_dhcp(received, batch >= kOpenBatches, now);
+        hear_dhcp(received, !open.has(batch), now);
         if (received.size() < Inbox::kBatch) {
             break;
         }

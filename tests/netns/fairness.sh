@@ -37,9 +37,11 @@ leases() { v net-dhcp-leases fair | grep -c 10.44.0. || true; }
 enough() { (($(leases) >= 15)); }
 wait_until 10 "the pool to be emptied" enough
 slowest=0
+# A client begins again when three requests in a row were lost; all of it counts.
+patient() { lease "$1" || lease "$1" || lease "$1"; }
 for n in 1 2 3; do
     began=$(date +%s%N)
-    address=$(lease "vm$n" | fact ip) || fail "vm$n got no lease while its neighbour floods"
+    address=$(patient "vm$n" | fact ip) || fail "vm$n got no lease while its neighbour floods"
     took=$((($(date +%s%N) - began) / 1000000))
     echo "vm$n: $address after $took ms"
     ((took > slowest)) && slowest=$took

@@ -257,7 +257,7 @@ wait_marker() { # SECONDS FILE WORDS…
 drops() {
     nft -j list table bridge bascule 2>/dev/null | jq -r --arg pattern "$1" '
         .nftables[].rule? | select(. != null and ((.comment // "") | test($pattern)))
-        | select([.expr[] | has("drop")] | any)
+        | select([.expr[] | has("drop") or ((.goto.target? // "") | startswith("nwf_drop_"))] | any)
         | "\([.expr[].counter?.packets // 0] | add) \(.comment)"'
 }
 dropped() { drops "$1" | awk '{ sum += $1 } END { print sum + 0 }'; } # PATTERN -> sum
