@@ -5,8 +5,8 @@
 // it: to drop a flood's datagrams after they were read protects nobody from their taking the room. So a source that has
 // a good part of a queue which stays full is barred by a filter on the socket (SO_ATTACH_FILTER: no privilege needed),
 // which the kernel asks before it queues anything. For kBar at first, twice as long each time it goes on, up to
-// kLongestBar. While the queue does not fill, a source may send as much as it likes. A guest that invents sources is
-// not stopped by this but by a filter like clean-traffic.
+// kLongestBar. While the queue does not fill, a source may send as much as it likes. A guest that invents sources, or
+// floods in a neighbour's name, is not stopped by this but by a filter like clean-traffic.
 #pragma once
 
 #include <chrono>
