@@ -221,7 +221,6 @@ bool Advertiser::solicited(const MacAddr& port, bool known, Time now) {
         ports_.clear();
     }
     if (next_ == kEndOfTime || !take(ports_[port], kPerPort, now) || (!known && !take(all_, kTogether, now))) {
-        ++dropped_;
         return false;
     }
     return true;

@@ -10,7 +10,7 @@
 // Advertiser says when: three at once when the network starts (and some more, since the bridge's link-local address is
 // usable only when its first port is up), then at random between a third of the interval and the whole; one who
 // solicits is answered directly, by unicast, so a guest that floods hears only itself. Each MAC has a budget, and so
-// have all together; what is beyond is counted and dropped.
+// have all together; what is beyond is dropped.
 #pragma once
 
 #include <chrono>
@@ -48,13 +48,12 @@ public:
     // Starts over: there is something new to say.
     void start(const Spec& spec, Time now);
     void stop() { next_ = kEndOfTime; }
-    // Whether the solicitation of that port is to be answered. `known`: it is a guest's NIC, which does not depend on
-    // what made-up addresses have used up.
+    // Whether the solicitation of that port is to be answered, or is beyond the budgets. `known`: it is a guest's NIC,
+    // which does not depend on what made-up addresses have used up.
     bool solicited(const MacAddr& port, bool known, Time now);
     // Whether everybody is to be told now.
     bool due(Time now);
     Time next() const { return next_; }
-    std::uint64_t dropped() const { return dropped_; }
 
 private:
     struct Budget {
@@ -69,7 +68,6 @@ private:
     Time next_ = kEndOfTime;
     Budget all_;
     std::unordered_map<MacAddr, Budget> ports_;
-    std::uint64_t dropped_ = 0;
 };
 
 }  // namespace bascule::dhcp

@@ -76,6 +76,13 @@ bool is_request(ByteView datagram) {
     return in.ok() && (opcode == kRead || opcode == kWrite);
 }
 
+bool is_message(ByteView datagram) {
+    ByteReader in(datagram);
+    const std::uint16_t opcode = in.u16();
+    in.skip(2);
+    return in.ok() && opcode >= kRead && opcode <= kOptions;
+}
+
 Result<Request> decode_request(ByteView datagram) {
     ByteReader in(datagram);
     const std::uint16_t opcode = in.u16();

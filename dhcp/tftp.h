@@ -41,6 +41,7 @@ struct Request {
 // Code::denied for a write, Code::malformed for what is no request; the text is for the client.
 Result<Request> decode_request(ByteView datagram);
 bool is_request(ByteView datagram);  // of either kind, whole or not
+bool is_message(ByteView datagram);  // of any kind that RFC 1350 and 2347 know, with its number
 
 // A path below the root as openat2() takes it; none for names that cannot be one.
 std::optional<std::string> path_of(std::string_view file);

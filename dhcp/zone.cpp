@@ -424,4 +424,12 @@ Reaction react(ByteView datagram, const Zone& zone, const Leased& leases, bool f
     return Forward{*std::move(query)};
 }
 
+bool to_malformed(const Reaction& reaction) {
+    constexpr std::size_t kFlags = 3;  // whose lower half is the code
+    const auto* const reply = std::get_if<Bytes>(&reaction);
+    return std::holds_alternative<Ignore>(reaction) ||
+           (reply != nullptr && reply->size() > kFlags &&
+            (std::to_integer<unsigned>((*reply)[kFlags]) & 15U) == static_cast<unsigned>(Rcode::form_err));
+}
+
 }  // namespace bascule::dhcp

@@ -93,5 +93,7 @@ using Reaction = std::variant<Ignore, Bytes, Forward>;  // Bytes: the reply
 // `from_host`: it came from an address of our own. The host's resolver may be our upstream and have us as its
 // upstream for the domain: such a question is not passed on again. `stream`: it came by TCP.
 Reaction react(ByteView datagram, const Zone& zone, const Leased& leases, bool from_host, bool stream = false);
+// Whether what it reacts to was no whole query.
+bool to_malformed(const Reaction& reaction);
 
 }  // namespace bascule::dhcp

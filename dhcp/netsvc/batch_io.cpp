@@ -102,11 +102,12 @@ std::span<const Incoming> Inbox::receive(int socket) {
         const auto from = from_sockaddr(addresses_[static_cast<std::size_t>(i)]);
         // A packet socket gives whole frames, which say themselves where they come from.
         const bool frame = addresses_[static_cast<std::size_t>(i)].ss_family == AF_PACKET;
-        if ((header.msg_hdr.msg_flags & MSG_TRUNC) != 0 || (!from && !frame)) {
+        if (!from && !frame) {
             continue;
         }
         Incoming in;
-        in.bytes = ByteView(&buffers_[static_cast<std::size_t>(i) * kLongest], header.msg_len);
+        const bool whole = (header.msg_hdr.msg_flags & MSG_TRUNC) == 0;
+        in.bytes = ByteView(&buffers_[static_cast<std::size_t>(i) * kLongest], whole ? header.msg_len : 0);
         in.from = from.value_or(Endpoint());
         read_packet_info(header.msg_hdr, in);
         received_.push_back(in);

@@ -26,7 +26,7 @@ sockaddr_storage to_sockaddr(const Endpoint& endpoint, socklen_t& length);
 std::optional<Endpoint> from_sockaddr(const sockaddr_storage& address);
 
 struct Incoming {
-    ByteView bytes;  // until the next receive
+    ByteView bytes;  // until the next receive; none of what is longer than we read
     Endpoint from;
     // Where it came in, of sockets with IP_PKTINFO: the interface, and the address it was sent to.
     int interface = 0;
@@ -35,7 +35,8 @@ struct Incoming {
 
 class Inbox {
 public:
-    // What is longer is not for us (DHCP over Ethernet, DNS with an EDNS size of at most 1232) and is dropped.
+    // What is longer is not for us (DHCP over Ethernet, DNS with an EDNS size of at most 1232) and comes
+    // without its bytes.
     static constexpr std::size_t kLongest = 2048;
     static constexpr std::size_t kBatch = 32;
 

@@ -61,8 +61,13 @@ Gate::Gate(int socket) : socket_(socket), queue_(socket) { open(socket); }
 bool FullQueue::look(dhcp::Time now) {
     std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
     socklen_t size = sizeof info;
-    if (::getsockopt(socket_, SOL_SOCKET, SO_MEMINFO, info.data(), &size) != 0 ||
-        info[SK_MEMINFO_RMEM_ALLOC] < info[SK_MEMINFO_RCVBUF] / 2) {
+    const bool told = ::getsockopt(socket_, SOL_SOCKET, SO_MEMINFO, info.data(), &size) == 0;
+    if (told) {
+        const std::uint32_t counted = info[SK_MEMINFO_DROPS];
+        lost_ += counted - counted_.value_or(counted);
+        counted_ = counted;
+    }
+    if (!told || info[SK_MEMINFO_RMEM_ALLOC] < info[SK_MEMINFO_RCVBUF] / 2) {
         since_.reset();
     } else if (!since_) {
         since_ = now;

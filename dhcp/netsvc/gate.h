@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/net.h"
@@ -26,15 +27,22 @@ public:
     // How long a queue is full before anybody is to blame: a service that did not get to run for a moment catches up.
     static constexpr std::chrono::milliseconds kPatience{100};
 
-    explicit FullQueue(int socket) : socket_(socket) {}
+    explicit FullQueue(int socket) : socket_(socket) {
+        look({});  // what was lost before is nobody's news
+        forget();
+    }
     // To be asked before a turn's datagrams are read.
     bool look(dhcp::Time now);
     bool began(dhcp::Time now) const { return since_ == now; }
     bool stays(dhcp::Time now) const { return since_ && *since_ + kPatience <= now; }
     void forget() { since_.reset(); }
+    // What the kernel threw away, for want of room or by a filter, since this was asked last.
+    std::uint64_t take_lost() { return std::exchange(lost_, 0); }
 
 private:
     int socket_;
+    std::optional<std::uint32_t> counted_;  // by the kernel, since there is the socket; goes round
+    std::uint64_t lost_ = 0;
     std::optional<dhcp::Time> since_;
 };
 
@@ -57,6 +65,7 @@ public:
     // Lets in whose time is up.
     void tick(dhcp::Time now);
     dhcp::Time next_tick() const;
+    std::uint64_t take_lost() { return queue_.take_lost(); }
 
 private:
     // Barred until `next`, then remembered until `next`.
@@ -90,6 +99,7 @@ public:
     bool close(std::vector<MacAddr> known, dhcp::Time now);
     void tick(dhcp::Time now);
     dhcp::Time next_tick() const { return next_; }
+    std::uint64_t take_lost() { return queue_.take_lost(); }
 
 private:
     int socket_;

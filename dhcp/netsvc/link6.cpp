@@ -32,16 +32,19 @@ void Link6::set_sockets(const Fds& fds) {
     }
 }
 
-void Link6::solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now) {
-    if (!dhcp::decode_solicitation(frame.payload, frame.hop_limit, frame.from) ||
-        !advertiser_.solicited(frame.from_mac, presence.is_known(frame.from_mac), now)) {
-        return;
+std::optional<dhcp::Drop> Link6::solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now) {
+    if (!dhcp::decode_solicitation(frame.payload, frame.hop_limit, frame.from)) {
+        return dhcp::Drop::malformed_solicitation;
+    }
+    if (!advertiser_.solicited(frame.from_mac, presence.is_known(frame.from_mac), now)) {
+        return dhcp::Drop::solicitation_rate;
     }
     if (frame.from.is_unspecified()) {
         everybody_ = true;
     } else if (frame.from.is_link_local()) {
         solicitors_.push_back(frame.from);
     }
+    return std::nullopt;
 }
 
 std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, dhcp::Drops& drops,
@@ -64,6 +67,7 @@ void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::P
     for (const Incoming& in : received) {
         const auto frame = dhcp::parse_frame6(in.bytes);
         if (!frame || frame->from_mac.is_multicast()) {
+            dropped(dhcp::Drop::malformed_frame6);
             continue;
         }
         if (flooded && !presence.is_known(frame->from_mac)) {
@@ -71,7 +75,9 @@ void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::P
             continue;
         }
         if (!frame->udp) {
-            solicited(*frame, presence, now.time);
+            if (const auto why = solicited(*frame, presence, now.time)) {
+                dropped(*why);
+            }
             continue;
         }
         if (fds_.dhcp < 0 || frame->to_port != kServerPort) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -56,7 +57,8 @@ private:
 
     void hear(std::span<const Incoming> received, bool flooded, const dhcp::Presence& presence, dhcp::Drops& drops,
               const dhcp::Now& now, std::vector<dhcp::LeaseEvent>& events);
-    void solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now);
+    // Why it is not answered, if so.
+    std::optional<dhcp::Drop> solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now);
 
     const dhcp::Spec* spec_ = nullptr;
     dhcp::Server6 server_;

@@ -37,9 +37,20 @@ Names::Names(Poller& poller, State& state, Inbox& inbox, Outbox& outbox, UniqueF
     streams_.set_callbacks({.welcome =
                                 [this](const Uuid& uuid, const Endpoint& from) {
                                     Served* const served = network(uuid);
-                                    return served != nullptr && served->is_on_link(from.address);
+                                    const bool here = served != nullptr && served->is_on_link(from.address);
+                                    if (served != nullptr && !here) {
+                                        served->dropped(Drop::off_link);
+                                    }
+                                    return here;
                                 },
                             .query = [this](const Streams::Query& query) { answer_stream(query, now_); },
+                            .malformed =
+                                [this](const Source& source) {
+                                    if (Served* const served = network(source.network)) {
+                                        served->dropped(source.kind == Source::Kind::http ? Drop::malformed_http
+                                                                                          : Drop::malformed_dns);
+                                    }
+                                },
                             .root =
                                 [this](const Uuid& uuid) {
                                     Served* const served = network(uuid);
@@ -169,6 +180,7 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
     const int socket = served->sockets().dns[source.index].second.get();
     Gate& gate = gates_.at(socket);
     const bool full = gate.is_full(now.time);
+    served->dropped(Drop::full_queue, gate.take_lost());
     for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
         const auto all = inbox_.receive(socket);
         for (const Incoming& in : all) {
@@ -182,6 +194,9 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
             }
             const bool ours = served->is_own_address(in.from.address);
             auto reaction = dhcp::react(in.bytes, served->zone(), served->leased(), ours);
+            if (dhcp::to_malformed(reaction)) {
+                served->dropped(Drop::malformed_dns);
+            }
             if (auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
                 outbox_.add(socket, in.from, std::move(*reply));
             } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
@@ -221,6 +236,9 @@ void Names::answer_stream(const Streams::Query& query, const dhcp::Now& now) {
     }
     const bool ours = served->is_own_address(query.from.address);
     auto reaction = dhcp::react(query.bytes, served->zone(), served->leased(), ours, true);
+    if (dhcp::to_malformed(reaction)) {
+        served->dropped(Drop::malformed_dns);
+    }
     if (const auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
         streams_.reply(query.stream, *reply, now);
     } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
@@ -255,19 +273,23 @@ void Names::hear_transfers(const Source& source, const dhcp::Now& now) {
     const int socket = (requests ? sockets.requests : sockets.transfers).get();
     Gate* const gate = requests ? &gates_.at(socket) : nullptr;
     const bool full = requests && gate->is_full(now.time);
+    if (requests) {
+        served->dropped(Drop::full_queue, gate->take_lost());
+    }
     for (const Incoming& in : inbox_.receive(socket)) {
         const TftpServer::Place place{source.network, source.index, in.from.address, in.from.port};
         if (full) {
             gate->count(in.from.address);
         }
         if (!served->is_on_link(in.from.address)) {
+            served->dropped(Drop::off_link);
             continue;
         }
-        if (requests) {
-            tftp_.request(place, in.bytes, served->sockets().root.get(),
-                          served->server().spec().mtu.value_or(kEthernetMtu), now.time);
-        } else {
-            tftp_.receive(place, in.bytes, now.time);
+        const auto why = requests ? tftp_.request(place, in.bytes, served->sockets().root.get(),
+                                                  served->server().spec().mtu.value_or(kEthernetMtu), now.time)
+                                  : tftp_.receive(place, in.bytes, now.time);
+        if (why) {
+            served->dropped(*why);
         }
     }
     if (requests) {

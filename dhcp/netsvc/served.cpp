@@ -174,6 +174,10 @@ void Served::replace_sockets(Sockets sockets) {
     if (sockets_.dhcp) {
         dhcp_gate_.emplace(sockets_.dhcp.get());
     }
+    frames6_queue_.reset();
+    if (sockets_.frames6) {
+        frames6_queue_.emplace(sockets_.frames6.get());
+    }
     refresh_link();
     v6_.set_sockets({sockets_.frames6.get(), sockets_.dhcp6.get(), sockets_.advert.get()});
 }
@@ -208,6 +212,7 @@ bool Served::is_on_link(const Ip& address) const {
 void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
     if (dhcp_gate_) {
         dhcp_gate_->look(now.time);
+        dropped(Drop::full_queue, dhcp_gate_->take_lost());
     }
     const OpenBatches open;
     for (int batch = 0; batch < kMostBatches; ++batch) {
@@ -247,6 +252,10 @@ void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const d
 }
 
 void Served::receive_frames6(Inbox& inbox, const dhcp::Now& now) {
+    if (frames6_queue_) {
+        frames6_queue_->look(now.time);
+        dropped(Drop::full_queue, frames6_queue_->take_lost());
+    }
     if (file_) {
         gather(v6_.receive(inbox, server_.presence(), drops_, now));
     }

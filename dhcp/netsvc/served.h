@@ -67,7 +67,7 @@ public:
     // Whether a query is to be answered though more come in than can be: not of a client beyond its rate.
     bool takes_query(const Ip& client, dhcp::Time now) { return dns_rate_.take(client, now); }
 
-    void dropped(Drop why) { ++drops_[static_cast<std::size_t>(why)]; }
+    void dropped(Drop why, std::uint64_t count = 1) { drops_[static_cast<std::size_t>(why)] += count; }
     const dhcp::Drops& drops() const { return drops_; }
     // Whether the daemon is to be told of them: when there are new ones, and not all the time.
     bool drops_are_news(dhcp::Time now);
@@ -135,6 +135,7 @@ private:
     dhcp::Time next_repair_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
     std::optional<KnownGate> dhcp_gate_;
+    std::optional<FullQueue> frames6_queue_;
     Buckets<Ip> dns_rate_{5000, 10000, 4096};
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;

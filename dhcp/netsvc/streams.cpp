@@ -199,6 +199,7 @@ void Streams::take_queries(std::uint64_t stream, Connection& c, const dhcp::Now&
         const std::size_t size =
             std::to_integer<std::size_t>(c.in[at]) << 8 | std::to_integer<std::size_t>(c.in[at + 1]);
         if (size > kLongestQuery || size < 12) {
+            callbacks_.malformed(c.source);
             c.closing = true;
             at = c.in.size();
             break;
@@ -256,6 +257,9 @@ void Streams::take_requests(std::uint64_t stream, Connection& c, const dhcp::Now
 
 void Streams::answer(std::uint64_t stream, Connection& c, const dhcp::http::Request& request, const dhcp::Now& now) {
     if (request.status != 0) {
+        if (request.status == 400 || request.status == 431) {
+            callbacks_.malformed(c.source);
+        }
         c.out = dhcp::http::error(request, request.status, 0, now.wall);
         return;
     }

@@ -44,6 +44,8 @@ public:
         std::function<bool(const Uuid& network, const Endpoint& from)> welcome;
         // A query by DNS. It is answered with reply(), now or later, or by nobody: forget_query().
         std::function<void(const Query&)> query;
+        // What it sends is no query or request.
+        std::function<void(const Source&)> malformed;
         // The root of the network's files; -1: none.
         std::function<int(const Uuid& network)> root;
     };

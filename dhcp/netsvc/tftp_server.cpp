@@ -6,6 +6,7 @@
 namespace bascule::netsvc {
 
 namespace tftp = dhcp::tftp;
+using dhcp::Drop;
 
 namespace {
 
@@ -28,23 +29,29 @@ void TftpServer::refuse(const Place& place, tftp::Fault fault, std::string_view 
     send_(place, tftp::encode_error(fault, why));
 }
 
-void TftpServer::request(const Place& place, ByteView datagram, int root, std::uint32_t mtu, dhcp::Time now) {
-    if (!tftp::is_request(datagram) || !rate_.take(place.address, now)) {
-        return;
+TftpServer::Dropped TftpServer::request(const Place& place, ByteView datagram, int root, std::uint32_t mtu,
+                                        dhcp::Time now) {
+    if (!tftp::is_request(datagram)) {
+        return Drop::malformed_tftp;
+    }
+    if (!rate_.take(place.address, now)) {
+        return Drop::tftp_rate;
     }
     auto request = tftp::decode_request(datagram);
     if (!request) {
         const bool writes = request.error().code == Code::denied;
-        return refuse(place, writes ? tftp::Fault::access : tftp::Fault::illegal, request.error().message);
+        refuse(place, writes ? tftp::Fault::access : tftp::Fault::illegal, request.error().message);
+        return writes ? std::nullopt : std::optional(Drop::malformed_tftp);
     }
     const auto path = tftp::path_of(request->file);
     if (!path) {
-        return refuse(place, tftp::Fault::not_found, "no such file");
+        refuse(place, tftp::Fault::not_found, "no such file");
+        return std::nullopt;
     }
     // The same client's same port again: its request was sent twice, or the answer was lost.
     if (const auto asked = asked_.find(place); asked != asked_.end()) {
         if (asked->second.request == *request) {
-            return;
+            return std::nullopt;
         }
         asked_.erase(asked);
         count_down(place);
@@ -52,7 +59,8 @@ void TftpServer::request(const Place& place, ByteView datagram, int root, std::u
         end(again);
     }
     if (!make_room(place)) {
-        return refuse(place, tftp::Fault::other, "too many transfers at once");
+        refuse(place, tftp::Fault::other, "too many transfers at once");
+        return std::nullopt;
     }
     ++by_client_[{place.network, place.address}];
     ++by_network_[place.network];
@@ -64,6 +72,7 @@ void TftpServer::request(const Place& place, ByteView datagram, int root, std::u
     if (!asked) {
         begin(place, last_, mtu, std::unexpected(asked.error()), now);
     }
+    return std::nullopt;
 }
 
 void TftpServer::begin(const Place& place, std::uint64_t number, std::uint32_t mtu, Result<File> file, dhcp::Time now) {
@@ -113,18 +122,22 @@ bool TftpServer::make_room(const Place& place) {
     return false;
 }
 
-void TftpServer::receive(const Place& place, ByteView datagram, dhcp::Time now) {
+TftpServer::Dropped TftpServer::receive(const Place& place, ByteView datagram, dhcp::Time now) {
+    if (!tftp::is_message(datagram)) {
+        return Drop::malformed_tftp;
+    }
     const auto found = transfers_.find(place);
     if (found == transfers_.end()) {
         // RFC 1350 section 4: an unknown transfer id is told so; errors are never answered.
         constexpr std::byte kError{5};
-        if (datagram.size() >= 2 && datagram[1] != kError && rate_.take(place.address, now)) {
+        if (datagram[1] != kError && rate_.take(place.address, now)) {
             send_(place, tftp::encode_error(tftp::Fault::unknown_id, "no such transfer"));
         }
-        return;
+        return std::nullopt;
     }
     found->second.acknowledged = true;
     carry_out(found, found->second.transfer.receive(datagram, now));
+    return std::nullopt;
 }
 
 void TftpServer::carry_out(Transfers::iterator at, tftp::Transfer::Step step) {

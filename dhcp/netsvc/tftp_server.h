@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "dhcp/drops.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/files.h"
 #include "dhcp/netsvc/rate.h"
@@ -44,8 +45,10 @@ public:
 
     TftpServer(Files& files, Send send) : files_(files), send_(std::move(send)) {}
 
-    void request(const Place& place, ByteView datagram, int root, std::uint32_t mtu, dhcp::Time now);
-    void receive(const Place& place, ByteView datagram, dhcp::Time now);
+    // Why it comes to nothing, where that is the client's doing.
+    using Dropped = std::optional<dhcp::Drop>;
+    Dropped request(const Place& place, ByteView datagram, int root, std::uint32_t mtu, dhcp::Time now);
+    Dropped receive(const Place& place, ByteView datagram, dhcp::Time now);
     void tick(dhcp::Time now);
     dhcp::Time next_tick() const { return deadlines_.empty() ? dhcp::kEndOfTime : deadlines_.begin()->first; }
     void forget(const Uuid& network);

@@ -174,7 +174,6 @@ TEST(Advertiser, AFloodOfSolicitationsCostsOnlyItsPort) {
         answered += advertiser.solicited(kMac1, false, now) ? 1 : 0;
     }
     EXPECT_EQ(answered, 4);
-    EXPECT_EQ(advertiser.dropped(), 996U);
     EXPECT_TRUE(advertiser.solicited(kMac2, false, now));
     EXPECT_TRUE(advertiser.solicited(kMac1, false, now + std::chrono::seconds(1)));
 }
