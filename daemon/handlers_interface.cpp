@@ -6,6 +6,7 @@
 #include "daemon/interface_xml.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/host.h"
+#include "kernel/linux/uplinks.h"
 #include "rpc/constants.h"
 #include "rpc/proto_interface.h"
 #include "rpc/session.h"
@@ -158,7 +159,8 @@ void add_lookups(rpc::Handlers& h, Services& s) {
             if (definition != nullptr && ((args.flags & kInactive) != 0 || !by_name(args.iface.name))) {
                 return proto::interface_get_xml_desc_ret{format(*definition)};
             }
-            TRY(const HostLink link, by_name(args.iface.name));
+            TRY(HostLink link, by_name(args.iface.name));
+            TRY(link.gateways, os::gateways_of(link.name));
             TRY(const auto links, os::host_links());
             return proto::interface_get_xml_desc_ret{interface_xml(link, links, speed_of)};
         });

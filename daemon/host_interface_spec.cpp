@@ -23,6 +23,29 @@ constexpr Value<std::uint32_t> kMtu{"an MTU, 68 to 65521", xml::parse_number<std
 constexpr Value<unsigned> kPrefix{"a prefix length", xml::parse_number<unsigned, 0, 128>};
 constexpr EnumNames<IpFamily, 2> kFamilies{{{{"ipv4", IpFamily::v4}, {"ipv6", IpFamily::v6}}}};
 constexpr EnumNames<int, 3> kStarts{{{{"onboot", 1}, {"none", 2}, {"hotplug", 3}}}};
+constexpr EnumNames<HostInterface::Kind, 4> kKinds{{{{"ethernet", HostInterface::Kind::ethernet},
+                                                     {"bridge", HostInterface::Kind::bridge},
+                                                     {"vlan", HostInterface::Kind::vlan},
+                                                     {"bond", HostInterface::Kind::bond}}}};
+// By the kernel's numbers (linux/if_bonding.h).
+constexpr EnumNames<std::uint8_t, 7> kBondModes{{{{"balance-rr", 0},
+                                                  {"active-backup", 1},
+                                                  {"balance-xor", 2},
+                                                  {"broadcast", 3},
+                                                  {"802.3ad", 4},
+                                                  {"balance-tlb", 5},
+                                                  {"balance-alb", 6}}}};
+constexpr std::uint8_t kFirstModeWithoutArp = 4;
+constexpr EnumNames<std::uint32_t, 4> kValidates{{{{"none", 0}, {"active", 1}, {"backup", 2}, {"all", 3}}}};
+constexpr EnumNames<bool, 2> kCarriers{{{{"netif", true}, {"ioctl", false}}}};
+constexpr Value<std::uint16_t> kTag{"a VLAN's number, 1 to 4094", xml::parse_number<std::uint16_t, 1, 4094>};
+constexpr Value<std::uint32_t> kInterval{"milliseconds, 1 to 2147483647",
+                                         xml::parse_number<std::uint32_t, 1, 2147483647>};
+constexpr Value<std::uint32_t> kDelayMs{"milliseconds, 0 to 2147483647",
+                                        xml::parse_number<std::uint32_t, 0, 2147483647>};
+// A bond that nothing watches would go on sending into a cable that is out.
+constexpr std::uint32_t kUsualMiimon = 100;
+
 // Seconds, perhaps with a fraction.
 constexpr Value<std::string> kDelay{
     "seconds, 0 to 30", [](std::string_view t) -> std::optional<std::string> {
@@ -83,18 +106,95 @@ auto attribute(std::string_view name, const Value<T>& value) {
     };
 }
 
-Result<IfName> read_port(const Node& node) {
+// A device by its name. What a description of it adds besides is a fact, not a wish.
+Result<IfName> read_device(const Node& node) {
     Reader r(node);
     const auto* const type = node.attr("type");
     if (type != nullptr && *type != "ethernet") {
-        r.report(Fault::Kind::not_supported, "type", "'" + *type + "' as a port; use 'ethernet'", *type);
+        r.report(Fault::Kind::not_supported, "type", "'" + *type + "' here; use 'ethernet'", *type);
     }
     r.ignore_attr("type");
     const auto name = r.req("name", kDevice);
-    r.ignore_child("mac");  // what a description of it adds
+    r.ignore_child("mac");
     r.ignore_child("link");
     TRY_OK(r.finish());
     return *name;
+}
+
+Result<kernel::VlanSettings> read_vlan(const Node& node) {
+    Reader r(node);
+    const auto tag = r.req("tag", kTag);
+    r.req_child("interface");
+    const auto parent = r.parse_child("interface", read_device);
+    TRY_OK(r.finish());
+    return kernel::VlanSettings{*parent, *tag};
+}
+
+Result<kernel::BondSettings> read_miimon(const Node& node) {
+    Reader r(node);
+    kernel::BondSettings out;
+    out.miimon = r.req("freq", kInterval).value_or(0);
+    out.updelay = r.opt("updelay", kDelayMs).value_or(0);
+    out.downdelay = r.opt("downdelay", kDelayMs).value_or(0);
+    out.use_carrier = r.get("carrier", kCarriers, true);
+    TRY_OK(r.finish());
+    return out;
+}
+
+Result<kernel::BondSettings> read_arpmon(const Node& node) {
+    Reader r(node);
+    kernel::BondSettings out;
+    out.arp_interval = r.req("interval", kInterval).value_or(0);
+    out.arp_target = r.req("target", xml::kIpv4);
+    out.arp_validate = r.get("validate", kValidates, 0);
+    TRY_OK(r.finish());
+    return out;
+}
+
+Result<HostInterface::Bond> read_bond(const Node& node) {
+    Reader r(node);
+    HostInterface::Bond out;
+    const std::uint8_t mode = r.get("mode", kBondModes, 0);
+    const auto by_carrier = r.parse_child("miimon", read_miimon);
+    const auto by_arp = r.parse_child("arpmon", read_arpmon);
+    if (by_carrier && by_arp) {
+        r.report(Fault::Kind::inconsistent, {}, "<miimon> or <arpmon>, not both", {});
+    }
+    if (by_arp && mode >= kFirstModeWithoutArp) {  // bond_options.c, BOND_OPT_ARP_INTERVAL
+        r.report(Fault::Kind::inconsistent, "mode", "a mode that <arpmon> works with; use <miimon>",
+                 kBondModes.name(mode));
+    }
+    out.settings = by_carrier ? *by_carrier : by_arp.value_or(kernel::BondSettings{});
+    out.settings.mode = mode;
+    out.members = r.parse_children("interface", read_device);
+    TRY_OK(r.finish());
+    return out;
+}
+
+template <class F>
+auto required(Reader& r, std::string_view name, F parse) {
+    r.req_child(name);
+    return r.parse_child(name, parse);
+}
+
+Result<HostInterface::Port> read_port(const Node& node) {
+    Reader r(node);
+    const auto kind = r.get("type", kKinds, HostInterface::Kind::ethernet);
+    const auto name = r.req("name", kDevice);
+    r.ignore_child("mac");  // what a description of it adds
+    r.ignore_child("link");
+    if (kind == HostInterface::Kind::bridge) {
+        r.report(Fault::Kind::not_supported, "type", "'bridge' as a port", "bridge");
+    }
+    std::optional<kernel::VlanSettings> vlan;
+    std::optional<HostInterface::Bond> bond;
+    if (kind == HostInterface::Kind::vlan) {
+        vlan = required(r, "vlan", read_vlan);
+    } else if (kind == HostInterface::Kind::bond) {
+        bond = required(r, "bond", read_bond);
+    }
+    TRY_OK(r.finish());
+    return HostInterface::Port{*name, std::move(vlan), std::move(bond)};
 }
 
 Result<void> read_bridge(const Node& node, HostInterface& out) {
@@ -102,13 +202,25 @@ Result<void> read_bridge(const Node& node, HostInterface& out) {
     out.stp = r.opt("stp", xml::kOnOff);
     out.delay = r.opt("delay", kDelay).value_or("");
     out.ports = r.parse_children("interface", read_port);
-    for (std::size_t i = 0; i < out.ports.size(); ++i) {
-        if (out.ports[i] == out.name || std::find(out.ports.begin(), out.ports.begin() + static_cast<std::ptrdiff_t>(i),
-                                                  out.ports[i]) != out.ports.begin() + static_cast<std::ptrdiff_t>(i)) {
-            r.report(Fault::Kind::inconsistent, {}, "a port twice, or the bridge itself", out.ports[i].str());
-        }
-    }
     return r.finish();
+}
+
+// No device has two places, and none is on top of itself.
+Result<void> check_places(const HostInterface& spec, int line) {
+    std::vector<IfName> devices = made_by(spec);
+    for (IfName& name : taken_by(spec)) {
+        devices.push_back(std::move(name));
+    }
+    const auto parents = parents_of(spec);
+    std::ranges::sort(devices);
+    const auto twice = std::ranges::adjacent_find(devices);
+    const bool own_parent = std::ranges::find(parents, spec.name) != parents.end();
+    if (twice == devices.end() && !own_parent) {
+        return {};
+    }
+    return fail(Code::invalid_xml,
+                fmt::format("line {}: <interface name='{}'>: {} has two places in it, or is on top of itself", line,
+                            spec.name.str(), own_parent ? spec.name.str() : twice->str()));
 }
 
 unsigned centis(const std::string& delay) {
@@ -128,16 +240,16 @@ Result<HostInterface> parse_host_interface(std::string_view text) {
                     fmt::format("line {}: <{}>: expected the root element <interface>", root.line, root.name));
     }
     Reader r(root);
-    const auto type = r.req("type", xml::kText);
-    const auto name = r.req("name", kDevice);
-    if (type && *type != "ethernet" && *type != "bridge") {
-        r.report(Fault::Kind::not_supported, "type", "'" + *type + "'; use 'ethernet' or 'bridge'", *type);
+    const auto type = r.opt("type", kKinds);
+    if (!type) {
+        r.report(Fault::Kind::missing, "type", kKinds.choices(), {});
     }
+    const auto name = r.req("name", kDevice);
     if (!name || !r.ok()) {
         TRY_OK(r.finish());
         return fail(Code::invalid_xml, "<interface> has no name");
     }
-    HostInterface out{.name = *name, .bridge = *type == "bridge"};
+    HostInterface out{.name = *name, .kind = *type};
     if (const auto start = r.parse_child("start", [](const Node& node) -> Result<int> {
             Reader s(node);
             const auto mode = s.opt("mode", kStarts);
@@ -153,23 +265,151 @@ Result<HostInterface> parse_host_interface(std::string_view text) {
     out.mac = r.parse_child("mac", attribute("address", xml::kMac));
     out.protocols = r.parse_children("protocol", read_protocol);
     r.ignore_child("link");  // a fact, not a wish
-    if (out.bridge) {
-        r.req_child("bridge");
-        r.parse_child("bridge", [&out](const Node& node) -> Result<bool> {
-            TRY_OK(read_bridge(node, out));
-            return true;
-        });
-    }
-    if (!out.bridge) {
-        r.ignore_child("bridge");  // virsh iface-unbridge leaves it there
+    switch (out.kind) {
+        case HostInterface::Kind::ethernet:
+            for (const char* const left : {"bridge", "vlan", "bond"}) {
+                r.ignore_child(left);  // virsh iface-unbridge leaves <bridge> there
+            }
+            break;
+        case HostInterface::Kind::bridge:
+            required(r, "bridge", [&out](const Node& node) -> Result<bool> {
+                TRY_OK(read_bridge(node, out));
+                return true;
+            });
+            break;
+        case HostInterface::Kind::vlan:
+            out.vlan = required(r, "vlan", read_vlan);
+            r.ignore_child("bridge");
+            break;
+        case HostInterface::Kind::bond:
+            out.bond = required(r, "bond", read_bond);
+            r.ignore_child("bridge");
+            break;
     }
     TRY_OK(r.finish());
+    TRY_OK(check_places(out, root.line));
     return out;
 }
 
+std::vector<IfName> taken_by(const HostInterface& spec) {
+    std::vector<IfName> out;
+    for (const HostInterface::Port& port : spec.ports) {
+        if (!port.vlan && !port.bond) {
+            out.push_back(port.name);
+        }
+    }
+    const auto add = [&out](const std::optional<HostInterface::Bond>& bond) {
+        if (bond) {
+            out.insert(out.end(), bond->members.begin(), bond->members.end());
+        }
+    };
+    add(spec.bond);
+    for (const HostInterface::Port& port : spec.ports) {
+        add(port.bond);
+    }
+    return out;
+}
+
+std::vector<IfName> parents_of(const HostInterface& spec) {
+    std::vector<IfName> out;
+    const auto add = [&out](const std::optional<kernel::VlanSettings>& vlan) {
+        if (vlan) {
+            out.push_back(vlan->parent);
+        }
+    };
+    add(spec.vlan);
+    for (const HostInterface::Port& port : spec.ports) {
+        add(port.vlan);
+    }
+    return out;
+}
+
+std::vector<IfName> made_by(const HostInterface& spec) {
+    std::vector<IfName> out;
+    if (spec.kind != HostInterface::Kind::ethernet) {
+        out.push_back(spec.name);
+    }
+    for (const HostInterface::Port& port : spec.ports) {
+        if (port.vlan || port.bond) {
+            out.push_back(port.name);
+        }
+    }
+    return out;
+}
+
+void open_bond(xml::Writer& w, const kernel::BondSettings& bond) {
+    w.open("bond", {{"mode", std::string(kBondModes.name(bond.mode))}});
+    if (bond.miimon != 0) {
+        xml::Writer::Attrs attrs{{"freq", std::to_string(bond.miimon)}};
+        if (bond.updelay != 0) {
+            attrs.emplace_back("updelay", std::to_string(bond.updelay));
+        }
+        if (bond.downdelay != 0) {
+            attrs.emplace_back("downdelay", std::to_string(bond.downdelay));
+        }
+        attrs.emplace_back("carrier", std::string(kCarriers.name(bond.use_carrier)));
+        w.empty("miimon", attrs);
+    } else if (bond.arp_interval != 0 && bond.arp_target) {
+        w.empty("arpmon", {{"interval", std::to_string(bond.arp_interval)},
+                           {"target", format(*bond.arp_target)},
+                           {"validate", std::string(kValidates.name(bond.arp_validate))}});
+    }
+}
+
+namespace {
+
+void write_device(xml::Writer& w, const IfName& name) {
+    w.empty("interface", {{"type", "ethernet"}, {"name", name.str()}});
+}
+
+void write(xml::Writer& w, const kernel::VlanSettings& vlan) {
+    w.open("vlan", {{"tag", std::to_string(vlan.tag)}});
+    w.empty("interface", {{"name", vlan.parent.str()}});
+    w.close();
+}
+
+void write(xml::Writer& w, const HostInterface::Bond& bond) {
+    open_bond(w, bond.settings);
+    for (const IfName& member : bond.members) {
+        write_device(w, member);
+    }
+    w.close();
+}
+
+void write(xml::Writer& w, const HostInterface::Port& port) {
+    if (!port.vlan && !port.bond) {
+        write_device(w, port.name);
+        return;
+    }
+    w.open("interface", {{"type", port.vlan ? "vlan" : "bond"}, {"name", port.name.str()}});
+    if (port.vlan) {
+        write(w, *port.vlan);
+    } else {
+        write(w, *port.bond);
+    }
+    w.close();
+}
+
+void write_bridge(xml::Writer& w, const HostInterface& spec) {
+    xml::Writer::Attrs attrs;
+    if (spec.stp) {
+        attrs.emplace_back("stp", *spec.stp ? "on" : "off");
+    }
+    if (!spec.delay.empty()) {
+        attrs.emplace_back("delay", spec.delay);
+    }
+    w.open("bridge", attrs);
+    for (const HostInterface::Port& port : spec.ports) {
+        write(w, port);
+    }
+    w.close();
+}
+
+}  // namespace
+
 std::string format(const HostInterface& spec) {
     xml::Writer w;
-    w.open("interface", {{"type", spec.bridge ? "bridge" : "ethernet"}, {"name", spec.name.str()}});
+    w.open("interface", {{"type", std::string(kKinds.name(spec.kind))}, {"name", spec.name.str()}});
     if (!spec.start.empty()) {
         w.empty("start", {{"mode", spec.start}});
     }
@@ -189,19 +429,14 @@ std::string format(const HostInterface& spec) {
         }
         w.close();
     }
-    if (spec.bridge) {
-        xml::Writer::Attrs attrs;
-        if (spec.stp) {
-            attrs.emplace_back("stp", *spec.stp ? "on" : "off");
-        }
-        if (!spec.delay.empty()) {
-            attrs.emplace_back("delay", spec.delay);
-        }
-        w.open("bridge", attrs);
-        for (const IfName& port : spec.ports) {
-            w.empty("interface", {{"type", "ethernet"}, {"name", port.str()}});
-        }
-        w.close();
+    if (spec.kind == HostInterface::Kind::bridge) {
+        write_bridge(w, spec);
+    }
+    if (spec.vlan) {
+        write(w, *spec.vlan);
+    }
+    if (spec.bond) {
+        write(w, *spec.bond);
     }
     w.close();
     return w.take();
@@ -209,20 +444,65 @@ std::string format(const HostInterface& spec) {
 
 std::string owner_of(const HostInterface& spec) { return "interface:" + spec.name.str(); }
 
+namespace {
+
+// What the kernel makes of it: delays are multiples of the interval.
+kernel::BondSettings as_kept(kernel::BondSettings bond) {
+    if (bond.miimon == 0 && bond.arp_interval == 0) {
+        bond.miimon = kUsualMiimon;
+    }
+    if (bond.miimon != 0) {
+        bond.updelay -= bond.updelay % bond.miimon;
+        bond.downdelay -= bond.downdelay % bond.miimon;
+    }
+    return bond;
+}
+
+void add_bond(kernel::State& state, const IfName& name, const HostInterface::Bond& bond) {
+    state.links[name].kind = kernel::LinkKind::bond;
+    state.links[name].bond = as_kept(bond.settings);
+    for (const IfName& member : bond.members) {
+        state.links[member].master = name;
+    }
+}
+
+void add_vlan(kernel::State& state, const IfName& name, const kernel::VlanSettings& vlan) {
+    state.links[name].kind = kernel::LinkKind::vlan;
+    state.links[name].vlan = vlan;
+}
+
+}  // namespace
+
 kernel::State compile(const HostInterface& spec) {
     kernel::State state;
-    kernel::Link& link = state.links[spec.name];
-    if (spec.bridge) {
+    if (spec.kind == HostInterface::Kind::bridge) {
         const bool stp = spec.stp.value_or(false);
-        link.kind = kernel::LinkKind::bridge;
-        link.owner = owner_of(spec);
-        link.mtu = spec.mtu;
-        link.mac = spec.mac;
-        link.bridge = kernel::BridgeSettings{
+        state.links[spec.name].kind = kernel::LinkKind::bridge;
+        state.links[spec.name].bridge = kernel::BridgeSettings{
             .stp = stp, .forward_delay_cs = stp ? std::clamp(centis(spec.delay), 200U, 3000U) : centis(spec.delay)};
-        for (const IfName& port : spec.ports) {
-            state.links[port].master = spec.name;
+    }
+    for (const HostInterface::Port& port : spec.ports) {
+        if (port.vlan) {
+            add_vlan(state, port.name, *port.vlan);
+        } else if (port.bond) {
+            add_bond(state, port.name, *port.bond);
         }
+        state.links[port.name].master = spec.name;
+    }
+    if (spec.vlan) {
+        add_vlan(state, spec.name, *spec.vlan);
+    }
+    if (spec.bond) {
+        add_bond(state, spec.name, *spec.bond);
+    }
+    if (spec.kind == HostInterface::Kind::ethernet) {
+        state.links[spec.name];
+    } else {
+        state.links[spec.name].mtu = spec.mtu;
+        state.links[spec.name].mac = spec.mac;
+    }
+    for (const IfName& name : made_by(spec)) {
+        state.links[name].owner = owner_of(spec);
     }
     for (const HostInterface::Protocol& protocol : spec.protocols) {
         for (const IpInterface& ip : protocol.addresses) {

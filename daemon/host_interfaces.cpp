@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <sstream>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/xml_read.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/host.h"
+#include "kernel/linux/kept_routes.h"
 #include "kernel/reconcile.h"
 
 namespace bascule::daemon {
@@ -23,7 +26,8 @@ constexpr const char* kNote = "/var/lib/bascule/interfaces-before/note";
 
 ObjectName object(const std::string& name) { return *ObjectName::parse(name); }
 
-// The addresses of ports, in a comment-like second part of the live file: one "PORT ADDRESS/LENGTH" a line after it.
+// What was lent, in a comment at the end of the live file, one a line: "PORT up", "PORT ADDRESS/LENGTH", "PORT route
+// …".
 constexpr std::string_view kTaken = "<!-- taken:";
 
 }  // namespace
@@ -74,23 +78,9 @@ std::vector<std::string> HostInterfaces::load() {
         known_.insert_or_assign(name, std::move(spec));
     });
     read(live_files_, [&](HostInterface spec, const std::string& text) {
-        Live live{.spec = std::move(spec), .taken = {}};
         const auto at = text.find(kTaken);
-        std::string rest = at == std::string::npos ? std::string() : text.substr(at + kTaken.size());
-        for (std::size_t from = 0; from < rest.size();) {
-            const auto end = std::min(rest.find('\n', from), rest.size());
-            const std::string line = rest.substr(from, end - from);
-            from = end + 1;
-            const auto space = line.find(' '), slash = line.find('/');
-            const auto port = space == std::string::npos ? std::nullopt : IfName::parse(line.substr(0, space));
-            const auto ip = slash == std::string::npos || slash < space
-                                ? std::nullopt
-                                : parse_ip(line.substr(space + 1, slash - space - 1));
-            if (port && ip) {
-                const auto length = static_cast<unsigned>(std::strtoul(line.c_str() + slash + 1, nullptr, 10));
-                live.taken.push_back({.link = *port, .address = {*ip, std::min(length, ip->bits())}});
-            }
-        }
+        Live live{.spec = std::move(spec),
+                  .lent = parse_lent(at == std::string::npos ? "" : std::string_view(text).substr(at + kTaken.size()))};
         if (auto put = host_.ledger.put(owner_of(live.spec), compile(live.spec)); !put) {
             problems.push_back(put.error().message);
             return;
@@ -110,13 +100,24 @@ std::vector<std::string> HostInterfaces::settle() {
             problems.push_back(done.error().message);
         }
     }
-    for (const auto& [name, spec] : known_) {
-        if (spec.start != "onboot" || live_.contains(name)) {
-            continue;
+    // What stands on others is started after them, whatever the names are.
+    std::map<std::string, std::string> failed;
+    for (bool more = true; more;) {
+        more = false;
+        failed.clear();
+        for (const auto& [name, spec] : known_) {
+            if (spec.start != "onboot" || live_.contains(name)) {
+                continue;
+            }
+            if (auto done = start(name)) {
+                more = true;
+            } else {
+                failed.emplace(name, done.error().message);
+            }
         }
-        if (auto done = start(name); !done) {
-            problems.push_back(fmt::format("host interface {}: {}", name, done.error().message));
-        }
+    }
+    for (const auto& [name, why] : failed) {
+        problems.push_back(fmt::format("host interface {}: {}", name, why));
     }
     return problems;
 }
@@ -135,28 +136,67 @@ std::vector<const HostInterface*> HostInterfaces::all() const {
 }
 
 // Neither somebody else's to configure, nor a part of what we made for networks and guests.
-Result<void> HostInterfaces::check_free(const HostInterface& spec) const {
-    TRY(const auto links, os::host_links());
-    std::vector<IfName> devices = spec.ports;
-    devices.push_back(spec.name);
-    for (const IfName& device : devices) {
-        if (device.str() == "lo" && spec.bridge) {
-            return fail(Code::invalid_argument, "lo is the host's own loop: it is no port and no bridge");
-        }
-        if (const std::string manager = manager_of(device); !manager.empty()) {
-            return fail(Code::conflict, fmt::format("{} manages {}: change it there, or take the device from it first",
-                                                    manager, device.str()));
-        }
-        const auto link = std::ranges::find(links, device, &kernel::HostLink::name);
-        const bool made_here = spec.bridge && device == spec.name;
-        if (!made_here && link == links.end()) {
+Result<void> HostInterfaces::check_device(const HostInterface& spec, const IfName& device, bool to_start) const {
+    if (device.str() == "lo" && spec.kind != HostInterface::Kind::ethernet) {
+        return fail(Code::invalid_argument, "lo is the host's own loop: it is nothing's port, member or ground");
+    }
+    if (const std::string manager = manager_of(device); !manager.empty()) {
+        return fail(Code::conflict, fmt::format("{} manages {}: change it there, or take the device from it first",
+                                                manager, device.str()));
+    }
+    const auto made = made_by(spec);
+    const bool made_here = std::ranges::find(made, device) != made.end();
+    if (!made_here && !os::link_exists(device)) {
+        const auto definition = known_.find(device.str());
+        const bool to_come = definition != known_.end() && definition->second.kind != HostInterface::Kind::ethernet;
+        if (!to_come) {
             return fail(Code::invalid_state, fmt::format("there is no network device {} on this host", device.str()));
         }
-        for (const auto& [owner, wish] : host_.ledger.wishes()) {
-            const auto own = wish.links.find(device);
-            if (own != wish.links.end() && own->second.kind != kernel::LinkKind::foreign && owner != owner_of(spec)) {
-                return fail(Code::conflict, fmt::format("{} is Bascule's own already, of {}", device.str(), owner));
-            }
+        if (to_start) {
+            return fail(Code::invalid_state,
+                        fmt::format("{} is defined here but not active: start it first (iface-start {})", device.str(),
+                                    device.str()));
+        }
+    }
+    const auto taken = taken_by(spec);
+    for (const auto& [owner, wish] : host_.ledger.wishes()) {
+        const auto own = wish.links.find(device);
+        if (own == wish.links.end() || own->second.kind == kernel::LinkKind::foreign || owner == owner_of(spec)) {
+            continue;
+        }
+        const bool of_interface = live_.contains(device.str()) && owner == owner_of(live_.at(device.str()).spec);
+        if (!of_interface) {
+            return fail(Code::conflict, fmt::format("{} is Bascule's own already, of {}", device.str(), owner));
+        }
+        if (std::ranges::find(taken, device) != taken.end()) {
+            return fail(Code::invalid_argument,
+                        fmt::format("{} is a {} of Bascule's: as a port it is written with what it is made of "
+                                    "(<interface type='{}'>)",
+                                    device.str(), name_of(own->second.kind), name_of(own->second.kind)));
+        }
+    }
+    return {};
+}
+
+Result<void> HostInterfaces::check_free(const HostInterface& spec, bool to_start) const {
+    TRY_OK(check_device(spec, spec.name, to_start));
+    for (const auto& devices : {made_by(spec), taken_by(spec), parents_of(spec)}) {
+        for (const IfName& device : devices) {
+            TRY_OK(check_device(spec, device, to_start));
+        }
+    }
+    return {};
+}
+
+Result<void> HostInterfaces::check_unused(const std::string& name) const {
+    const auto uses = [&name](const std::vector<IfName>& devices) {
+        return std::ranges::find(devices, name, &IfName::str) != devices.end();
+    };
+    for (const auto& [other, live] : live_) {
+        if (other != name && (uses(parents_of(live.spec)) || uses(taken_by(live.spec)))) {
+            return fail(
+                Code::invalid_state,
+                fmt::format("interface '{}' stands on {}: stop it first (iface-destroy {})", other, name, other));
         }
     }
     return {};
@@ -164,7 +204,7 @@ Result<void> HostInterfaces::check_free(const HostInterface& spec) const {
 
 Result<IfName> HostInterfaces::define(std::string_view xml) {
     TRY(HostInterface spec, parse_host_interface(xml));
-    TRY_OK(check_free(spec));
+    TRY_OK(check_free(spec, false));
     TRY_OK(definitions_.save(object(spec.name.str()), format(spec)));
     const IfName name = spec.name;
     known_.insert_or_assign(name.str(), std::move(spec));
@@ -190,21 +230,32 @@ Result<void> HostInterfaces::start(const std::string& name) {
     if (live_.contains(name)) {
         return fail(Code::invalid_state, fmt::format("interface '{}' is active already", name));
     }
-    TRY_OK(check_free(*spec));
+    TRY_OK(check_free(*spec, true));
+    std::vector<IfName> devices = made_by(*spec);
+    for (IfName& device : taken_by(*spec)) {
+        devices.push_back(std::move(device));
+    }
+    for (const IfName& device : devices) {
+        if (live_.contains(device.str())) {
+            TRY_OK(check_unused(device.str()));
+        }
+    }
     std::vector<Live> absorbed;
+    Lent inherited;
     auto up = [&]() -> Result<void> {
-        for (const IfName& port : spec->ports) {
-            if (live_.contains(port.str())) {
-                absorbed.push_back(live_.at(port.str()));
-                TRY_OK(absorb(port.str()));
+        for (const IfName& device : devices) {
+            if (live_.contains(device.str())) {
+                absorbed.push_back(live_.at(device.str()));
+                inherited.add(absorbed.back().lent);
+                TRY_OK(absorb(device.str()));
             }
         }
-        return bring_up(*spec);
+        return bring_up(*spec, inherited);
     }();
     if (!up) {
-        for (const Live& port : absorbed) {
-            if (auto back = bring_up(port.spec); !back) {
-                log::error("interface {}: {}", port.spec.name.str(), back.error().message);
+        for (const Live& device : absorbed) {
+            if (auto back = bring_up(device.spec, device.lent); !back) {
+                log::error("interface {}: {}", device.spec.name.str(), back.error().message);
             }
         }
     }
@@ -224,60 +275,95 @@ Result<void> HostInterfaces::stop(const std::string& name) {
         return fail(Code::invalid_state,
                     fmt::format("interface '{}' was not started here, so it is not stopped here", name));
     }
+    TRY_OK(check_unused(name));
     return bring_down(name);
 }
 
-// What a bridge is to have, its ports must not: the host would answer from the wrong one.
-Result<std::vector<kernel::Address>> HostInterfaces::take_addresses(const HostInterface& spec) {
-    std::vector<kernel::Address> taken;
+void HostInterfaces::Lent::add(const Lent& other) {
+    up.insert(other.up.begin(), other.up.end());
+    addresses.insert(addresses.end(), other.addresses.begin(), other.addresses.end());
+    routes.insert(routes.end(), other.routes.begin(), other.routes.end());
+}
+
+// What a bridge or a bond is to have, its ports must not: the host would answer from the wrong one.
+Result<HostInterfaces::Lent> HostInterfaces::borrow(const HostInterface& spec) {
+    Lent lent;
+    const auto devices = taken_by(spec);
     TRY(const auto links, os::host_links());
     for (const kernel::HostLink& link : links) {
-        if (std::ranges::find(spec.ports, link.name) == spec.ports.end()) {
+        if (std::ranges::find(devices, link.name) == devices.end()) {
             continue;
+        }
+        if (link.up) {
+            lent.up.insert(link.name);
+        }
+        TRY(const auto routes, os::keep_routes(link.name));
+        for (const std::string& route : routes) {
+            lent.routes.emplace_back(link.name, route);
         }
         for (const IpInterface& address : link.addresses) {
             if (!address.address.is_link_local()) {
-                taken.push_back({.link = link.name, .address = address});
-                if (auto done = host_.kernel.apply(kernel::DropAddress{taken.back()}); !done) {
-                    give_back(taken);
+                lent.addresses.push_back({.link = link.name, .address = address});
+                if (auto done = host_.kernel.apply(kernel::DropAddress{lent.addresses.back()}); !done) {
+                    give_back(lent);
                     return std::unexpected(std::move(done).error());
                 }
             }
         }
     }
-    return taken;
+    return lent;
 }
 
-void HostInterfaces::give_back(const std::vector<kernel::Address>& addresses) {
-    for (const kernel::Address& address : addresses) {
-        if (auto done = host_.kernel.apply(kernel::PutAddress{address}); !done) {
-            log::error("giving {} back: {}", kernel::format(address), done.error().message);
+void HostInterfaces::give_back(const Lent& lent) {
+    const auto note = [](const std::string& what, const Result<void>& done) {
+        if (!done) {
+            log::error("giving {} back: {}", what, done.error().message);
         }
+    };
+    for (const IfName& name : lent.up) {
+        note(name.str(), host_.kernel.apply(kernel::LinkUp{name, true}));
+    }
+    for (const kernel::Address& address : lent.addresses) {
+        note(kernel::format(address), host_.kernel.apply(kernel::PutAddress{address}));
+    }
+    for (const auto& [name, route] : lent.routes) {
+        note("a route of " + name.str(), os::put_back_route(name, route));
     }
 }
 
-Result<void> HostInterfaces::bring_up(const HostInterface& spec) {
+Result<void> HostInterfaces::bring_up(const HostInterface& spec, const Lent& inherited) {
     const std::string name = spec.name.str();
-    Live live{.spec = spec, .taken = {}};
-    TRY(live.taken, take_addresses(spec));
+    Live live{.spec = spec, .lent = {}};
+    TRY(live.lent, borrow(spec));
+    live.lent.add(inherited);
     const auto up = [&]() -> Result<void> {
-        if (!spec.bridge) {
-            TRY_OK(host_.kernel.apply(kernel::LinkUp{spec.name, true}));
-        }
-        TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner_of(spec), compile(spec)));
-        for (const IfName& port : spec.ports) {
-            TRY_OK(host_.kernel.apply(kernel::LinkUp{port, true}));
-        }
+        TRY_OK(commit_devices(spec));
         return save_live(live);
     };
     if (auto done = up(); !done) {
         if (auto back = kernel::withdraw(host_.kernel, host_.ledger, owner_of(spec)); !back) {
             log::error("interface {}: {}", name, back.error().message);
         }
-        give_back(live.taken);
+        give_back(live.lent);
         return done;
     }
     live_.insert_or_assign(name, std::move(live));
+    return {};
+}
+
+Result<void> HostInterfaces::commit_devices(const HostInterface& spec) {
+    if (spec.kind == HostInterface::Kind::ethernet) {
+        TRY_OK(host_.kernel.apply(kernel::LinkUp{spec.name, true}));
+    }
+    for (const IfName& parent : parents_of(spec)) {
+        if (os::link_exists(parent)) {  // a bond that it is of comes in the same step
+            TRY_OK(host_.kernel.apply(kernel::LinkUp{parent, true}));
+        }
+    }
+    TRY_OK(kernel::commit(host_.kernel, host_.ledger, owner_of(spec), compile(spec)));
+    for (const IfName& port : taken_by(spec)) {
+        TRY_OK(host_.kernel.apply(kernel::LinkUp{port, true}));
+    }
     return {};
 }
 
@@ -285,23 +371,56 @@ Result<void> HostInterfaces::bring_down(const std::string& name) {
     const Live live = live_.at(name);
     const kernel::State wish = compile(live.spec);
     TRY_OK(kernel::withdraw(host_.kernel, host_.ledger, owner_of(live.spec)));
-    if (!live.spec.bridge) {  // a device of the host's keeps what it has unless it is told
+    if (live.spec.kind ==
+        HostInterface::Kind::ethernet) {  // a device of the host's keeps what it has unless it is told
         for (const kernel::Address& address : wish.addresses) {
             TRY_OK(host_.kernel.apply(kernel::DropAddress{address}));
         }
         TRY_OK(host_.kernel.apply(kernel::LinkUp{live.spec.name, false}));
     }
     live_.erase(name);
-    give_back(live.taken);
+    give_back(live.lent);
     return live_files_.remove(object(name));
 }
 
 Result<void> HostInterfaces::save_live(const Live& live) {
     std::string text = format(live.spec) + std::string(kTaken) + "\n";
-    for (const kernel::Address& address : live.taken) {
+    for (const IfName& name : live.lent.up) {
+        text += fmt::format("{} up\n", name.str());
+    }
+    for (const kernel::Address& address : live.lent.addresses) {
         text += fmt::format("{} {}\n", address.link.str(), format(address.address));
     }
+    for (const auto& [name, route] : live.lent.routes) {
+        text += fmt::format("{} route {}\n", name.str(), route);
+    }
     return live_files_.save(object(live.spec.name.str()), text + "-->\n");
+}
+
+HostInterfaces::Lent HostInterfaces::parse_lent(std::string_view text) {
+    Lent out;
+    std::istringstream lines{std::string(text)};
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string port, what, route;
+        words >> port >> what >> route;
+        const auto name = IfName::parse(port);
+        if (!name) {
+            continue;
+        }
+        const auto slash = what.find('/');
+        const auto ip = slash == std::string::npos ? std::nullopt : parse_ip(std::string_view(what).substr(0, slash));
+        const auto length =
+            slash == std::string::npos ? std::nullopt : xml::parse_number<unsigned, 0, 128>(what.substr(slash + 1));
+        if (what == "up") {
+            out.up.insert(*name);
+        } else if (what == "route") {
+            out.routes.emplace_back(*name, route);
+        } else if (ip && length) {
+            out.addresses.push_back({.link = *name, .address = {*ip, std::min(*length, ip->bits())}});
+        }
+    }
+    return out;
 }
 
 // ---- trying a change -----------------------------------------------------------------------------
@@ -411,7 +530,7 @@ Result<void> HostInterfaces::put_back() {
     }
     for (const auto& [name, spec] : running) {
         if (!live_.contains(name)) {
-            keep(bring_up(spec));
+            keep(bring_up(spec, {}));
         }
     }
     return first;

@@ -8,7 +8,11 @@
 //
 // A change can be tried: begin() notes how everything is, and unless commit() follows within the time limit, or
 // when a daemon finds such a note at its start, everything is put back so. That is what keeps an administrator who
-// cut himself off from having to travel. Addresses that a port loses to its bridge are in that note, too.
+// cut himself off from having to travel.
+//
+// What a device has when it becomes a port or a member (addresses, routes, that it is up) is lent: noted with what took
+// it, and given back when that stops. What VLANs and bonds are made of must be there and stay: a device that another
+// of these stands on is not stopped before that one.
 #pragma once
 
 #include <functional>
@@ -16,6 +20,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/host.h"
@@ -46,16 +51,26 @@ public:
     Result<void> rollback();
 
 private:
+    struct Lent {  // what the devices had that are ports and members now
+        std::set<IfName> up{};
+        std::vector<kernel::Address> addresses{};
+        std::vector<std::pair<IfName, std::string>> routes{};  // os::keep_routes
+        void add(const Lent& other);
+    };
     struct Live {
         HostInterface spec;
-        std::vector<kernel::Address> taken;  // what its ports had
+        Lent lent;
     };
-    Result<void> check_free(const HostInterface& spec) const;
-    Result<void> bring_up(const HostInterface& spec);
+    Result<void> check_free(const HostInterface& spec, bool to_start) const;
+    Result<void> check_device(const HostInterface& spec, const IfName& device, bool to_start) const;
+    Result<void> check_unused(const std::string& name) const;
+    Result<void> bring_up(const HostInterface& spec, const Lent& inherited);
+    Result<void> commit_devices(const HostInterface& spec);
     Result<void> bring_down(const std::string& name);
     Result<void> absorb(const std::string& name);
-    Result<std::vector<kernel::Address>> take_addresses(const HostInterface& spec);
-    void give_back(const std::vector<kernel::Address>& addresses);
+    Result<Lent> borrow(const HostInterface& spec);
+    void give_back(const Lent& lent);
+    static Lent parse_lent(std::string_view text);
     Result<void> save_live(const Live& live);
     Result<void> put_back();
     void forget_note();

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/xml.h"
+#include "daemon/host_interface_spec.h"
 
 namespace bascule::daemon {
 
@@ -22,7 +23,7 @@ public:
     void write(const HostLink& link, bool inside) {
         const std::vector<const HostLink*> ports = ports_of(link);
         const std::string_view type = link.kind == "bridge"                                      ? "bridge"
-                                      : link.kind == "bond" && !ports.empty()                    ? "bond"
+                                      : link.kind == "bond"                                      ? "bond"
                                       : link.kind == "vlan" && link.vlan && !link.parent.empty() ? "vlan"
                                                                                                  : "ethernet";
         w_.open("interface", {{"type", std::string(type)}, {"name", link.name.str()}});
@@ -42,7 +43,7 @@ public:
             w_.empty("interface", {{"name", link.parent}});
             w_.close();
         } else if (type == "bond") {
-            w_.open("bond");
+            open_bond(w_, link.bond.value_or(kernel::BondSettings{}));
             write_ports(ports, true);
         } else if (type == "bridge") {
             write_bridge(link, ports);
@@ -109,6 +110,12 @@ private:
         for (const IpInterface& address : link.addresses) {
             if (mine(address)) {
                 w_.empty("ip", {{"address", format(address.address)}, {"prefix", std::to_string(address.length)}});
+            }
+        }
+        for (const Ip& gateway : link.gateways) {  // the schema has one
+            if (gateway.family() == family) {
+                w_.empty("route", {{"gateway", format(gateway)}});
+                break;
             }
         }
         w_.close();

@@ -10,6 +10,7 @@
 
 #include "base/names.h"
 #include "base/net.h"
+#include "kernel/state.h"
 
 namespace bascule::kernel {
 
@@ -65,9 +66,11 @@ struct HostLink {
     bool up = false;       // set up by an administrator
     bool carrier = false;  // and working
     std::uint32_t mtu = 0;
-    std::string master{};                    // the bridge or bond that it belongs to
-    std::string parent{};                    // of a VLAN
-    std::optional<unsigned> vlan{};          // its tag
+    std::string master{};            // the bridge or bond that it belongs to
+    std::string parent{};            // of a VLAN
+    std::optional<unsigned> vlan{};  // its tag
+    std::optional<BondSettings> bond{};
+    std::vector<Ip> gateways{};              // of its default routes, where somebody asked (os::gateways_of)
     std::optional<bool> stp{};               // of a bridge
     std::optional<unsigned> delay_centis{};  // of a bridge: forward delay in hundredths of a second
     std::vector<IpInterface> addresses{};

@@ -13,7 +13,8 @@ namespace bascule::kernel {
 // Makes the link or brings it to these settings, owner alias included, but never sets it up: that is
 // LinkUp, which comes after the rules. A link that exists, is not ours and is wanted as bridge or tap is
 // Code::conflict. A foreign link must exist; nothing but its master is touched, and without one it is
-// taken out of its bridge.
+// taken out of its bridge or bond. One that goes into a bond is set down for it, as the kernel
+// wants it, and comes up with it.
 struct PutLink {
     IfName name;
     Link link;

@@ -17,8 +17,11 @@ bool ours(const Link& link) { return link.kind != LinkKind::foreign; }
 
 // Whether a link can only be had by making it anew.
 bool must_be_remade(const Link& actual, const Link& wanted) {
-    return ours(actual) && ours(wanted) &&
-           (actual.kind != wanted.kind || (wanted.kind == LinkKind::tap && actual.queues != wanted.queues));
+    if (!ours(actual) || !ours(wanted)) {
+        return false;
+    }
+    return actual.kind != wanted.kind || (wanted.kind == LinkKind::tap && actual.queues != wanted.queues) ||
+           actual.vlan != wanted.vlan || (actual.bond && wanted.bond && actual.bond->mode != wanted.bond->mode);
 }
 
 template <class T>
@@ -34,7 +37,7 @@ bool fits(const Link& actual, const Link& wanted) {
     return !ours(wanted) ||
            (actual.kind == wanted.kind && actual.owner == wanted.owner && fits(actual.mac, wanted.mac) &&
             fits(actual.mtu, wanted.mtu) && fits(actual.bridge, wanted.bridge) && fits(actual.port, wanted.port) &&
-            fits(actual.station, wanted.station));
+            fits(actual.station, wanted.station) && fits(actual.bond, wanted.bond));
 }
 
 // The kernel keeps a burst as the time that it takes, in steps of 64 ns: it comes back a little smaller.
@@ -48,7 +51,7 @@ bool same(const Shaping& actual, const Shaping& wanted) {
         return a.has_value() == b.has_value() && (!a || (a->rate == b->rate && same_burst(a->burst, b->burst)));
     };
     return actual.shared == wanted.shared && alike(actual.out, wanted.out) && alike(actual.in, wanted.in) &&
-           (!actual.out || actual.out->ceil == wanted.out->ceil);
+           (!actual.out || actual.out->ceil == wanted.out->ceil) && (!actual.in || actual.in->peak == wanted.in->peak);
 }
 
 bool same(const Element& actual, const Element& wanted) {
@@ -78,6 +81,7 @@ public:
                 going_.insert(name);
             }
         }
+        take_vlans_along();
         take_down();
         release_foreign_links();
         drop_addresses_and_routes();
@@ -95,6 +99,16 @@ public:
     }
 
 private:
+    // VLANs go with the link that they are of, whether or not they are wanted (net/8021q/vlan.c, vlan_device_event).
+    void take_vlans_along() {
+        for (bool more = true; more;) {
+            more = false;
+            for (const auto& [name, link] : actual_.links) {
+                more |= link.vlan && going_.contains(link.vlan->parent) && going_.insert(name).second;
+            }
+        }
+    }
+
     // Down before anything that guards it goes: what shall be down, what moves to another bridge, and
     // devices that netdev chains are on. Such a chain goes before its device: with some kernels it goes
     // along with it (net/netfilter/nft_chain_filter.c, nft_netdev_event), with others it stays, and in a
@@ -193,7 +207,7 @@ private:
     }
 
     void drop_links() {
-        for (const LinkKind kind : {LinkKind::tap, LinkKind::bridge}) {
+        for (const LinkKind kind : {LinkKind::tap, LinkKind::vlan, LinkKind::bond, LinkKind::bridge}) {
             for (const IfName& name : going_) {
                 if (actual_.links.at(name).kind == kind) {
                     ops_.emplace_back(DropLink{name});
@@ -234,9 +248,11 @@ private:
     }
 
     void put_ports() {
-        for (const auto& [name, link] : wanted_.links) {
-            if (link.kind != LinkKind::bridge) {
-                put(name, link);
+        for (const LinkKind kind : {LinkKind::bond, LinkKind::vlan, LinkKind::tap, LinkKind::foreign}) {
+            for (const auto& [name, link] : wanted_.links) {
+                if (link.kind == kind) {
+                    put(name, link);
+                }
             }
         }
     }
@@ -245,6 +261,11 @@ private:
         const auto now = left_.links.find(name);
         if (now != left_.links.end() && fits(now->second, wish)) {
             return;
+        }
+        if (wish.vlan && putting_.insert(name).second) {
+            if (const auto parent = wanted_.links.find(wish.vlan->parent); parent != wanted_.links.end()) {
+                put(parent->first, parent->second);  // which may be a VLAN itself
+            }
         }
         ops_.emplace_back(PutLink{name, wish});
         Link made = wish;
@@ -369,11 +390,12 @@ private:
     }
 
     void set_up() {
-        for (const bool bridges : {true, false}) {
+        // A VLAN comes up only on a link that is.
+        for (const LinkKind kind : {LinkKind::bridge, LinkKind::bond, LinkKind::vlan, LinkKind::tap}) {
             for (const auto& [name, link] : wanted_.links) {
                 const auto now = left_.links.find(name);
                 const bool up = now != left_.links.end() && now->second.up;
-                if (ours(link) && link.up && !up && (link.kind == LinkKind::bridge) == bridges) {
+                if (link.kind == kind && link.up && !up) {
                     ops_.emplace_back(LinkUp{name, true});
                 }
             }
@@ -392,7 +414,8 @@ private:
     const State& actual_;
     const State& wanted_;
     State left_;
-    std::set<IfName> going_;  // ours, dropped in this pass
+    std::set<IfName> going_;    // ours, dropped in this pass
+    std::set<IfName> putting_;  // VLANs whose parents were looked after
     std::vector<Op> ops_;
 };
 

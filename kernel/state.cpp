@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kernel/state.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace bascule::kernel {
@@ -25,6 +27,21 @@ std::string dump_link(const IfName& name, const Link& link) {
     if (link.bridge) {
         out += fmt::format(" stp {} forward-delay {}.{:02} s", link.bridge->stp ? "on" : "off",
                            link.bridge->forward_delay_cs / 100, link.bridge->forward_delay_cs % 100);
+    }
+    if (link.vlan) {
+        out += fmt::format(" vlan {} of {}", link.vlan->tag, link.vlan->parent.str());
+    }
+    if (link.bond) {
+        const BondSettings& bond = *link.bond;
+        out += fmt::format(" bond mode {}", bond.mode);
+        if (bond.miimon != 0) {
+            out += fmt::format(" miimon {} updelay {} downdelay {}{}", bond.miimon, bond.updelay, bond.downdelay,
+                               bond.use_carrier ? "" : " by ioctl");
+        }
+        if (bond.arp_interval != 0) {
+            out += fmt::format(" arp {} target {} validate {}", bond.arp_interval,
+                               bond.arp_target ? format(*bond.arp_target) : "none", bond.arp_validate);
+        }
     }
     if (link.queues != 1) {
         out += fmt::format(" queues {}", link.queues);
@@ -53,6 +70,7 @@ std::string dump_shaping(const IfName& name, const Shaping& shaping) {
     }
     if (shaping.in) {
         out += fmt::format(" in {} burst {}", shaping.in->rate, shaping.in->burst);
+        out += shaping.in->peak != 0 ? fmt::format(" peak {}", shaping.in->peak) : "";
     }
     return out;
 }
@@ -87,6 +105,8 @@ std::string_view name_of(LinkKind kind) {
     switch (kind) {
         case LinkKind::bridge: return "bridge";
         case LinkKind::tap: return "tap";
+        case LinkKind::vlan: return "vlan";
+        case LinkKind::bond: return "bond";
         case LinkKind::foreign: return "foreign";
     }
     return {};
@@ -132,6 +152,11 @@ std::string dump(const State& state) {
         out += fmt::format("sysctl {} = {}\n", key, value);
     }
     return out + dump(state.rules);
+}
+
+std::uint64_t at_once(const Shaping::In& in) {
+    constexpr std::uint64_t kLargestPiece = 66 * 1024;
+    return std::max(in.peak / 20, kLargestPiece);
 }
 
 Floors floors_of(const Floors& floors, const IfName& link) {

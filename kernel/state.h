@@ -40,6 +40,8 @@ namespace bascule::kernel {
 enum class LinkKind {
     bridge,
     tap,      // persistent: lives until dropped, whoever has it open
+    vlan,     // one VLAN of another link
+    bond,     // several links as one
     foreign,  // made by somebody else: attached to a bridge or read, never made or dropped by us
 };
 
@@ -64,18 +66,41 @@ struct BridgePort {
     bool operator==(const BridgePort&) const = default;
 };
 
+// Which frames of which link (IEEE 802.1Q). Fixed once made; goes with that link.
+struct VlanSettings {
+    IfName parent;
+    std::uint16_t tag = 0;
+    bool operator==(const VlanSettings&) const = default;
+};
+
+// How a bond's members work together. They are foreign links whose master it is.
+struct BondSettings {
+    std::uint8_t mode = 0;  // BOND_MODE_…, linux/if_bonding.h; fixed once made
+    // Milliseconds. How often the members' carriers are looked at, and how long a change has to last before it counts:
+    // what the kernel keeps are multiples of the first.
+    std::uint32_t miimon = 0, updelay = 0, downdelay = 0;
+    bool use_carrier = true;  // ask the driver for the carrier (netif), not the chip (MII ioctl)
+    // Or: how often that address is asked for by ARP, and whose answers are looked at (0 nobody's, 1 the active
+    // member's, 2 the others', 3 all).
+    std::uint32_t arp_interval = 0, arp_validate = 0;
+    std::optional<Ip> arp_target{};
+    bool operator==(const BondSettings&) const = default;
+};
+
 struct Link {
     LinkKind kind = LinkKind::foreign;
     std::string owner;                     // the alias after "bascule:"; empty for foreign links
     bool up = true;                        // administratively
     std::optional<MacAddr> mac;            // none: as the kernel chose
     std::optional<std::uint32_t> mtu;      // bytes; none: as it is
-    std::optional<IfName> master;          // the bridge it is a port of; none in a wish: as it is
+    std::optional<IfName> master;          // the bridge or bond it is a port of; none in a wish: as it is
     std::optional<BridgeSettings> bridge;  // kind bridge only; none: as they are
     // kind tap only; 1 is a single-queue device, more need IFF_MULTI_QUEUE. Fixed once made.
     std::uint16_t queues = 1;
-    std::optional<BridgePort> port;  // kind tap only; none in a wish: as it is
-    std::optional<MacAddr> station;  // who is behind it, where the bridge does not learn; none: nobody is named
+    std::optional<BridgePort> port;      // kind tap only; none in a wish: as it is
+    std::optional<MacAddr> station;      // who is behind it, where the bridge does not learn; none: nobody is named
+    std::optional<VlanSettings> vlan{};  // kind vlan only
+    std::optional<BondSettings> bond{};  // kind bond only
     bool operator==(const Link&) const = default;
 };
 
@@ -102,6 +127,7 @@ struct Shaping {
     };
     struct In {  // what comes from it: more is dropped
         std::uint64_t rate = 0, burst = 0;
+        std::uint64_t peak = 0;  // how fast the burst may come; 0: at once
         bool operator==(const In&) const = default;
     };
     std::optional<Out> out;
@@ -109,6 +135,9 @@ struct Shaping {
     bool shared = false;  // many stations are behind the link (a bridge): each may have a floor
     bool operator==(const Shaping&) const = default;
 };
+
+// What may come at once at the peak: a twentieth of a second of it, and at least what a guest sends in one piece (GSO).
+std::uint64_t at_once(const Shaping::In& in);
 
 // What of a link's `out` one station is sure of; who has none shares the rest. Bytes a second.
 struct FloorKey {

@@ -31,7 +31,13 @@ std::optional<kernel::Shaping> shaping_of(const Bandwidth& bandwidth, bool share
                                        .burst = burst_of(rate)};
     }
     if (bandwidth.outbound && bandwidth.outbound->average != 0) {
-        out.in = kernel::Shaping::In{bytes_a_second(bandwidth.outbound->average), burst_of(*bandwidth.outbound)};
+        const Rate& rate = *bandwidth.outbound;
+        out.in = kernel::Shaping::In{.rate = bytes_a_second(rate.average),
+                                     .burst = burst_of(rate),
+                                     .peak = rate.peak > rate.average ? bytes_a_second(rate.peak) : 0};
+        if (rate.peak != 0 && rate.peak == rate.average) {  // it is never faster, so nothing comes in a burst
+            out.in->burst = std::min(out.in->burst, kernel::at_once({.peak = bytes_a_second(rate.peak)}));
+        }
     }
     out.shared = shared && out.out;
     return out.out || out.in ? std::optional(out) : std::nullopt;
@@ -45,7 +51,12 @@ void limit_by_rules(kernel::State& wish) {
             const std::uint64_t burst = std::min<std::uint64_t>(shaping.in->burst, 0xffffffffU);
             kernel::Chain chain;
             chain.hook = kernel::Hook{"filter", "ingress", 0, link.str(), "accept"};
-            chain.rules = {fmt::format("limit rate over {} bytes/second burst {} bytes drop", shaping.in->rate, burst)};
+            if (shaping.in->peak != 0) {
+                chain.rules = {fmt::format("limit rate over {} bytes/second burst {} bytes drop", shaping.in->peak,
+                                           std::min<std::uint64_t>(kernel::at_once(*shaping.in), 0xffffffffU))};
+            }
+            chain.rules.push_back(
+                fmt::format("limit rate over {} bytes/second burst {} bytes drop", shaping.in->rate, burst));
             wish.rules[kernel::Family::netdev].add_chain("limit", std::move(chain));
             shaping.in.reset();
         }

@@ -28,6 +28,7 @@
 #include <fmt/format.h>
 
 #include "kernel/linux/host.h"
+#include "kernel/linux/rtnl.h"
 
 namespace bascule::kernel::os {
 
@@ -283,6 +284,8 @@ void read_link_info(const nlattr* info, HostLink& link) {
         link.delay_centis = value_of<std::uint32_t>(find_inside(data, IFLA_BR_FORWARD_DELAY));
     } else if (link.kind == "vlan") {
         link.vlan = value_of<std::uint16_t>(find_inside(data, IFLA_VLAN_ID));
+    } else if (link.kind == "bond") {
+        link.bond = parse_bond(data);
     }
 }
 
@@ -405,10 +408,18 @@ std::string read_whole(const UniqueFd& fd, std::size_t limit) {
     return text;
 }
 
-Result<UniqueFd> scratch_file() {
+Result<UniqueFd> input_file(std::string_view text) {
     UniqueFd fd(::memfd_create("bascule", MFD_CLOEXEC));
     if (!fd) {
         return fail_errno("memfd_create");
+    }
+    for (std::size_t at = 0; at < text.size();) {
+        // Where the program begins to read is not moved by this.
+        const ssize_t put = ::pwrite(fd.get(), text.data() + at, text.size() - at, static_cast<off_t>(at));
+        if (put < 0 && errno != EINTR) {
+            return fail_errno("a program's input");
+        }
+        at += put > 0 ? static_cast<std::size_t>(put) : 0;
     }
     return fd;
 }

@@ -60,8 +60,8 @@ bool kvm_usable();
 // The name servers of a resolv.conf(5) text, in order, zones dropped.
 std::vector<Ip> name_servers(std::string_view resolv_conf);
 
-// An unnamed file in memory, for the output of a program; and what it holds, from its beginning.
-Result<UniqueFd> scratch_file();
+// An unnamed file in memory that holds a program's input; and what a file holds, from its beginning.
+Result<UniqueFd> input_file(std::string_view text);
 std::string read_whole(const UniqueFd& fd, std::size_t limit = 1U << 20);
 
 // The slave side of a pseudo-terminal, without becoming its controlling process; non-blocking.

@@ -58,6 +58,9 @@ private:
 
     Result<void> make_bridge(const PutLink& op);
     Result<void> make_tap(const PutLink& op);
+    Result<void> make_vlan(const PutLink& op);
+    Result<void> make_bond(const PutLink& op);
+    Result<void> make(const PutLink& op, const NlMsg& request, std::string_view module);
     Result<void> adjust(const LinkSeen& seen, const PutLink& op);
     Result<std::optional<int>> new_master(const LinkSeen& seen, const PutLink& op);
 
@@ -67,8 +70,6 @@ private:
 
 std::string words(const IfName& name) { return "link " + name.str(); }
 
-std::string_view word(LinkKind kind) { return kind == LinkKind::bridge ? "bridge" : "tap"; }
-
 // A bridge that a former daemon made and could not sign before it was killed.
 bool is_unfinished_bridge(const LinkSeen& seen, const Link& wanted) {
     return seen.kind == "bridge" && seen.alias.empty() && !seen.facts.up && seen.master == 0 && wanted.mac &&
@@ -76,13 +77,13 @@ bool is_unfinished_bridge(const LinkSeen& seen, const Link& wanted) {
 }
 
 std::unexpected<Error> not_ours(const LinkSeen& seen, const PutLink& op) {
-    const std::string is = seen.ours()         ? fmt::format("a {} of Bascule's", word(seen.facts.kind))
+    const std::string is = seen.ours()         ? fmt::format("a {} of Bascule's", name_of(seen.facts.kind))
                            : seen.kind.empty() ? std::string("a network device")
                                                : fmt::format("a link of kind {}", seen.kind);
     return fail(Code::conflict,
                 fmt::format("{}: wanted as a {}, but there already is {} of that name, which Bascule did not make for "
                             "this; remove it (ip link delete {}) or choose another name",
-                            words(op.name), word(op.link.kind), is, op.name.str()));
+                            words(op.name), name_of(op.link.kind), is, op.name.str()));
 }
 
 }  // namespace
@@ -181,20 +182,30 @@ Result<LinuxKernel::Seen> LinuxKernel::observe_links(const Scope& scope, State& 
 
 Result<void> LinuxKernel::name_masters(const Seen& seen, State& out) {
     std::map<int, std::optional<IfName>> names;
+    const auto name_at = [&](int index, const IfName& of) -> Result<std::optional<IfName>> {
+        if (const auto known = seen.find(index); known != seen.end()) {
+            return std::optional(known->second.name);
+        }
+        if (!names.contains(index)) {
+            TRY(const std::optional<LinkSeen> found, find(link_query(index), words(of)));
+            names[index] = found ? std::optional(found->name) : std::nullopt;
+        }
+        return names[index];
+    };
     for (const auto& [index, link] : seen) {
         const auto shown = out.links.find(link.name);
-        if (shown == out.links.end() || link.master == 0) {
+        if (shown == out.links.end()) {
             continue;
         }
-        if (const auto master = seen.find(link.master); master != seen.end()) {
-            shown->second.master = master->second.name;
-            continue;
+        if (link.master != 0) {
+            TRY(shown->second.master, name_at(link.master, link.name));
         }
-        if (!names.contains(link.master)) {
-            TRY(const std::optional<LinkSeen> master, find(link_query(link.master), words(link.name)));
-            names[link.master] = master ? std::optional(master->name) : std::nullopt;
+        if (link.parent != 0) {
+            TRY(const std::optional<IfName> parent, name_at(link.parent, link.name));
+            if (parent) {
+                shown->second.vlan = VlanSettings{*parent, link.tag};
+            }
         }
-        shown->second.master = names[link.master];
     }
     return {};
 }
@@ -272,6 +283,8 @@ Result<void> LinuxKernel::apply_one(const PutLink& op) {
         switch (op.link.kind) {
             case LinkKind::bridge: return make_bridge(op);
             case LinkKind::tap: return make_tap(op);
+            case LinkKind::vlan: return make_vlan(op);
+            case LinkKind::bond: return make_bond(op);
             case LinkKind::foreign: break;
         }
         return std::unexpected(Error{Code::system,
@@ -289,8 +302,27 @@ Result<void> LinuxKernel::apply_one(const PutLink& op) {
     return adjust(*seen, op);
 }
 
-Result<void> LinuxKernel::make_bridge(const PutLink& op) {
-    TRY_OK(netlink_.command(new_bridge(op.name, op.link), fmt::format("bridge {}: making it", op.name.str())));
+Result<void> LinuxKernel::make_bridge(const PutLink& op) { return make(op, new_bridge(op.name, op.link), "bridge"); }
+
+Result<void> LinuxKernel::make_vlan(const PutLink& op) {
+    if (!op.link.vlan) {
+        return fail(Code::internal, words(op.name) + ": a VLAN of no link");
+    }
+    TRY(const LinkSeen parent, need(op.link.vlan->parent, fmt::format("shall have the VLAN {}", op.name.str())));
+    return make(op, new_vlan(op.name, op.link.vlan->tag, parent.index), "8021q");
+}
+
+Result<void> LinuxKernel::make_bond(const PutLink& op) { return make(op, new_bond(op.name, op.link), "bonding"); }
+
+// `module`: what a kernel that does not know such links lacks.
+Result<void> LinuxKernel::make(const PutLink& op, const NlMsg& request, std::string_view module) {
+    TRY(const Answer answer, netlink_.talk(request));
+    if (answer.failed_with(EOPNOTSUPP)) {
+        return fail(Code::unsupported_config,
+                    fmt::format("{} {}: this kernel makes no such links: it lacks the module {} (modprobe {})",
+                                name_of(op.link.kind), op.name.str(), module, module));
+    }
+    TRY_OK(check(answer, fmt::format("{} {}: making it", name_of(op.link.kind), op.name.str())));
     TRY(const LinkSeen seen, need(op.name, "was removed while it was being made"));
     if (auto done = adjust(seen, op); !done) {
         (void)netlink_.command(delete_link(seen.index), "");  // not signed yet: nobody would clean it up
@@ -316,7 +348,13 @@ Result<void> LinuxKernel::make_tap(const PutLink& op) {
 Result<std::optional<int>> LinuxKernel::new_master(const LinkSeen& seen, const PutLink& op) {
     if (op.link.master) {
         TRY(const LinkSeen bridge, need(*op.link.master, fmt::format("shall have {} as a port", op.name.str())));
-        return bridge.index == seen.master ? std::optional<int>() : std::optional(bridge.index);
+        if (bridge.index == seen.master) {
+            return std::optional<int>();
+        }
+        if (bridge.kind == "bond" && seen.facts.up) {  // "can not be enslaved while up" (bond_main.c, bond_enslave)
+            TRY_OK(apply_one(LinkUp{op.name, false}));
+        }
+        return std::optional(bridge.index);
     }
     if (op.link.kind != LinkKind::foreign || seen.master == 0) {
         return std::optional<int>();  // as it is
@@ -357,6 +395,9 @@ Result<void> LinuxKernel::adjust(const LinkSeen& seen, const PutLink& op) {
             change.stp = wanted.bridge->stp;
         }
         change.forward_delay_cs = wanted.bridge->forward_delay_cs;
+    }
+    if (wanted.kind == LinkKind::bond && wanted.bond && wanted.bond != seen.facts.bond) {
+        change.bond = wanted.bond;
     }
     if (!change.empty()) {
         TRY_OK(netlink_.command(change_link(seen.index, change), words(op.name)));
@@ -415,8 +456,11 @@ Result<void> LinuxKernel::apply_one(const LinkUp& op) {
     }
     LinkChange change;
     change.up = op.up;
-    return netlink_.command(change_link(seen.index, change),
-                            fmt::format("{}: setting it {}", words(op.name), op.up ? "up" : "down"));
+    TRY(const Answer answer, netlink_.talk(change_link(seen.index, change)));
+    if (op.up && seen.facts.kind == LinkKind::vlan && answer.failed_with(ENETDOWN)) {
+        return {};  // it comes up with the link that it is of (net/8021q/vlan.c, vlan_device_event)
+    }
+    return check(answer, fmt::format("{}: setting it {}", words(op.name), op.up ? "up" : "down"));
 }
 
 Result<void> LinuxKernel::apply_one(const DropLink& op) {

@@ -93,6 +93,36 @@ void put_bridge(const NlMsg& msg, std::optional<bool> stp, std::optional<std::ui
     nla_nest_end(msg.get(), info);
 }
 
+// IFLA_LINKINFO of a bond. One of the two monitors only: the kernel refuses both.
+void put_bond(const NlMsg& msg, const BondSettings& bond, bool with_mode) {
+    nlattr* info = needed(nla_nest_start(msg.get(), IFLA_LINKINFO));
+    put_text(msg, IFLA_INFO_KIND, "bond");
+    nlattr* data = needed(nla_nest_start(msg.get(), IFLA_INFO_DATA));
+    if (with_mode) {
+        needed(nla_put_u8(msg.get(), IFLA_BOND_MODE, bond.mode));
+    }
+    if (bond.arp_interval == 0) {
+        needed(nla_put_u32(msg.get(), IFLA_BOND_MIIMON, bond.miimon));
+        if (bond.miimon != 0) {
+            needed(nla_put_u32(msg.get(), IFLA_BOND_UPDELAY, bond.updelay));
+            needed(nla_put_u32(msg.get(), IFLA_BOND_DOWNDELAY, bond.downdelay));
+        }
+        if (!bond.use_carrier) {  // newer kernels know the other way only, and refuse to hear of it
+            needed(nla_put_u8(msg.get(), IFLA_BOND_USE_CARRIER, 0));
+        }
+    } else {
+        needed(nla_put_u32(msg.get(), IFLA_BOND_ARP_INTERVAL, bond.arp_interval));
+        if (bond.arp_target) {
+            nlattr* targets = needed(nla_nest_start(msg.get(), IFLA_BOND_ARP_IP_TARGET));
+            needed(nla_put(msg.get(), 0, 4, bond.arp_target->octets().data()));
+            nla_nest_end(msg.get(), targets);
+        }
+        needed(nla_put_u32(msg.get(), IFLA_BOND_ARP_VALIDATE, bond.arp_validate));
+    }
+    nla_nest_end(msg.get(), data);
+    nla_nest_end(msg.get(), info);
+}
+
 // Whatever object libnl makes of a message; its reference is ours.
 template <class Pointer>
 Pointer parse_object(const NlMsg& reply, std::string_view type) {
@@ -124,6 +154,7 @@ std::optional<std::uint32_t> number_in(nlattr* nest, int type) {
     }
     switch (nla_len(found)) {
         case 1: return nla_get_u8(found);
+        case 2: return nla_get_u16(found);
         case 4: return nla_get_u32(found);
         default: return std::nullopt;
     }
@@ -157,7 +188,12 @@ std::optional<Ip> from_nl(const nl_addr* address) {
 // What our alias says. `kind` is the kernel's word for the device.
 void read_alias(LinkSeen& seen, bool is_tap) {
     std::string_view rest = seen.alias;
-    if (!rest.starts_with(kAliasPrefix) || (seen.kind != "bridge" && !is_tap)) {
+    const LinkKind kind = is_tap                  ? LinkKind::tap
+                          : seen.kind == "bridge" ? LinkKind::bridge
+                          : seen.kind == "vlan"   ? LinkKind::vlan
+                          : seen.kind == "bond"   ? LinkKind::bond
+                                                  : LinkKind::foreign;
+    if (!rest.starts_with(kAliasPrefix) || kind == LinkKind::foreign) {
         return;
     }
     rest.remove_prefix(kAliasPrefix.size());
@@ -167,7 +203,7 @@ void read_alias(LinkSeen& seen, bool is_tap) {
         std::from_chars(digits.data(), digits.data() + digits.size(), seen.facts.queues);
         rest = rest.substr(0, at);
     }
-    seen.facts.kind = is_tap ? LinkKind::tap : LinkKind::bridge;
+    seen.facts.kind = kind;
     seen.facts.owner = rest;
 }
 
@@ -227,6 +263,32 @@ NlMsg link_query(int index) { return link_question(0, index); }
 
 NlMsg link_dump() { return link_question(NLM_F_DUMP, 0); }
 
+BondSettings parse_bond(const nlattr* info_data) {
+    auto* const data = const_cast<nlattr*>(info_data);
+    BondSettings out;
+    out.mode = static_cast<std::uint8_t>(number_in(data, IFLA_BOND_MODE).value_or(0));
+    out.miimon = number_in(data, IFLA_BOND_MIIMON).value_or(0);
+    out.updelay = number_in(data, IFLA_BOND_UPDELAY).value_or(0);
+    out.downdelay = number_in(data, IFLA_BOND_DOWNDELAY).value_or(0);
+    out.use_carrier = number_in(data, IFLA_BOND_USE_CARRIER).value_or(1) != 0;
+    out.arp_interval = number_in(data, IFLA_BOND_ARP_INTERVAL).value_or(0);
+    out.arp_validate = number_in(data, IFLA_BOND_ARP_VALIDATE).value_or(0);
+    const nlattr* const targets =
+        data == nullptr ? nullptr
+                        : nla_find(static_cast<nlattr*>(nla_data(data)), nla_len(data), IFLA_BOND_ARP_IP_TARGET);
+    // By number, the first is 0; a bond without has the attribute no less.
+    const nlattr* const first =
+        targets == nullptr
+            ? nullptr
+            : nla_find(static_cast<nlattr*>(nla_data(const_cast<nlattr*>(targets))), nla_len(targets), 0);
+    if (first != nullptr && nla_len(first) == 4) {
+        std::array<std::uint8_t, 4> octets{};
+        std::memcpy(octets.data(), nla_data(const_cast<nlattr*>(first)), octets.size());
+        out.arp_target = Ip::v4(octets);
+    }
+    return out;
+}
+
 std::optional<LinkSeen> parse_link(const NlMsg& reply) {
     const auto object = parse_object<LinkObject>(reply, "route/link");
     const char* text = object ? rtnl_link_get_name(object.get()) : nullptr;
@@ -262,7 +324,34 @@ std::optional<LinkSeen> parse_link(const NlMsg& reply) {
         seen.facts.bridge = BridgeSettings{.stp = number_in(data, IFLA_BR_STP_STATE).value_or(0) != 0,
                                            .forward_delay_cs = number_in(data, IFLA_BR_FORWARD_DELAY).value_or(0)};
     }
+    if (seen.facts.kind == LinkKind::vlan) {
+        seen.tag = static_cast<std::uint16_t>(number_in(data, IFLA_VLAN_ID).value_or(0));
+        seen.parent = rtnl_link_get_link(object.get());
+    }
+    if (seen.facts.kind == LinkKind::bond) {
+        seen.facts.bond = parse_bond(data);
+    }
     return seen;
+}
+
+NlMsg new_vlan(const IfName& name, std::uint16_t tag, int parent) {
+    NlMsg msg = link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+    put_text(msg, IFLA_IFNAME, name.str());
+    needed(nla_put_u32(msg.get(), IFLA_LINK, static_cast<std::uint32_t>(parent)));
+    nlattr* info = needed(nla_nest_start(msg.get(), IFLA_LINKINFO));
+    put_text(msg, IFLA_INFO_KIND, "vlan");
+    nlattr* data = needed(nla_nest_start(msg.get(), IFLA_INFO_DATA));
+    needed(nla_put_u16(msg.get(), IFLA_VLAN_ID, tag));
+    nla_nest_end(msg.get(), data);
+    nla_nest_end(msg.get(), info);
+    return msg;
+}
+
+NlMsg new_bond(const IfName& name, const Link& wanted) {
+    NlMsg msg = link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+    put_text(msg, IFLA_IFNAME, name.str());
+    put_bond(msg, wanted.bond.value_or(BondSettings{}), true);
+    return msg;
 }
 
 NlMsg new_bridge(const IfName& name, const Link& wanted) {
@@ -297,6 +386,9 @@ NlMsg change_link(int index, const LinkChange& change) {
     }
     if (change.stp || change.forward_delay_cs) {
         put_bridge(msg, change.stp, change.forward_delay_cs);
+    }
+    if (change.bond) {
+        put_bond(msg, *change.bond, false);
     }
     return msg;
 }

@@ -11,6 +11,8 @@
 #include "kernel/linux/netlink.h"
 #include "kernel/state.h"
 
+struct nlattr;
+
 namespace bascule::kernel::os {
 
 inline constexpr std::string_view kAliasPrefix = "bascule:";
@@ -21,16 +23,19 @@ inline constexpr std::string_view kAliasPrefix = "bascule:";
 inline constexpr std::uint8_t kRouteProtocol = 180;
 inline constexpr std::uint8_t kRouteNoLink = 1;    // added: Route::link was empty
 inline constexpr std::uint8_t kRouteNoMetric = 2;  // added: IPv6 and metric 0
+inline constexpr std::uint8_t kLastRouteProtocol = kRouteProtocol + kRouteNoLink + kRouteNoMetric;
 
 // A link as the kernel shows it.
 struct LinkSeen {
     int index = 0;
     IfName name;
-    int master = 0;     // index; 0: none
-    std::string kind;   // "bridge", "tun", "veth", "" for hardware
-    std::string alias;  // whole
-    // facts.kind and owner are set when the alias is ours, else foreign; facts.master is left to the caller,
-    // who knows names.
+    int master = 0;         // index; 0: none
+    int parent = 0;         // what it is on top of (a VLAN's link), index; 0: nothing, or elsewhere
+    std::string kind;       // "bridge", "tun", "veth", "" for hardware
+    std::string alias;      // whole
+    std::uint16_t tag = 0;  // of a VLAN
+    // facts.kind and owner are set when the alias is ours, else foreign; facts.master and facts.vlan are left to the
+    // caller, who knows names.
     Link facts;
 
     explicit LinkSeen(IfName n) : name(std::move(n)) {}
@@ -49,6 +54,9 @@ std::optional<LinkSeen> parse_link(const NlMsg& reply);
 // A bridge with everything but its alias, which the kernel takes only for links that exist, and its MTU, which follows
 // that of the ports unless it is changed after the bridge was made (net/bridge/br_device.c, br_change_mtu). Down.
 NlMsg new_bridge(const IfName& name, const Link& wanted);
+// Likewise.
+NlMsg new_vlan(const IfName& name, std::uint16_t tag, int parent);
+NlMsg new_bond(const IfName& name, const Link& wanted);
 
 // What is to change about a link; fields not set stay.
 struct LinkChange {
@@ -59,10 +67,13 @@ struct LinkChange {
     std::optional<bool> up;
     std::optional<bool> stp;
     std::optional<std::uint32_t> forward_delay_cs;
+    std::optional<BondSettings> bond;  // but its mode
 
     bool empty() const { return *this == LinkChange{}; }
     bool operator==(const LinkChange&) const = default;
 };
+// IFLA_INFO_DATA of a bond; null: all as the kernel has it at first.
+BondSettings parse_bond(const nlattr* data);
 NlMsg change_link(int index, const LinkChange& change);
 NlMsg delete_link(int index);
 

@@ -154,12 +154,19 @@ void put_police(const NlMsg& msg, const Shaping::In& in, std::uint32_t number) {
     parms.action = TC_ACT_SHOT;
     parms.rate = ratespec(in.rate);
     parms.burst = ticks(in.burst, in.rate);
-    parms.mtu = kLargestPacket;
+    parms.mtu = in.peak == 0 ? kLargestPacket : static_cast<std::uint32_t>(std::min<std::uint64_t>(at_once(in), kBig));
+    parms.peakrate = in.peak == 0 ? tc_ratespec{} : ratespec(in.peak);
     needed(nla_put(msg.get(), TCA_POLICE_TBF, sizeof(parms), &parms));
     const std::uint8_t table[1024] = {};  // wanted (qdisc_get_rtab), not read
     needed(nla_put(msg.get(), TCA_POLICE_RATE, sizeof(table), table));
     if (in.rate > kBig) {
         needed(nla_put_u64(msg.get(), TCA_POLICE_RATE64, in.rate));
+    }
+    if (in.peak != 0) {
+        needed(nla_put(msg.get(), TCA_POLICE_PEAKRATE, sizeof(table), table));
+    }
+    if (in.peak > kBig) {
+        needed(nla_put_u64(msg.get(), TCA_POLICE_PEAKRATE64, in.peak));
     }
     nla_nest_end(msg.get(), police);
 }
@@ -242,6 +249,7 @@ std::optional<Shaping::In> parse_police(const NlMsg& msg) {
     Shaping::In in;
     in.rate = value<std::uint64_t>(inside(police, TCA_POLICE_RATE64)).value_or(parms->rate.rate);
     in.burst = bytes_of(parms->burst, in.rate);
+    in.peak = value<std::uint64_t>(inside(police, TCA_POLICE_PEAKRATE64)).value_or(parms->peakrate.rate);
     return in;
 }
 

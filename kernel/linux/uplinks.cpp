@@ -3,10 +3,12 @@
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netlink/attr.h>
 #include <netlink/msg.h>
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "kernel/linux/facts.h"
 #include "kernel/linux/netlink.h"
@@ -37,9 +39,21 @@ std::optional<WayOut> parse_way(const NlMsg& reply) {
     if (!device) {
         return std::nullopt;
     }
+    std::optional<Ip> gateway;
+    const nlattr* const by = nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(rtmsg), RTA_GATEWAY);
+    if (by != nullptr && nla_len(by) == 4) {
+        std::array<std::uint8_t, 4> octets{};
+        std::memcpy(octets.data(), nla_data(by), octets.size());
+        gateway = Ip::v4(octets);
+    } else if (by != nullptr && nla_len(by) == 16) {
+        std::array<std::uint8_t, 16> octets{};
+        std::memcpy(octets.data(), nla_data(by), octets.size());
+        gateway = Ip::v6(octets);
+    }
     return WayOut{.family = route->rtm_family == AF_INET ? IpFamily::v4 : IpFamily::v6,
                   .device = *device,
-                  .advertised = route->rtm_protocol == RTPROT_RA};
+                  .advertised = route->rtm_protocol == RTPROT_RA,
+                  .gateway = gateway};
 }
 
 }  // namespace
@@ -94,6 +108,17 @@ Result<std::vector<IpInterface>> addresses_of(const IfName& link) {
         const auto seen = parse_address(reply);
         if (seen && !seen->address.address.is_link_local() && !seen->address.address.is_loopback()) {
             out.push_back(seen->address);
+        }
+    }
+    return out;
+}
+
+Result<std::vector<Ip>> gateways_of(const IfName& link) {
+    TRY(const auto ways, ways_out());
+    std::vector<Ip> out;
+    for (const WayOut& way : ways) {
+        if (way.device == link && way.gateway && !way.advertised) {
+            out.push_back(*way.gateway);
         }
     }
     return out;

@@ -24,10 +24,14 @@ struct WayOut {
     IpFamily family = IpFamily::v4;
     IfName device;
     bool advertised = false;
+    std::optional<Ip> gateway{};
 };
 Result<std::vector<WayOut>> ways_out();
 
 // The host's own addresses on a link that others can route to.
 Result<std::vector<IpInterface>> addresses_of(const IfName& link);
+
+// Those of its default routes that somebody set: not what router advertisements brought.
+Result<std::vector<Ip>> gateways_of(const IfName& link);
 
 }  // namespace bascule::kernel::os

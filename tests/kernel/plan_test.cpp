@@ -272,6 +272,54 @@ TEST(Plan, ANetdevChainGoesBeforeItsDeviceAndComesBeforeItsBridge) {
               (std::vector<std::string>{"set vnet0 down", "change rules: netdev -1 chains", "drop link vnet0"}));
 }
 
+// A VLAN of a bond of two devices, in a bridge: as a host's definitions want it.
+State stacked() {
+    State state;
+    Link bond;
+    bond.kind = LinkKind::bond;
+    bond.owner = "interface:bond0";
+    bond.bond = BondSettings{.mode = 1, .miimon = 100};
+    state.links[name("bond0")] = bond;
+    state.links[name("eth0")].master = name("bond0");
+    Link vlan;
+    vlan.kind = LinkKind::vlan;
+    vlan.owner = "interface:br0";
+    vlan.vlan = VlanSettings{name("bond0"), 42};
+    vlan.master = name("br0");
+    state.links[name("bond0.42")] = vlan;
+    Link bridge;
+    bridge.kind = LinkKind::bridge;
+    bridge.owner = "interface:br0";
+    state.links[name("br0")] = bridge;
+    return state;
+}
+
+TEST(Plan, WhatAVlanIsOfComesBeforeIt) {
+    State actual;
+    actual.links[name("eth0")] = Link{};
+    EXPECT_EQ(
+        lines(plan(actual, stacked())),
+        (std::vector<std::string>{"put bridge br0", "put bond bond0", "put vlan bond0.42 into br0",
+                                  "put foreign eth0 into bond0", "set br0 up", "set bond0 up", "set bond0.42 up"}));
+    EXPECT_TRUE(plan(stacked(), stacked()).empty());
+}
+
+TEST(Plan, AVlanIsMadeAnewWithWhatItIsOf) {
+    State other = stacked();
+    other.links.at(name("bond0")).bond->mode = 4;
+    EXPECT_EQ(lines(plan(stacked(), other)),
+              (std::vector<std::string>{"drop link bond0.42", "drop link bond0", "put bond bond0",
+                                        "put vlan bond0.42 into br0", "put foreign eth0 into bond0", "set bond0 up",
+                                        "set bond0.42 up"}));
+    other = stacked();
+    other.links.at(name("bond0")).bond->miimon = 50;
+    EXPECT_EQ(lines(plan(stacked(), other)), (std::vector<std::string>{"put bond bond0"}));
+    other = stacked();
+    other.links.at(name("bond0.42")).vlan->tag = 43;
+    EXPECT_EQ(lines(plan(stacked(), other)),
+              (std::vector<std::string>{"drop link bond0.42", "put vlan bond0.42 into br0", "set bond0.42 up"}));
+}
+
 // ---- properties --------------------------------------------------------------------------------
 
 class PlanProperty : public testing::TestWithParam<unsigned> {};

@@ -21,7 +21,8 @@ bool ours(const Link& link) { return link.kind != LinkKind::foreign; }
 
 bool FakeKernel::is_bridge(const IfName& name) const {
     const auto link = state.links.find(name);
-    return link != state.links.end() && (link->second.kind == LinkKind::bridge || foreign_bridges.contains(name));
+    return link != state.links.end() && (link->second.kind == LinkKind::bridge || link->second.kind == LinkKind::bond ||
+                                         foreign_bridges.contains(name));
 }
 
 void FakeKernel::add_foreign(std::string_view name, bool bridge) {
@@ -80,12 +81,18 @@ Result<void> FakeKernel::one(const PutLink& op) {
             return no_such(op.name);
         }
         now->second.master = op.link.master;
+        const auto master = op.link.master ? state.links.find(*op.link.master) : state.links.end();
+        now->second.up = now->second.up || (master != state.links.end() && master->second.kind == LinkKind::bond);
         return {};
     }
     if (exists && !ours(now->second)) {
         return fail(Code::conflict, fmt::format("link {} exists and is not ours", op.name.str()));
     }
-    if (exists && (now->second.kind != op.link.kind || now->second.queues != op.link.queues)) {
+    if (op.link.vlan && !state.links.contains(op.link.vlan->parent)) {
+        return no_such(op.link.vlan->parent);
+    }
+    if (exists && (now->second.kind != op.link.kind || now->second.queues != op.link.queues ||
+                   now->second.vlan != op.link.vlan)) {
         return fail(Code::conflict, fmt::format("link {} exists and is of another kind", op.name.str()));
     }
     Link& link = state.links[op.name];
@@ -98,6 +105,7 @@ Result<void> FakeKernel::one(const PutLink& op) {
         link.bridge = op.link.bridge ? op.link.bridge : former.bridge;
         link.port = op.link.port ? op.link.port : former.port;
         link.station = op.link.station ? op.link.station : former.station;
+        link.bond = op.link.bond ? op.link.bond : former.bond;
     }
     return {};
 }
@@ -107,7 +115,16 @@ Result<void> FakeKernel::one(const LinkUp& op) {
     if (link == state.links.end()) {
         return no_such(op.name);
     }
+    const auto parent = link->second.vlan ? state.links.find(link->second.vlan->parent) : state.links.end();
+    if (op.up && parent != state.links.end() && !parent->second.up) {
+        return {};  // with its parent
+    }
     link->second.up = op.up;
+    for (auto& [name, vlan] : state.links) {
+        if (vlan.vlan && vlan.vlan->parent == op.name && vlan.up != op.up) {
+            TRY_OK(one(LinkUp{name, op.up}));
+        }
+    }
     if (!op.up) {
         std::erase_if(state.routes, [&op](const Route& route) { return route.link == op.name; });
     }
@@ -139,6 +156,15 @@ void FakeKernel::forget(const IfName& name) {
         }
     }
     forget_device(state.rules, name);
+    std::vector<IfName> vlans;
+    for (const auto& [other, link] : state.links) {
+        if (link.vlan && link.vlan->parent == name) {
+            vlans.push_back(other);
+        }
+    }
+    for (const IfName& vlan : vlans) {
+        forget(vlan);
+    }
 }
 
 Result<void> FakeKernel::one(const PutShaping& op) {

@@ -58,6 +58,31 @@ void add_tap(std::mt19937& random, State& state, unsigned n, const std::vector<I
     state.links.insert_or_assign(name(fmt::format("dev{}", n)), link);
 }
 
+// A VLAN of one of those or of a foreign link, or a bond, which foreign links may be in.
+void add_vlan_or_bond(std::mt19937& random, State& state, unsigned n, std::vector<IfName>& masters) {
+    const IfName self = name(fmt::format("top{}", n));
+    Link link;
+    link.owner = fmt::format("interface:{}", pick(random, 2));
+    link.up = chance(random, 80);
+    if (chance(random, 40)) {
+        link.kind = LinkKind::bond;
+        link.bond = BondSettings{.mode = static_cast<std::uint8_t>(pick(random, 2)), .miimon = 100 + pick(random, 2)};
+        masters.push_back(self);
+    } else {
+        link.kind = LinkKind::vlan;
+        std::vector<IfName> parents = masters;
+        parents.push_back(name(kForeign[0]));
+        link.vlan = VlanSettings{parents[pick(random, static_cast<unsigned>(parents.size()))],
+                                 static_cast<std::uint16_t>(1 + pick(random, 2))};
+        const auto parent = state.links.find(link.vlan->parent);
+        link.up = parent == state.links.end() || parent->second.up;  // the kernel lets it follow
+    }
+    if (chance(random, 40)) {
+        state.addresses.insert({self, {Ip::v4(0x0a640001 + (n << 8)), 24}});
+    }
+    state.links.insert_or_assign(self, link);
+}
+
 void merge(Table& to, const Table& from) {
     to.sets.insert(from.sets.begin(), from.sets.end());
     to.chains.insert(from.chains.begin(), from.chains.end());
@@ -138,6 +163,11 @@ State random_state(std::mt19937& random) {
     }
     for (const unsigned n : taps) {
         add_tap(random, state, n, bridges);
+    }
+    for (unsigned n = 0; n < 3; ++n) {
+        if (chance(random, 40)) {
+            add_vlan_or_bond(random, state, n, bridges);
+        }
     }
     for (const char* const foreign : kForeign) {
         if (!bridges.empty() && chance(random, 50)) {

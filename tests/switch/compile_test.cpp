@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "switch/shaping.h"
+
 namespace bascule::vswitch {
 namespace {
 
@@ -51,6 +53,26 @@ TEST(SwitchCompile, APortWhoseLinkIsDownIsThereAndDown) {
         "port:vnet0");
     EXPECT_FALSE(state.links.at(name("vnet0")).up);
     EXPECT_EQ(state.links.at(name("vnet0")).master, name("br0"));
+}
+
+TEST(SwitchShaping, WhatComesInHasARateAPeakAndABurst) {
+    const Bandwidth bandwidth{.inbound = {}, .outbound = Rate{.average = 1000, .peak = 4000, .burst = 512}};
+    kernel::State state;
+    state.shapings.emplace(name("vnet0"), *shaping_of(bandwidth, false));
+    EXPECT_EQ(kernel::dump(state), "shaping vnet0 in 1000000 burst 524288 peak 4000000\n");
+    limit_by_rules(state);
+    EXPECT_TRUE(state.shapings.empty());
+    const auto& chains = state.rules.at(kernel::Family::netdev).chains;
+    ASSERT_EQ(chains.size(), 1U);
+    EXPECT_EQ(chains.begin()->second.rules,
+              (std::vector<std::string>{"limit rate over 4000000 bytes/second burst 200000 bytes drop",
+                                        "limit rate over 1000000 bytes/second burst 524288 bytes drop"}));
+}
+
+TEST(SwitchShaping, AtAPeakThatIsTheAverageNothingComesInABurst) {
+    const Bandwidth bandwidth{.inbound = {}, .outbound = Rate{.average = 1000, .peak = 1000, .burst = 5120}};
+    EXPECT_EQ(shaping_of(bandwidth, false)->in,
+              (kernel::Shaping::In{.rate = 1'000'000, .burst = 66 * 1024, .peak = 0}));
 }
 
 }  // namespace
