@@ -55,6 +55,15 @@ Details details_of(ObjectClass object, const Directory::Named& named) {
     }
 }
 
+Details details_of(const Directory::Volume& volume) {
+    Details out = details_of(ObjectClass::storage_vol, volume.pool);
+    out.emplace_back("vol_name", volume.name);
+    if (!volume.key.empty()) {
+        out.emplace_back("vol_key", volume.key);
+    }
+    return out;
+}
+
 Access::Access(kernel::Authority& authority, Directory directory)
     : authority_(authority), directory_(std::move(directory)) {}
 
@@ -225,14 +234,13 @@ std::optional<Details> Access::identify_volume(const rpc::Call& call, const rpc:
             name = peeked ? peeked->name.value_or("") : std::string();
         }
     } else {
-        return Details{{"vol_key", subject.text}};  // a path or key: which pool has it is not known yet
+        const auto known = directory_.volume_at(subject.text);
+        return known ? details_of(*known) : Details{{"vol_key", subject.text}};  // a file in no pool
     }
     if (!pool) {
         return std::nullopt;
     }
-    Details out = details_of(ObjectClass::storage_vol, *pool);
-    out.emplace_back("vol_name", name);
-    return out;
+    return details_of(directory_.volume(*pool, name).value_or(Directory::Volume{*pool, name, {}}));
 }
 
 std::optional<Details> Access::identify_pool(const rpc::Call& call, const rpc::Subject& subject) const {
@@ -240,7 +248,7 @@ std::optional<Details> Access::identify_pool(const rpc::Call& call, const rpc::S
     if (const auto* const volume = std::get_if<proto::StorageVol>(&subject.object)) {
         pool = directory_.pools.by_name(volume->pool);
     } else if (call.procedure.name == "storage-pool-lookup-by-target-path") {
-        return Details{};
+        pool = directory_.pool_at(subject.text);
     } else {
         pool = resolve(directory_.pools, subject);
     }
@@ -278,7 +286,9 @@ Result<std::optional<Details>> Access::identify(ObjectClass object, const rpc::C
                 return std::optional(details_of(object, {{}, secret->uuid}));
             }
             if (is_lookup(call)) {
-                return std::optional(subject.uuid ? details_of(object, {{}, *subject.uuid}) : Details());
+                const auto uuid =
+                    subject.uuid ? subject.uuid : directory_.secret_for(subject.number.value_or(0), subject.text);
+                return uuid ? std::optional(details_of(object, {{}, *uuid})) : std::nullopt;
             }
             break;
         case ObjectClass::storage_vol: return identify_volume(call, subject);

@@ -44,6 +44,21 @@ struct Directory {
     };
     Kind domains{}, networks{}, filters{}, pools{};
     std::function<std::optional<Named>(int)> domain_by_id = [](int) { return std::nullopt; };
+    struct Volume {
+        Named pool;
+        std::string name, key;
+    };
+    // By its pool and name; by its path or key, among what active pools have; an active pool by its folder; a secret by
+    // what it is for (virSecretUsageType).
+    std::function<std::optional<Volume>(const Named& pool, const std::string& name)> volume =
+        [](const Named&, const std::string&) { return std::nullopt; };
+    std::function<std::optional<Volume>(const std::string&)> volume_at = [](const std::string&) {
+        return std::nullopt;
+    };
+    std::function<std::optional<Named>(const std::string&)> pool_at = [](const std::string&) { return std::nullopt; };
+    std::function<std::optional<Uuid>(int usage, const std::string& id)> secret_for = [](int, const std::string&) {
+        return std::nullopt;
+    };
     // The filter that the binding of a port refers to.
     std::function<std::optional<std::string>(const std::string&)> filter_of_port = [](const std::string&) {
         return std::nullopt;
@@ -52,6 +67,7 @@ struct Directory {
 
 using Details = std::vector<std::pair<std::string, std::string>>;
 Details details_of(ObjectClass object, const Directory::Named& named);
+Details details_of(const Directory::Volume& volume);
 
 class Access {
 public:
@@ -99,6 +115,8 @@ private:
     template <class P, class T, class Inner, class Then>
     void visible(rpc::Call& call, const typename P::Args& args, Inner inner, std::vector<T> P::Ret::* list,
                  ObjectClass object, Then then);
+    template <class T>
+    auto item_of(const T& one) const;
     std::optional<Details> details_of_item(ObjectClass object, const std::string& name,
                                            const std::optional<Directory::Named>& pool) const;
     std::optional<Details> details_of_item(ObjectClass object, std::int32_t id,

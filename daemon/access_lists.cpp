@@ -52,9 +52,6 @@ Item item(const proto::Interface& x) {
 Item item(const proto::StoragePool& x) {
     return {ObjectClass::storage_pool, details_of(ObjectClass::storage_pool, {x.name, x.uuid})};
 }
-Item item(const proto::StorageVol& x) {
-    return {ObjectClass::storage_vol, {{"pool_name", x.pool}, {"vol_name", x.name}, {"vol_key", x.key}}};
-}
 Item item(const proto::NodeDevice& x) {
     return {ObjectClass::node_device, details_of(ObjectClass::node_device, {x.name, {}})};
 }
@@ -72,9 +69,8 @@ void keep(std::vector<T>& list, const std::vector<bool>& allowed) {
 std::optional<Details> Access::details_of_item(ObjectClass object, const std::string& name,
                                                const std::optional<Directory::Named>& pool) const {
     if (object == ObjectClass::storage_vol) {
-        Details out = pool ? details_of(object, *pool) : Details();
-        out.emplace_back("vol_name", name);
-        return out;
+        const auto known = pool ? directory_.volume(*pool, name) : std::nullopt;
+        return known ? std::optional(details_of(*known)) : std::nullopt;
     }
     if (object == ObjectClass::secret) {
         const auto uuid = Uuid::parse(name);
@@ -92,6 +88,16 @@ std::optional<Details> Access::details_of_item(ObjectClass object, std::int32_t 
                                                const std::optional<Directory::Named>&) const {
     const auto known = directory_.domain_by_id(id);
     return known ? std::optional(details_of(object, *known)) : std::nullopt;
+}
+
+template <class T>
+auto Access::item_of(const T& one) const {
+    if constexpr (std::is_same_v<T, proto::StorageVol>) {
+        const auto pool = directory_.pools.by_name(one.pool).value_or(Directory::Named{one.pool, {}});
+        return Item{ObjectClass::storage_vol, details_of(Directory::Volume{pool, one.name, one.key})};
+    } else {
+        return item(one);
+    }
 }
 
 // Calls that answer objects and how many there are: the inner call always lists them.
@@ -114,7 +120,7 @@ void Access::wrap_all(rpc::Handlers& handlers, std::vector<T> P::Ret::* list, st
                 }
                 std::vector<kernel::Question> questions;
                 for (const T& one : (*all).*list) {
-                    Item it = item(one);
+                    Item it = item_of(one);
                     questions.push_back(question(peer, it.object, permission, std::move(it.details)));
                 }
                 ask_each(std::move(questions),

@@ -307,7 +307,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                         .when_safe = [this](rpc::Handlers::Safe then) { durability_.when_safe(std::move(then)); }});
     use_polkit(handlers_, *authority_);
     if (config_.access_polkit) {
-        access_.emplace(*authority_, make_directory(guests_, networks_, filters_, storage_));
+        access_.emplace(*authority_, make_directory(guests_, networks_, filters_, storage_, secrets_));
         access_->install(handlers_);
         gate_events(subscriptions_, *access_);
     }

@@ -26,6 +26,26 @@ Directory::Kind kind(const Owner& owner, Name named) {
 
 Named named(const Domain& domain) { return {domain.name, domain.shown().uuid}; }
 
+Named named(const Pool& pool) { return {pool.shown().name.str(), pool.shown().uuid}; }
+
+std::optional<Directory::Volume> volume_at(const Storage& storage, const std::string& path_or_key) {
+    for (const Pool* const pool : storage.all()) {
+        for (const auto& [name, entry] : pool->volumes) {
+            if (pool->active() && (entry.volume.key == path_or_key || entry.volume.path == path_or_key)) {
+                return Directory::Volume{named(*pool), name, entry.volume.key};
+            }
+        }
+    }
+    // One that has come since the pool was looked at.
+    const auto path = storage::tidy_path(path_or_key);
+    if (!path) {
+        return std::nullopt;
+    }
+    const auto home = storage.by_target(storage::folder_of(*path));
+    return home ? std::optional(Directory::Volume{named(**home), path->substr(path->rfind('/') + 1), *path})
+                : std::nullopt;
+}
+
 ObjectClass class_of(Subscriptions::Class what) {
     switch (what) {
         case Subscriptions::Class::network:
@@ -39,8 +59,8 @@ ObjectClass class_of(Subscriptions::Class what) {
 
 }  // namespace
 
-Directory make_directory(const Guests& guests, const Networks& networks, const Filters& filters,
-                         const Storage& storage) {
+Directory make_directory(const Guests& guests, const Networks& networks, const Filters& filters, const Storage& storage,
+                         const Secrets& secrets) {
     Directory out;
     out.domains = kind(guests, [](const Domain& domain) { return named(domain); });
     out.domain_by_id = [&guests](int id) -> std::optional<Named> {
@@ -50,7 +70,20 @@ Directory make_directory(const Guests& guests, const Networks& networks, const F
     out.networks =
         kind(networks, [](const Network& network) { return Named{network.shown().name.str(), network.shown().uuid}; });
     out.filters = kind(filters, [](const nwfilter::Filter& filter) { return Named{filter.name, filter.uuid}; });
-    out.pools = kind(storage, [](const Pool& pool) { return Named{pool.shown().name.str(), pool.shown().uuid}; });
+    out.pools = kind(storage, [](const Pool& pool) { return named(pool); });
+    out.volume = [&storage](const Named& pool, const std::string& name) -> std::optional<Directory::Volume> {
+        const auto found = storage.volume({.pool = pool.name, .name = name});
+        return found ? std::optional(Directory::Volume{pool, name, found->key}) : std::nullopt;
+    };
+    out.volume_at = [&storage](const std::string& path_or_key) { return volume_at(storage, path_or_key); };
+    out.pool_at = [&storage](const std::string& folder) -> std::optional<Named> {
+        const auto found = storage.by_target(folder);
+        return found ? std::optional(named(**found)) : std::nullopt;
+    };
+    out.secret_for = [&secrets](int usage, const std::string& id) -> std::optional<Uuid> {
+        const auto found = secrets.by_usage(static_cast<SecretSpec::Usage>(usage), id);
+        return found ? std::optional((*found)->spec.uuid) : std::nullopt;
+    };
     out.filter_of_port = [&filters](const std::string& port) -> std::optional<std::string> {
         const auto found = filters.binding(port);
         return found ? std::optional((*found)->filter.filter) : std::nullopt;

@@ -13,8 +13,8 @@
 namespace bascule::daemon {
 
 // What the access check knows of the daemon's objects, which must outlive it.
-Directory make_directory(const Guests& guests, const Networks& networks, const Filters& filters,
-                         const Storage& storage);
+Directory make_directory(const Guests& guests, const Networks& networks, const Filters& filters, const Storage& storage,
+                         const Secrets& secrets);
 
 // Lets events through only to those who may know of their object. Both must live as long as there are sessions.
 void gate_events(Subscriptions& subscriptions, Access& access);

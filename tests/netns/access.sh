@@ -156,6 +156,35 @@ u net-define "$BASCULE_TEST_DIR/again.xml" >/dev/null || fail "redefining what i
 # Other classes: nothing is granted of filters, so none are seen.
 lacks clean-traffic "$(u nwfilter-list)"
 v nwfilter-list | grep -q clean-traffic || fail "root sees no filters"
+# What is looked up by a path, or by what it is for, is the object that is found.
+for pool in mine theirs; do
+    v pool-define-as "$pool" dir --target "$BASCULE_TEST_DIR/pool-$pool" >/dev/null
+    v pool-build "$pool" >/dev/null
+    v pool-start "$pool" >/dev/null
+    v vol-create-as "$pool" disk 1M >/dev/null
+    v secret-define /dev/stdin <<<"<secret><usage type='ceph'><name>$pool</name></usage></secret>" >/dev/null
+done
+touch "$BASCULE_TEST_DIR/pool-mine/new"
+secret=$(v secret-list | awk '$3 == "mine" { print $1 }')
+policy '
+    if (action.id.indexOf("org.libvirt.api.connect.") == 0 || action.lookup("network_name") == "mine" ||
+        action.lookup("pool_uuid") == "'"$(v pool-uuid mine)"'" || action.lookup("secret_uuid") == "'"$secret"'") {
+        return polkit.Result.YES;
+    }
+    return polkit.Result.NO;'
+until_said 10 "^disk$" u vol-name "$BASCULE_TEST_DIR/pool-mine/disk"
+[[ $(u vol-name "$BASCULE_TEST_DIR/pool-mine/new") == new ]] || fail "a volume that has just come: $(u vol-name "$BASCULE_TEST_DIR/pool-mine/new" 2>&1)"
+has "disk" "$(u vol-list mine)"
+by_use() {
+    user /usr/bin/python3 -c 'import libvirt, sys
+print(libvirt.open(sys.argv[1]).secretLookupByUsage(libvirt.VIR_SECRET_USAGE_TYPE_CEPH, sys.argv[2]).UUIDString())' "$(libvirt_uri)" "$1" 2>&1
+}
+[[ $(by_use mine) == "$secret" ]] || fail "a secret by its use: $(by_use mine)"
+has "denied access" "$(by_use theirs)"
+for path in pool-theirs/disk secrets; do
+    if said=$(u vol-name "$BASCULE_TEST_DIR/$path" 2>&1); then fail "$path was shown"; fi
+    has "denied access" "$said"
+done
 # Events of others' objects do not reach him.
 user timeout 20 virsh -q -c "$(libvirt_uri)" net-event --event lifecycle --loop --timeout 4 >"$BASCULE_TEST_DIR/events" 2>&1 &
 watcher=$!
