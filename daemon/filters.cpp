@@ -9,6 +9,7 @@
 #include "base/xml_read.h"
 #include "kernel/linux/bridge_abilities.h"
 #include "kernel/linux/facts.h"
+#include "kernel/linux/log_socket.h"
 #include "kernel/linux/nft_counters.h"
 #include "nwfilter/builtin.h"
 #include "nwfilter/counters.h"
@@ -22,6 +23,7 @@ namespace os = kernel::os;
 
 namespace {
 
+constexpr std::chrono::seconds kSweep{5};
 constexpr std::size_t kMaxBinding = 1U << 20, kMaxSet = 4U << 20;
 
 const nwfilter::Filter* stock(const std::string& name) {
@@ -224,6 +226,37 @@ const nwfilter::Port* Filters::counted_port(const os::Counted& counted) const {
     return mac ? ports_.by_mac(*name, *mac) : nullptr;
 }
 
+// What was counted of ports that are gone stays in sets that can be full. It is looked for some time after ports went,
+// not while one goes: that takes reading all of it.
+void Filters::sweep_soon() {
+    if (!sweep_) {
+        sweep_ = host_.loop.at(host_.loop.clock().now() + kSweep, [this] { sweep(); });
+    }
+}
+
+void Filters::sweep() {
+    sweep_.reset();
+    kernel::RuleBatch batch;
+    for (const nwfilter::CounterSet& set : {nwfilter::kDropsFrom, nwfilter::kDropsTo, nwfilter::kDropsAhead}) {
+        const std::string name(set.name);
+        const auto counted = os::counters_of(name);
+        for (const os::Counted& one : counted ? *counted : std::vector<os::Counted>{}) {
+            if (one.key.empty() || counted_port(one) != nullptr) {
+                continue;
+            }
+            std::vector<std::string> key = one.key;
+            if (const auto index = os::interface_index(key.front()); index != 0 && set.type == "iface_index") {
+                key.front() = fmt::format("{}", index);
+            }
+            batch.types[kernel::Family::bridge][name] = nwfilter::definition_of(set);
+            batch.remove[kernel::Family::bridge].elements[name].insert(fmt::format("{}", fmt::join(key, " . ")));
+        }
+    }
+    if (auto done = batch.empty() ? Result<void>() : host_.kernel.apply(batch); !done) {
+        log::error("what filters counted of ports that are gone: {}", done.error().message);
+    }
+}
+
 Result<void> Filters::undefine(const Uuid& uuid) {
     TRY(const nwfilter::Filter* const filter, by_uuid(uuid));
     const nwfilter::Filter* const original = stock(filter->name);
@@ -402,6 +435,7 @@ Result<void> Filters::unbind(const IfName& port) {
     }
     TRY_OK(host_.files.remove(binding_file(port)));
     bindings_.erase(port);
+    sweep_soon();
     return ports_.unplug(port);
 }
 
@@ -427,7 +461,10 @@ void Filters::note_guest_port(nwfilter::Binding binding) {
     bindings_.insert_or_assign(port, Kept{std::move(binding), true});
 }
 
-void Filters::forget_guest_port(const IfName& port) { bindings_.erase(port); }
+void Filters::forget_guest_port(const IfName& port) {
+    bindings_.erase(port);
+    sweep_soon();
+}
 
 std::vector<std::string> Filters::load_bindings() {
     std::vector<std::string> problems;

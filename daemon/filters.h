@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,6 +69,8 @@ private:
     Result<void> put(nwfilter::Filter filter);
     Result<PortSpec> port_of(const nwfilter::Binding& binding) const;
     const nwfilter::Port* counted_port(const kernel::os::Counted& counted) const;
+    void sweep_soon();
+    void sweep();
     std::string binding_file(const IfName& port) const { return "/run/bascule/bindings/" + port.str() + ".xml"; }
 
     Host& host_;
@@ -76,6 +79,7 @@ private:
     Store definitions_;
     std::map<std::string, nwfilter::Filter, std::less<>> filters_;
     std::map<IfName, Kept> bindings_;
+    std::unique_ptr<kernel::Watch> sweep_;
 };
 
 }  // namespace bascule::daemon

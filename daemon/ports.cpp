@@ -7,7 +7,28 @@
 
 namespace bascule::daemon {
 
+// Ports of a class hold one copy of its rules: a chain's name stands for its content.
+void Ports::share(kernel::Ruleset& rules, Pool& pool) const {
+    for (auto& [family, table] : rules) {
+        const auto known = ledger_.wanted().rules.find(family);
+        for (auto& [name, chain] : table.chains) {
+            if (known != ledger_.wanted().rules.end()) {
+                if (const auto same = known->second.chains.find(name); same != known->second.chains.end()) {
+                    chain.rules = same->second.rules;
+                    continue;
+                }
+            }
+            chain.rules = pool.try_emplace(name, chain.rules).first->second;
+        }
+    }
+}
+
 Result<Ports::Port> Ports::attach(PortSpec spec) const {
+    Pool pool;
+    return attach(std::move(spec), pool);
+}
+
+Result<Ports::Port> Ports::attach(PortSpec spec, Pool& pool) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
         nwfilter::Port filter = *port.spec.filter;
@@ -16,6 +37,7 @@ Result<Ports::Port> Ports::attach(PortSpec spec) const {
             filter.bridge.reset();
         }
         TRY(port.attachment, attach_filter(filter));
+        share(port.attachment->rules, pool);
     }
     return port;
 }
@@ -164,6 +186,22 @@ std::vector<Ip> Ports::learned_by(const IfName& ifname) const {
     return out;
 }
 
+std::vector<Ip> Ports::addresses_of(const IfName& ifname) const {
+    std::vector<Ip> out = learned_by(ifname);
+    const nwfilter::Port* const filter = filter_of(ifname);
+    for (const char* const name : {"IP", "IPV6"}) {
+        if (filter == nullptr || !filter->parameters.contains(name)) {
+            continue;
+        }
+        for (const std::string& text : filter->parameters.at(name)) {
+            if (const auto address = parse_ip(text); address && std::ranges::find(out, *address) == out.end()) {
+                out.push_back(*address);
+            }
+        }
+    }
+    return out;
+}
+
 std::vector<const nwfilter::Port*> Ports::using_filter(const std::string& filter) const {
     std::vector<const nwfilter::Port*> out;
     for (const auto& [name, port] : ports_) {
@@ -178,10 +216,11 @@ std::vector<const nwfilter::Port*> Ports::using_filter(const std::string& filter
 template <class Reached>
 Result<void> Ports::attach_again(Reached reached) {
     std::map<IfName, Port> next;
+    Pool pool;
     std::vector<std::pair<std::string, kernel::State>> wishes;
     for (const auto& [name, port] : ports_) {
         if (port.attachment && reached(*port.attachment)) {
-            auto attached = attach(port.spec);
+            auto attached = attach(port.spec, pool);
             if (!attached) {
                 return std::unexpected(std::move(attached.error()).in("port " + name.str()));
             }

@@ -53,6 +53,8 @@ public:
     // What the port's filter was compiled from; null: the port has no filter.
     const nwfilter::Port* filter_of(const IfName& ifname) const;
     std::vector<Ip> learned_by(const IfName& ifname) const;
+    // All that its filter takes for the guest's: given as IP or IPV6, or learned.
+    std::vector<Ip> addresses_of(const IfName& ifname) const;
     // The filtered port that rules know by that bridge and MAC address; null: none.
     const nwfilter::Port* by_mac(const IfName& bridge, const MacAddr& mac) const;
     std::vector<const nwfilter::Port*> using_filter(const std::string& filter) const;
@@ -87,7 +89,11 @@ private:
         bool by_mac = false;  // its rules may take its MAC address in its bridge for the port
     };
     static std::string owner(const IfName& ifname) { return "port:" + ifname.str(); }
+    // Rules' texts by their chains' names, of ports that are made ready together.
+    using Pool = std::map<std::string, kernel::RuleTexts>;
     Result<Port> attach(PortSpec spec) const;
+    Result<Port> attach(PortSpec spec, Pool& pool) const;
+    void share(kernel::Ruleset& rules, Pool& pool) const;
     bool mac_is_free(const nwfilter::Port& filter) const;
     Result<nwfilter::Attachment> attach_filter(const nwfilter::Port& filter) const;
     template <class Reached>

@@ -310,6 +310,18 @@ std::string chain_name(std::string_view stem, const Chain& chain) {
     return fmt::format("{}_{:016x}", stem.substr(0, kMaxStem), hash.value());
 }
 
+const RuleTexts::Texts& RuleTexts::all() const {
+    static const Texts kNone;
+    return texts_ ? *texts_ : kNone;
+}
+
+RuleTexts::Texts& RuleTexts::own() {
+    if (!texts_ || texts_.use_count() > 1) {
+        texts_ = std::make_shared<Texts>(all());
+    }
+    return *texts_;
+}
+
 std::string Table::add_chain(std::string_view stem, Chain chain) {
     std::string name = chain_name(stem, chain);
     chains.insert_or_assign(name, std::move(chain));

@@ -24,7 +24,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -45,9 +47,43 @@ struct Hook {
     auto operator<=>(const Hook&) const = default;
 };
 
+// Rules' texts. Copies share them until one is changed: the wishes of a thousand ports hold the same chains.
+class RuleTexts {
+public:
+    using Texts = std::vector<std::string>;
+    using value_type = std::string;
+    using const_iterator = Texts::const_iterator;
+
+    RuleTexts() = default;
+    RuleTexts(std::initializer_list<std::string> texts) : RuleTexts(Texts(texts)) {}
+    RuleTexts(Texts texts) : texts_(texts.empty() ? nullptr : std::make_shared<Texts>(std::move(texts))) {}
+
+    const Texts& all() const;
+    bool empty() const { return all().empty(); }
+    std::size_t size() const { return all().size(); }
+    const_iterator begin() const { return all().begin(); }
+    const_iterator end() const { return all().end(); }
+    const std::string& front() const { return all().front(); }
+
+    void push_back(std::string text) { own().push_back(std::move(text)); }
+    template <class... Args>
+    void emplace_back(Args&&... args) {
+        own().emplace_back(std::forward<Args>(args)...);
+    }
+    void clear() { texts_.reset(); }
+    friend bool operator==(const RuleTexts& a, const RuleTexts& b) {
+        return a.texts_ == b.texts_ || a.all() == b.all();
+    }
+
+private:
+    Texts& own();
+
+    std::shared_ptr<Texts> texts_;  // null: none
+};
+
 struct Chain {
-    std::optional<Hook> hook;        // none: reached by jump, goto or a verdict map only
-    std::vector<std::string> rules;  // each one nft rule, without "add rule …"
+    std::optional<Hook> hook;  // none: reached by jump, goto or a verdict map only
+    RuleTexts rules;           // each one nft rule, without "add rule …"
     bool operator==(const Chain&) const = default;
 };
 

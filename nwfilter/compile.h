@@ -32,6 +32,7 @@ namespace bascule::nwfilter {
 struct TableDef {
     std::vector<kernel::policy::Field> fields;  // of one of its uses: only their types count
     bool timed = false;                         // has a column of IP or IPV6: elements may expire
+    bool rarp = false;                          // has MAC addresses of RARP, which are bytes without a type
     bool operator==(const TableDef&) const = default;
 };
 

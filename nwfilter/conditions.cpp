@@ -43,6 +43,8 @@ policy::Value to_mask(Field field, const Value& mask) {
     return policy::Value::of(netmask(length, policy::bits_of(field) == 32 ? IpFamily::v4 : IpFamily::v6));
 }
 
+constexpr std::string_view kRarpColumn = "rmac";
+
 // Type letters of look-up tables; empty: values of this field cannot be in one.
 std::string_view column(Field field) {
     switch (field) {
@@ -145,6 +147,16 @@ private:
         }
     }
 
+    // nft has no names for the addresses in RARP. Of its MAC addresses there can be sets all the same, of bytes.
+    bool in_rarp(const Term& term) const {
+        return rule_.rule->protocol == Protocol::rarp && term.field >= Field::arp_src_mac &&
+               term.field <= Field::arp_dst_ip;
+    }
+    std::string_view column_of(const Term& term) const {
+        const std::string_view plain = column(term.field);
+        return !in_rarp(term) ? plain : plain == "mac" ? kRarpColumn : std::string_view();
+    }
+
     std::vector<unsigned> groups() const {
         std::vector<unsigned> out;
         for (const Bound& bound : bounds_) {
@@ -179,14 +191,7 @@ private:
             if (term.bound == nullptr || term.bound->group != group) {
                 continue;
             }
-            // nft has no name for the addresses in RARP, and unnamed bytes cannot be looked up in a set.
-            const bool in_rarp = rule_.rule->protocol == Protocol::rarp && term.field >= Field::arp_src_mac &&
-                                 term.field <= Field::arp_dst_ip;
-            // A neighbour's address has no type either, but a set of learned ones there must be.
-            if (term.field == Field::nd_target && std::ranges::none_of(bounds_, &Bound::learned)) {
-                return false;
-            }
-            if (!whole(term) || term.at->role != Role::value || column(term.field).empty() || in_rarp) {
+            if (!whole(term) || term.at->role != Role::value || column_of(term).empty()) {
                 return false;
             }
             ++variables;
@@ -411,7 +416,8 @@ private:
         for (const Term* const term : terms) {
             listed.fields.push_back(term->field);
             def.timed = def.timed || is_learned(term->bound->name);
-            types += (types.empty() ? "" : ".") + std::string(column(term->field));
+            def.rarp = def.rarp || in_rarp(*term);
+            types += (types.empty() ? "" : ".") + std::string(column_of(*term));
             names += (names.empty() ? "" : ".") + term->bound->key();
         }
         def.fields = listed.fields;

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "nwfilter/counters.h"
 
+#include <fmt/format.h>
+
 #include "nwfilter/compile.h"
 #include "nwfilter/flatten.h"
 
 namespace bascule::nwfilter {
+
+kernel::SetDef definition_of(const CounterSet& set) {
+    return {.key = fmt::format("{} . mark", set.type), .data = {}, .statement = "counter; size 65535; flags dynamic"};
+}
 
 // FNV-1a, with the highest bit set: never the mark of what rejecting makes, nor none.
 std::uint32_t mark_of(std::string_view origin) {

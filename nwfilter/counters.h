@@ -23,6 +23,8 @@ inline constexpr CounterSet kDropsTo{"nwf_drops_to", "to", "iface_index", "oif"}
 inline constexpr CounterSet kDropsAhead{"nwf_drops_ahead", "ahead", "ifname . ether_addr",
                                         "meta ibrname . ether daddr"};
 
+kernel::SetDef definition_of(const CounterSet& set);
+
 // What stands for a decision's origin.
 std::uint32_t mark_of(std::string_view origin);
 // Everything that may end a packet at that port, by its mark.

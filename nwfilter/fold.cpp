@@ -215,12 +215,8 @@ void ask_own_address_first(Compiled& compiled) {
     if (macs.size() != 1 || ips.size() != 1 || run(p, 0, {macs[0], ips[0]}).drop) {
         return;
     }
-    const std::string table = "nwf_mac.ip4_" + macs[0].table.substr(std::string_view("nwf_mac_").size()) + "." +
-                              ips[0].table.substr(std::string_view("nwf_ip4_").size());
-    if (compiled.tables.contains(table)) {
-        return;  // the filter itself pairs them
-    }
-    compiled.tables[table] = {{Field::eth_src, Field::ip4_src}, compiled.tables[ips[0].table].timed};
+    const std::string table(kOwnAddress);
+    compiled.tables[table] = {{Field::eth_src, Field::ip4_src}, true};
     auto& rows = compiled.rows[table];
     for (const policy::Row& mac : compiled.rows[macs[0].table]) {
         for (const AwaitingRow& awaiting : compiled.awaiting[ips[0].table]) {
@@ -235,10 +231,17 @@ void ask_own_address_first(Compiled& compiled) {
                                           {policy::Listed{{Field::eth_src, Field::ip4_src}, table}, false}},
                                          Action::accept,
                                          0,
-                                         "own MAC and IPv4 address"});
+                                         std::string(kOwnAddressReason)});
 }
 
 }  // namespace
+
+bool is_own_address(const Decision& decision) {
+    return std::ranges::any_of(decision.when, [](const Condition& condition) {
+        const auto* const listed = std::get_if<policy::Listed>(&condition.test);
+        return listed != nullptr && listed->table == kOwnAddress;
+    });
+}
 
 void fold(Compiled& compiled) {
     for (Directed* const directed : {&compiled.out, &compiled.in}) {

@@ -5,12 +5,18 @@
 //  - conditions that others imply are left out, and decisions that contradict themselves;
 //  - when every frame that has the port's own source MAC and IPv4 address is accepted, whatever else is in it,
 //    that is asked first, as one look-up of both (`ifname . ether_addr . ipv4_addr`). Proved by running the
-//    policy with those facts known and all else unknown: no path may reach a drop.
+//    policy with those facts known and all else unknown: no path may reach a drop. The table is one for all classes:
+//    nwfilter/render asks it before it asks for the port's class, so that most frames meet one look-up.
 #pragma once
+
+#include <string_view>
 
 #include "nwfilter/compile.h"
 
 namespace bascule::nwfilter {
+
+inline constexpr std::string_view kOwnAddress = "nwf_own_address", kOwnAddressReason = "own MAC and IPv4 address";
+bool is_own_address(const kernel::policy::Decision& decision);
 
 void fold(Compiled& compiled);
 

@@ -22,6 +22,9 @@ std::vector<std::string> match_texts(const std::vector<kernel::policy::Condition
 // The bytes that nft 1.0.6 has no name for, nor a type: a set's column of them is declared by this expression.
 inline constexpr std::string_view kNeighbourTarget = "@th,64,128";
 
+// MAC addresses in RARP frames are such bytes, too, at two places; a column is declared by the first of them.
+inline constexpr std::string_view kRarpAddress = "@nh,64,48";
+
 // The nft type of a set's column that holds values of this field: "ether_addr".
 std::string_view column_type(kernel::policy::Field field);
 

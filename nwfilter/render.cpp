@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "nwfilter/counters.h"
+#include "nwfilter/fold.h"
 #include "nwfilter/match_text.h"
 
 namespace bascule::nwfilter {
@@ -29,11 +30,12 @@ struct Way {
     int priority = 0;
     std::string base, stem, map, own;  // names of chains and of maps
     PortKey key;
-    std::string_view key_type;  // "ifname"
-    std::string element;        // the port in the maps
-    const CounterSet& drops;    // where drops are counted
-    bool tells = false;         // whoever is rejected is told
-    bool made_here = false;     // what rejecting makes comes this way, too
+    std::string_view key_type;      // "ifname"
+    std::string element;            // the port in the maps
+    const CounterSet& drops;        // where drops are counted
+    bool tells = false;             // whoever is rejected is told
+    bool made_here = false;         // what rejecting makes comes this way, too
+    bool asks_own_address = false;  // the look-up that fold() puts first stands in front of the map
 };
 
 // One policy of one port.
@@ -43,6 +45,10 @@ public:
 
     void run() {
         const policy::Policy& p = way_.directed.policy;
+        if (way_.asks_own_address) {
+            table_.sets[std::string(kOwnAddress)] = {
+                fmt::format("{} . ether_addr . ipv4_addr", way_.key_type), {}, true};
+        }
         for (std::size_t i = 0; i < p.layers.size(); ++i) {
             if (!p.sections[p.layers[i]].decisions.empty()) {
                 layer(p.layers[i], way_.priority + static_cast<int>(i),
@@ -57,8 +63,9 @@ private:
         const std::string map = way_.map + suffix;
         put(map, root);
         kernel::Chain base{kernel::Hook{"filter", std::string(way_.hook), priority, {}, "accept"}, {}};
-        if (way_.made_here) {
-            base.rules.push_back(fmt::format("meta mark {:#x} accept", kRejection));
+        if (way_.asks_own_address && index == way_.directed.policy.layers[0]) {
+            base.rules.push_back(fmt::format("ether type ip {} . ether saddr . ip saddr @{} accept comment \"{}\"",
+                                             way_.key.expression, kOwnAddress, kOwnAddressReason));
         }
         base.rules.push_back(fmt::format("{} vmap @{}", way_.key.expression, map));
         table_.add_chain(way_.base + suffix, std::move(base));
@@ -73,7 +80,14 @@ private:
     std::string section(std::size_t index) {
         const policy::Section& from = way_.directed.policy.sections[index];
         kernel::Chain chain;
+        if (way_.made_here &&
+            std::ranges::find(way_.directed.policy.layers, index) != way_.directed.policy.layers.end()) {
+            chain.rules.push_back(fmt::format("meta mark {:#x} accept", kRejection));
+        }
         for (const policy::Decision& decision : from.decisions) {
+            if (way_.asks_own_address && is_own_address(decision)) {
+                continue;  // the base chain asks it for all ports
+            }
             for (const auto& [more, then] : verdicts(decision)) {
                 for (const std::string& match : match_texts(decision.when, way_.key)) {
                     std::string rule = match.empty() ? more : more.empty() ? match : match + " " + more;
@@ -151,8 +165,7 @@ private:
     // is full the packet ends all the same.
     std::string final(const policy::Decision& decision, std::string_view stem, std::string_view verdict) {
         const CounterSet& drops = way_.drops;
-        table_.sets[std::string(drops.name)] = {
-            .key = fmt::format("{} . mark", drops.type), .data = {}, .statement = "counter; size 65535; flags dynamic"};
+        table_.sets[std::string(drops.name)] = definition_of(drops);
         const std::string chain = table_.add_chain(
             fmt::format("{}_{}", stem, drops.direction),
             {{}, {fmt::format("update @{} {{ {} . meta mark }}", drops.name, drops.expression), std::string(verdict)}});
@@ -170,8 +183,19 @@ private:
     kernel::Table& table_;
 };
 
-// A row's value in an element's key.
-std::string element_text(policy::Field field, const policy::Value& value) {
+bool is_rarp_address(const TableDef& def, policy::Field field) {
+    return def.rarp && (field == policy::Field::arp_src_mac || field == policy::Field::arp_dst_mac);
+}
+
+// A row's value in an element's key: bytes without a type as nft shows them, up to 64 bits in decimal digits.
+std::string element_text(const TableDef& def, policy::Field field, const policy::Value& value) {
+    if (is_rarp_address(def, field)) {
+        std::uint64_t number = 0;
+        for (std::size_t i = 0; i < 6; ++i) {
+            number = number << 8 | value.octets[i];
+        }
+        return fmt::format("{}", number);
+    }
     return field == policy::Field::nd_target ? number_text(value) : policy::format(field, value);
 }
 
@@ -187,7 +211,7 @@ struct Keyed {
 kernel::SetDef set_of(const TableDef& def, std::string_view begins) {
     kernel::SetDef set{std::string(begins), {}};
     for (const policy::Field field : def.fields) {
-        set.key += " . " + std::string(column_type(field));
+        set.key += " . " + std::string(is_rarp_address(def, field) ? kRarpAddress : column_type(field));
     }
     set.timeouts = def.timed;
     return set;
@@ -204,7 +228,7 @@ void put_rows(const Compiled& compiled, const std::string& name, const std::stri
     for (const policy::Row& row : rows->second) {
         std::string key = keyed.element;
         for (std::size_t i = 0; i < row.size(); ++i) {
-            key += " . " + element_text(def.fields[i], row[i]);
+            key += " . " + element_text(def, def.fields[i], row[i]);
         }
         table.elements[set][key] = {};
     }
@@ -213,7 +237,7 @@ void put_rows(const Compiled& compiled, const std::string& name, const std::stri
 LearnedSet awaiting_set(const TableDef& def, const AwaitingRow& row, std::string set, std::string begin) {
     LearnedSet learned{std::move(set), std::move(begin), IpFamily::v4};
     for (std::size_t i = 0; i < row.size(); ++i) {
-        learned.key += " . " + (row[i]                                      ? element_text(def.fields[i], *row[i])
+        learned.key += " . " + (row[i]                                      ? element_text(def, def.fields[i], *row[i])
                                 : def.fields[i] == policy::Field::nd_target ? "$HEX"
                                                                             : "$IP");
         if (!row[i] && policy::bits_of(def.fields[i]) == 128) {
@@ -402,7 +426,8 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
                    .key_type = "ifname",
                    .element = name,
                    .drops = kDropsFrom,
-                   .tells = abilities.reject};
+                   .tells = abilities.reject,
+                   .asks_own_address = true};
     const Way to{.directed = compiled.in,
                  .hook = "postrouting",
                  .priority = kPriority,

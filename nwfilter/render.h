@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Policies as nftables: chains of `table bridge bascule`, and the port's elements.
 //
-//   chain nwf_prerouting_H   { hook; iifname vmap @nwf_from }
+//   chain nwf_prerouting_H   { hook; iifname . ether saddr . ip saddr @nwf_own_address accept; iifname vmap @nwf_from }
 //   chain nwf_prerouting_ip_H  the same for the IP layer, with map nwf_from_ip
 //   chain nwf_out_H          the class's root section
 //   chain nwf_out_arp-mac_H  its other sections
-//   chain nwf_output_H       marks what rejecting makes, for the postrouting chains to accept
+//   chain nwf_output_H       marks what rejecting makes, for the chains of frames to the guest to accept
 //   chain nwf_ahead_H        { hook; meta ibrname . ether daddr vmap @nwf_ahead }: see port.h on rejecting
 //   chain nwf_related_H      { hook; iifname @nwf_related ct state new jump nwf_helpers_H }: connections of ports with
 //                            a rule for RELATED are given the kernel's helpers, by which it knows what is related

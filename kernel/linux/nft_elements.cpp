@@ -54,6 +54,49 @@ bool append_ip(IpFamily family, std::string_view text, Bytes& first, Bytes& last
     return slash == std::string_view::npos || prefix.network == *address;
 }
 
+// "0x525400123456" or decimal digits as the bytes that a column like "@nh,64,48" holds.
+bool append_number(std::string_view type, std::string_view text, Bytes& first, Bytes& last) {
+    const auto comma = type.rfind(',');
+    unsigned bits = 0;
+    if (comma == std::string_view::npos ||
+        std::from_chars(type.data() + comma + 1, type.data() + type.size(), bits).ec != std::errc{} || bits % 8 != 0 ||
+        bits == 0 || bits > 128) {
+        return false;
+    }
+    std::array<std::uint8_t, 16> octets{};
+    const bool hex = text.starts_with("0x");
+    if (hex) {
+        text.remove_prefix(2);
+    }
+    if (text.empty()) {
+        return false;
+    }
+    for (const char c : text) {
+        const auto digit = std::string_view("0123456789abcdef").find(c);
+        unsigned carry = static_cast<unsigned>(digit);
+        const unsigned base = hex ? 16 : 10;
+        if (digit == std::string_view::npos || carry >= base) {
+            return false;
+        }
+        for (std::size_t i = octets.size(); i-- > 0;) {
+            carry += octets[i] * base;
+            octets[i] = static_cast<std::uint8_t>(carry);
+            carry >>= 8;
+        }
+        if (carry != 0) {
+            return false;
+        }
+    }
+    const std::size_t count = bits / 8;
+    const auto begin = octets.end() - static_cast<std::ptrdiff_t>(count);
+    if (std::any_of(octets.begin(), begin, [](std::uint8_t octet) { return octet != 0; })) {
+        return false;
+    }
+    append(first, begin, count);
+    append(last, begin, count);
+    return true;
+}
+
 bool append_field(std::string_view type, std::string_view text, Bytes& first, Bytes& last) {
     if (type == "ifname") {
         std::array<char, IF_NAMESIZE> name{};
@@ -72,6 +115,18 @@ bool append_field(std::string_view type, std::string_view text, Bytes& first, By
             append(last, mac->octets, mac->octets.size());
         }
         return mac.has_value();
+    }
+    if (type == "iface_index" || type == "mark") {
+        std::uint32_t number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        std::array<std::uint8_t, 4> octets{};
+        std::memcpy(octets.data(), &number, octets.size());  // in the host's order, as the kernel has them
+        append(first, octets, octets.size());
+        append(last, octets, octets.size());
+        return error == std::errc{} && end == text.data() + text.size();
+    }
+    if (type.starts_with('@')) {
+        return append_number(type, text, first, last);
     }
     return (type == "ipv4_addr" && append_ip(IpFamily::v4, text, first, last)) ||
            (type == "ipv6_addr" && append_ip(IpFamily::v6, text, first, last));

@@ -115,8 +115,10 @@ Result<SetDef> set_definition(const Json& object) {
     const auto type = object.find("type");
     if (type != object.end() && type->is_array()) {
         TRY(def.key, value_text(Json{{"concat", *type}}));
-        // The only bytes without a type that Bascule has in sets: addresses in neighbour discovery.
-        constexpr std::string_view kNumber = "integer", kBytes = "@th,64,128";
+        // The only bytes without a type that Bascule has in sets: addresses in neighbour discovery, and MAC addresses
+        // of RARP. nft does not say how many bytes they are, but the set's name does.
+        constexpr std::string_view kNumber = "integer";
+        const std::string_view kBytes = text_of(object, "name").contains("rmac") ? "@nh,64,48" : "@th,64,128";
         for (auto at = def.key.find(kNumber); at != std::string::npos; at = def.key.find(kNumber, at)) {
             def.key.replace(at, kNumber.size(), kBytes);
         }

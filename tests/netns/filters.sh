@@ -48,6 +48,8 @@ refused "alpha-port" bind alpha-port $mac clean-traffic 10.50.0.2
 b nwfilter drops alpha-port | grep -q '^alpha-port  *out  *no-ip-spoofing/rule [0-9]*  *[1-9]' ||
     fail "no drop is counted: $(b nwfilter drops; nft list table bridge bascule)"
 refused "no port 'nothing' has a filter" b nwfilter drops nothing
+counted() { nft list set bridge bascule nwf_drops_from | grep 'counter packets'; }
+counted >/dev/null || fail "nothing is in the set of drops"
 
 # Unbound, everything passes again; bound with a list, both of its addresses do.
 v nwfilter-binding-delete alpha-port >/dev/null
@@ -55,7 +57,17 @@ wait_until 5 "the freed port" reaches alpha 10.50.0.3
 bind alpha-port $mac clean-traffic 10.50.0.2 10.50.0.3 >/dev/null
 wait_until 5 "the first of two addresses" reaches alpha 10.50.0.2
 wait_until 5 "the second of two addresses" reaches alpha 10.50.0.3
+# What was counted of a port goes with it, some time later: while another keeps the set in place.
+reaches_none() { ! at alpha busybox ping -c 1 -W 1 -I 10.50.0.77 10.50.0.1; }
+at alpha ip addr add 10.50.0.77/24 dev eth0
+reaches_none || fail "a third address passed"
+counted >/dev/null || fail "nothing is in the set of drops"
+plug keeper labbr 52:54:00:50:00:09
+bind keeper-port 52:54:00:50:00:09 clean-traffic 10.50.0.9 >/dev/null
 v nwfilter-binding-delete alpha-port >/dev/null
+swept() { ! counted | grep -v keeper-port; }
+wait_until 30 "the counts of a port that is gone to go" swept || fail "$(nft list set bridge bascule nwf_drops_from)"
+v nwfilter-binding-delete keeper-port >/dev/null
 
 # A filter of our own, edited while two ports use it: both change.
 own() { # ACTION

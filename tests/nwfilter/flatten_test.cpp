@@ -196,7 +196,7 @@ TEST(Attach, PortsOfOneShapeShareEveryChain) {
         const auto attachment = attach(p, filters.lookup());
         for (const auto& [name, chain] : attachment->rules.at(kernel::Family::bridge).chains) {
             const bool copies = name.starts_with("nwf_cop") || name.starts_with("nwf_learn");  // of who learns
-            if (!name.contains("_rarp_") && !copies) {  // RARP holds the MAC address in place
+            if (!copies) {
                 names.insert(name);
             }
         }
@@ -221,7 +221,7 @@ TEST(Attach, WithoutAnAddressNothingIsAllowedUntilOneIsLearned) {
     const auto more = learned(*attachment, *parse_ip("10.0.0.7"), expiry).at(kernel::Family::bridge);
     EXPECT_EQ(more.elements.size(), 2U);
     EXPECT_EQ(more.elements.at("nwf_ip4_IP").at("vnet0 . 10.0.0.7").expires, expiry);
-    EXPECT_TRUE(more.elements.at("nwf_mac.ip4_MAC.IP").contains("vnet0 . 52:54:00:00:00:01 . 10.0.0.7"));
+    EXPECT_TRUE(more.elements.at("nwf_own_address").contains("vnet0 . 52:54:00:00:00:01 . 10.0.0.7"));
     EXPECT_TRUE(learned(*attachment, *parse_ip("fe80::1"), {}).empty());
 
     const auto given = attach(port("clean-traffic", {{"IP", {"10.0.0.7"}}}), filters.lookup());

@@ -192,6 +192,22 @@ TEST(NftElements, WhatIsNotKnownIsLeftToNft) {
     EXPECT_TRUE(encode_key(exact, "a . 10.0.0.1"));
     EXPECT_FALSE(encode_key(exact, "a . 10.0.0.0/24"));
     EXPECT_FALSE(encode_key(exact, "a . fd00::1"));
+    // Numbers, and bytes without a type: as many as the type says, of digits of either kind.
+    const SetDef bytes{.key = "ifname . @nh,64,48", .data = ""}, counted{.key = "iface_index . mark", .data = ""};
+    const auto decimal = encode_key(bytes, "a . 90520731267158");
+    ASSERT_TRUE(decimal);
+    EXPECT_EQ(decimal->first.size(), 24U);
+    EXPECT_EQ(decimal->first[16], std::byte{0x52});
+    EXPECT_EQ(decimal->first[21], std::byte{0x56});
+    EXPECT_EQ(encode_key(bytes, "a . 0x525400123456"), decimal);
+    for (const char* const wrong : {"a . ", "a . 0x", "a . 12a", "a . 281474976710656", "a . 0x1525400123456"}) {
+        EXPECT_FALSE(encode_key(bytes, wrong)) << wrong;
+    }
+    const auto mark = encode_key(counted, "7 . 2147483650");
+    ASSERT_TRUE(mark);
+    EXPECT_EQ(mark->first.size(), 8U);
+    EXPECT_FALSE(encode_key(counted, "vnet0 . 5"));
+    EXPECT_FALSE(encode_key(counted, "7 . 4294967296"));
     const SetDef own{.key = "ifname . ipv4_addr", .data = "", .intervals = true};
     const auto key = encode_key(own, "a . 10.0.0.0/24");
     ASSERT_TRUE(key);
@@ -215,7 +231,7 @@ TEST_F(NftTest, WhatIsReadBackIsWhatWasWritten) {
     const auto read = (*other)->observe(everything());
     ASSERT_TRUE(ok(read));
     for (auto& [name, chain] : wanted.at(Family::bridge).chains) {
-        std::ranges::fill(chain.rules, "");
+        chain.rules = RuleTexts(std::vector<std::string>(chain.rules.size()));
     }
     EXPECT_EQ(*read, wanted);
 }
