@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <algorithm>
+#include <iostream>
+#include <ranges>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -90,6 +93,55 @@ Result<void> drops(Context& context) {
     return {};
 }
 
+// One line of the stream: the packet's number, where, rule, verdict, devices in and out, frame.
+void print_step(const Context& context, std::string_view line, std::string& last) {
+    std::vector<std::string> fields;
+    for (const auto part : std::views::split(line, '\t')) {
+        fields.emplace_back(part.begin(), part.end());
+    }
+    fields.resize(7);
+    const auto& [packet, where, rule, verdict, in, out, frame] =
+        std::tie(fields[0], fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]);
+    if (context.format == Format::json) {
+        std::cout << render(Facts{{{"packet", "", packet},
+                                   {"where", "", where},
+                                   {"rule", "", rule},
+                                   {"verdict", "", verdict},
+                                   {"in", "", in},
+                                   {"out", "", out},
+                                   {"frame", "", frame}}},
+                            context.format);
+        return;
+    }
+    if (packet != last && !frame.empty()) {
+        std::cout << fmt::format("{} {} -> {} frame={}\n", printable(packet), printable(in.empty() ? "this host" : in),
+                                 printable(out.empty() ? "?" : out), printable(frame));
+        last = packet;
+    }
+    std::cout << fmt::format("{}   {}: {}: {}\n", printable(packet), printable(where), printable(rule),
+                             printable(verdict));
+}
+
+// Until the daemon ends it, or whoever reads does.
+Result<void> trace(Context& context) {
+    TRY(const rpc::Client::StreamId stream,
+        context.client.open_stream<proto::nwfilter_trace>({.port = context.arguments[0]}));
+    std::string text, last;
+    while (std::cout.good()) {
+        TRY(const Bytes data, context.client.read_stream(stream));
+        if (data.empty()) {
+            return context.client.finish_stream(stream);
+        }
+        text += as_text(data);
+        for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+            print_step(context, std::string_view(text).substr(0, end), last);
+            text.erase(0, end + 1);
+        }
+        std::cout << std::flush;
+    }
+    return {};
+}
+
 }  // namespace
 
 void add_nwfilter_commands(std::vector<Command>& table) {
@@ -118,6 +170,13 @@ void add_nwfilter_commands(std::vector<Command>& table) {
                      "Count what filters dropped or rejected, by port, direction and rule",
                      true,
                      drops});
+    table.push_back({"nwfilter",
+                     "trace",
+                     {"PORT"},
+                     {},
+                     "Show live packets of a port on their way through all tables, some a second, until interrupted",
+                     false,
+                     trace});
     table.push_back({"nwfilter", "undefine", {"NAME"}, {}, "Remove a filter", false, undefine});
 }
 

@@ -50,7 +50,7 @@ constexpr Row kRows[] = {
      "connect-domain-xml-from-native connect-domain-xml-to-native node-set-memory-parameters "
      "connect-get-domain-capabilities node-alloc-pages connect-compare-hypervisor-cpu connect-baseline-hypervisor-cpu "
      "connect-set-identity connect-domain-monitor-event-deregister daemon-reload daemon-client-list "
-     "daemon-client-disconnect daemon-get-limits daemon-set-limits"},
+     "daemon-client-disconnect daemon-get-limits daemon-set-limits nwfilter-trace"},
     {"connect.pm-control", "node-suspend-for-duration"},
     {"connect.detect-storage-pools", "connect-find-storage-pool-sources"},
     {"connect.interface-transaction", "interface-change-begin interface-change-commit interface-change-rollback"},

@@ -144,6 +144,7 @@ private:
     NetworkPorts network_ports_;
     Emulator emulator_;
     Consoles consoles_;
+    Traces traces_;
     Agents agents_;
     Subscriptions subscriptions_;
     LeaseNews lease_news_;
@@ -220,6 +221,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       network_ports_(host, networks_, guests_),
       emulator_(host, config.emulator, emulator_account(config)),
       consoles_(host.loop),
+      traces_(host, ports_),
       agents_(host.loop, os::connect_unix),
       lease_news_(host.loop, subscriptions_, lease_lookups(networks_, guests_)),
       device_events_(
@@ -239,6 +241,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
                 .device_events = device_events_,
                 .emulator = emulator_,
                 .consoles = consoles_,
+                .traces = traces_,
                 .agents = agents_,
                 .interfaces = interfaces_,
                 .facts = host_facts(config),

@@ -25,6 +25,7 @@
 #include "daemon/netsvc.h"
 #include "daemon/networks.h"
 #include "daemon/subscriptions.h"
+#include "daemon/traces.h"
 #include "kernel/host_facts.h"
 #include "kernel/linux/host.h"
 #include "rpc/handlers.h"
@@ -46,6 +47,7 @@ struct Services {
     DeviceEvents& device_events;
     Emulator& emulator;
     Consoles& consoles;
+    Traces& traces;
     Agents& agents;
     HostInterfaces& interfaces;
     vmm::HostFacts facts;

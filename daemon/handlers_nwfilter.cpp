@@ -142,6 +142,14 @@ void add_questions(rpc::Handlers& h, Services& s) {
         TRY(std::string text, s.filters.diff(args.xml));
         return proto::nwfilter_diff_ret{std::move(text)};
     });
+    h.add<proto::nwfilter_trace>(
+        [&s](Call&, const proto::nwfilter_trace_args& args, rpc::Responder<proto::nwfilter_trace> responder) {
+            auto trace = s.traces.open(args.port);
+            if (!trace) {
+                return responder.fail(trace.error());
+            }
+            s.traces.attach(args.port, responder.open({}, std::move(*trace)));
+        });
 }
 
 }  // namespace

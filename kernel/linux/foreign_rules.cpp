@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <optional>
 #include <ranges>
@@ -456,24 +457,52 @@ bool ForeignRules::forwards() const {
 
 bool ForeignRules::empty() const { return tables_->by_name.empty(); }
 
-std::string rule_text(const ForeignDrop& drop) {
+namespace {
+
+// The lines that `nft list chain` prints, without what is before the first word.
+std::vector<std::string> chain_lines(std::string_view family, std::string_view table, std::string_view chain) {
     const Context context = make_context(NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE);
-    const auto text = context
-                          ? ask(context.get(), fmt::format("list chain {} {} {}", drop.family, drop.table, drop.chain))
-                          : Result<std::string>(std::string());
-    if (!text) {
-        return {};
-    }
-    const std::string end = drop.handle < 0 ? "policy drop;" : fmt::format(" # handle {}", drop.handle);
-    for (const auto line : std::views::split(*text, '\n')) {
+    const auto text = context ? ask(context.get(), fmt::format("list chain {} {} {}", family, table, chain))
+                              : Result<std::string>(std::string());
+    std::vector<std::string> out;
+    for (const auto line : std::views::split(text.value_or(std::string()), '\n')) {
         std::string_view words(line.begin(), line.end());
-        if (words.ends_with(end)) {
-            words.remove_prefix(std::min(words.find_first_not_of(" \t"), words.size()));
-            words.remove_suffix(drop.handle < 0 ? 0 : end.size());
-            return std::string(words);
+        words.remove_prefix(std::min(words.find_first_not_of(" \t"), words.size()));
+        out.emplace_back(words);
+    }
+    return out;
+}
+
+constexpr std::string_view kHandle = " # handle ";
+
+}  // namespace
+
+std::string rule_text(const ForeignDrop& drop) {
+    const std::string end = drop.handle < 0 ? "policy drop;" : fmt::format("{}{}", kHandle, drop.handle);
+    for (const std::string& line : chain_lines(drop.family, drop.table, drop.chain)) {
+        if (line.ends_with(end)) {
+            return line.substr(0, line.size() - (drop.handle < 0 ? 0 : end.size()));
         }
     }
     return {};
+}
+
+std::map<std::uint64_t, std::string> rule_texts(std::string_view family, std::string_view table,
+                                                std::string_view chain) {
+    std::map<std::uint64_t, std::string> out;
+    for (const std::string& line : chain_lines(family, table, chain)) {
+        const auto at = line.rfind(kHandle);
+        std::uint64_t handle = 0;
+        if (at == std::string::npos) {
+            continue;
+        }
+        const char* const digits = line.data() + at + kHandle.size();
+        const char* const end = line.data() + line.size();
+        if (const auto [last, error] = std::from_chars(digits, end, handle); error == std::errc{} && last == end) {
+            out.emplace(handle, line.substr(0, at));
+        }
+    }
+    return out;
 }
 
 }  // namespace bascule::kernel::os

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -60,5 +61,8 @@ private:
 
 // The text of a rule, or of a chain's type line, as `nft list chain` prints it. For findings.
 std::string rule_text(const ForeignDrop& drop);
+// The texts of a chain's rules by their handles, whosesoever table it is in; empty when it is not there.
+std::map<std::uint64_t, std::string> rule_texts(std::string_view family, std::string_view table,
+                                                std::string_view chain);
 
 }  // namespace bascule::kernel::os
