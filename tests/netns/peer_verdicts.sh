@@ -57,11 +57,31 @@ cat >"$BASCULE_TEST_DIR/words.xml" <<'XML'
   <rule action='drop' direction='out' priority='220'><ipv6 srcipaddr='fe80::' srcipmask='10'/></rule>
 </filter>
 XML
+# The IP layer's, without connection tracking, which the peer needs the host's own hooks for.
+cat >"$BASCULE_TEST_DIR/layers.xml" <<'XML'
+<filter name='layers'>
+  <rule action='drop' direction='out' priority='100'><tcp flags='SYN/SYN,ACK' dstportstart='23'/></rule>
+  <rule action='accept' direction='out' priority='110' statematch='false'><tcp srcportstart='80' srcportend='443'/></rule>
+  <rule action='drop' direction='out' priority='120'><udp srcipaddr='10.61.0.64' srcipmask='26'/></rule>
+  <rule action='drop' direction='out' priority='130'><udp srcportstart='67' srcportend='68'/></rule>
+  <rule action='accept' direction='out' priority='140' statematch='false'><udp dstipfrom='10.61.0.1' dstipto='10.61.0.9'/></rule>
+  <rule action='accept' direction='out' priority='150' statematch='false'><icmp type='8' srcmacaddr='$MAC'/></rule>
+  <rule action='drop' direction='out' priority='160'><icmpv6 type='134'/></rule>
+  <rule action='accept' direction='out' priority='170' statematch='false'><icmpv6 srcipaddr='fe80::' srcipmask='10'/></rule>
+  <rule action='accept' direction='out' priority='180' statematch='false'><udp-ipv6 match='no' srcipaddr='2001:db8:61::66'/></rule>
+  <rule action='accept' direction='out' priority='190' statematch='false'><igmp/></rule>
+  <rule action='drop' direction='out' priority='1000'><all/></rule>
+  <rule action='drop' direction='out' priority='1000'><all-ipv6/></rule>
+</filter>
+XML
 # What the peer does otherwise: frame by frame, and the reason.
 declare -A defects
 defects["words/ARP with long addresses"]="looks for IPv4 addresses in ARP of other hardware than Ethernet, which no host reads"
+for name in "a first fragment" "a later fragment" "a tiny fragment" "own IPv6 fragment"; do
+    defects["layers/$name"]="keeps fragments on the host until they are whole, which these never are"
+done
 
-for filter in clean-traffic checks words; do
+for filter in clean-traffic checks words layers; do
     cat >"$BASCULE_TEST_DIR/binding.xml" <<XML
 <filterbinding>
   <owner><name>intruder</name><uuid>$(cat /proc/sys/kernel/random/uuid)</uuid></owner>
@@ -76,6 +96,10 @@ XML
     for side in v p; do
         [[ ! -e $BASCULE_TEST_DIR/$filter.xml ]] || $side nwfilter-define "$BASCULE_TEST_DIR/$filter.xml" >/dev/null
         $side nwfilter-binding-create "$BASCULE_TEST_DIR/binding.xml" >/dev/null
+        # The peer's IP layer is the host's, which sees bridged frames only when it is told to.
+        through=0
+        [[ $side != p || $filter != layers ]] || through=1
+        sysctl -qw net.bridge.bridge-nf-call-iptables=$through net.bridge.bridge-nf-call-ip6tables=$through 2>/dev/null || true
         "$BASCULE_TOP/tests/netns/hostile_matrix.py" verdicts "${place[intruder]}" "${place[victim]}" \
             >"$BASCULE_TEST_DIR/$filter.$side" || fail "$filter: the frames could not be sent"
         $side nwfilter-binding-delete intruder-port >/dev/null
