@@ -196,6 +196,9 @@ void add_life_cycle(rpc::Handlers& h, Services& s) {
         });
     h.add<proto::domain_reset>(
         [&s](Call&, const proto::domain_reset_args& args, Responder<proto::domain_reset> responder) {
+            if (auto known = check_flags(args.flags, 0, "qemuDomainReset"); !known) {
+                return responder.fail(known.error());
+            }
             s.guests.reset(args.dom.uuid, answering(std::move(responder)));
         });
     h.add<proto::domain_shutdown>(
@@ -267,17 +270,18 @@ void add_facts(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_get_autostart_once>([&s](Call&, const proto::domain_get_autostart_once_args& args) {
         return of_domain<proto::domain_get_autostart_once_ret>(s, args.dom, [](const Domain&) { return 0; });
     });
-    // What there is none of yet: saved images, snapshots, checkpoints, security labels, taints.
-    h.add<proto::domain_has_managed_save_image>([&s](Call&, const proto::domain_has_managed_save_image_args& args) {
+    // What there is none of yet: saved images, taints.
+    h.add<proto::domain_has_managed_save_image>([&s](Call&, const proto::domain_has_managed_save_image_args& args)
+                                                    -> Result<proto::domain_has_managed_save_image_ret> {
+        TRY_OK(check_flags(args.flags, 0, "qemuDomainHasManagedSaveImage"));
         return of_domain<proto::domain_has_managed_save_image_ret>(s, args.dom, [](const Domain&) { return 0; });
     });
-    h.add<proto::domain_snapshot_num>([&s](Call&, const proto::domain_snapshot_num_args& args) {
-        return of_domain<proto::domain_snapshot_num_ret>(s, args.dom, [](const Domain&) { return 0; });
-    });
-    h.add<proto::domain_get_messages>([&s](Call&, const proto::domain_get_messages_args& args) {
-        return of_domain<proto::domain_get_messages_ret>(s, args.dom,
-                                                         [](const Domain&) { return std::vector<std::string>(); });
-    });
+    h.add<proto::domain_get_messages>(
+        [&s](Call&, const proto::domain_get_messages_args& args) -> Result<proto::domain_get_messages_ret> {
+            TRY_OK(check_flags(args.flags, 7, "qemuDomainGetMessages"));  // deprecation, tainting, I/O errors
+            return of_domain<proto::domain_get_messages_ret>(s, args.dom,
+                                                             [](const Domain&) { return std::vector<std::string>(); });
+        });
 }
 
 }  // namespace

@@ -199,10 +199,12 @@ void add_limits(rpc::Handlers& h, Services& s) {
             return fail(Code::unsupported_config, "the disk time of guests cannot be limited yet");
         });
     h.add<proto::domain_block_pull>([&s](Call&, const proto::domain_block_pull_args& args) -> Result<void> {
+        TRY_OK(check_flags(args.flags, 64, "qemuDomainBlockPull"));  // the bandwidth is in bytes
         TRY_OK(check_disk(s, args.dom, args.path));
         return fail(Code::unsupported, "images cannot be pulled into one yet");
     });
     h.add<proto::domain_block_commit>([&s](Call&, const proto::domain_block_commit_args& args) -> Result<void> {
+        TRY_OK(check_flags(args.flags, 0x1f, "qemuDomainBlockCommit"));
         TRY_OK(check_disk(s, args.dom, args.disk));
         return fail(Code::unsupported, "images cannot be committed yet");
     });

@@ -119,7 +119,11 @@ void add_jobs(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_abort_job>(
         [abort](Call&, const proto::domain_abort_job_args& args) { return abort(args.dom.uuid); });
     h.add<proto::domain_abort_job_flags>(
-        [abort](Call&, const proto::domain_abort_job_flags_args& args) { return abort(args.dom.uuid); });
+        [abort](Call&, const proto::domain_abort_job_flags_args& args) -> Result<void> {
+            constexpr std::uint32_t kPostCopy = 1;
+            TRY_OK(check_flags(args.flags, kPostCopy, "qemuDomainAbortJobFlags"));
+            return abort(args.dom.uuid);
+        });
     h.add<proto::domain_get_control_info>(
         [&s](Call&, const proto::domain_get_control_info_args& args) -> Result<proto::domain_get_control_info_ret> {
             TRY_OK(check_flags(args.flags, 0, "qemuDomainGetControlInfo"));
@@ -139,6 +143,7 @@ void add_jobs(rpc::Handlers& h, Services& s) {
 void add_labels(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_get_launch_security_info>([&s](Call&, const proto::domain_get_launch_security_info_args& args)
                                                       -> Result<proto::domain_get_launch_security_info_ret> {
+        TRY_OK(check_flags(args.flags, kStringOkay, "qemuDomainGetLaunchSecurityInfo"));
         TRY_OK(s.guests.running(args.dom.uuid));
         return proto::domain_get_launch_security_info_ret{};
     });

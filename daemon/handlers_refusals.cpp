@@ -81,59 +81,50 @@ void add_images(rpc::Handlers& h, Services& s) {
         });
 }
 
-Result<void> no_snapshot(const Services& s, const proto::DomainSnapshot& snapshot) {
-    TRY(const Domain* const domain, s.guests.by_uuid(snapshot.dom.uuid));
-    return fail(Code::no_domain_snapshot,
-                fmt::format("no domain snapshot with matching name '{}' of domain '{}'", snapshot.name, domain->name));
+Error no_snapshot(const Services& s, const proto::DomainSnapshot& snapshot) {
+    const auto domain = s.guests.by_uuid(snapshot.dom.uuid);
+    return domain ? Error{Code::no_domain_snapshot,
+                          fmt::format("no domain snapshot with matching name '{}' of domain '{}'", snapshot.name,
+                                      (*domain)->name),
+                          0}
+                  : domain.error();
 }
 
-// No guest has a snapshot: lists are empty, lookups find nothing.
+// No guest has a snapshot: lists are empty, lookups find nothing. `known`: the flags that libvirt knows for the call.
+template <class P>
+void no_snapshots(rpc::Handlers& h, Services& s, std::uint32_t known, std::string_view function) {
+    h.add<P>([&s, known, function](Call&, const typename P::Args& args) -> typename AnswerOf<typename P::Ret>::type {
+        TRY_OK(check_flags(args.flags, known, function));
+        if constexpr (requires { args.snap; }) {
+            return std::unexpected(no_snapshot(s, args.snap));
+        } else if constexpr (requires { args.name; }) {
+            return std::unexpected(no_snapshot(s, {.name = args.name, .dom = args.dom}));
+        } else {
+            TRY_OK(s.guests.by_uuid(args.dom.uuid));
+            return typename P::Ret{};
+        }
+    });
+}
+
 void add_snapshots(rpc::Handlers& h, Services& s) {
+    constexpr std::uint32_t kLists = 0x7ff;  // VIR_DOMAIN_SNAPSHOT_LIST_*
     refuse<proto::domain_snapshot_create_xml>(h, s, "virDomainSnapshotCreateXML");
-    h.add<proto::domain_list_all_snapshots>(
-        [&s](Call&, const proto::domain_list_all_snapshots_args& args) -> Result<proto::domain_list_all_snapshots_ret> {
-            TRY_OK(s.guests.by_uuid(args.dom.uuid));
-            return proto::domain_list_all_snapshots_ret{};
-        });
-    h.add<proto::domain_snapshot_list_names>(
-        [&s](Call&,
-             const proto::domain_snapshot_list_names_args& args) -> Result<proto::domain_snapshot_list_names_ret> {
-            TRY_OK(s.guests.by_uuid(args.dom.uuid));
-            return proto::domain_snapshot_list_names_ret{};
-        });
-    h.add<proto::domain_has_current_snapshot>(
-        [&s](Call&,
-             const proto::domain_has_current_snapshot_args& args) -> Result<proto::domain_has_current_snapshot_ret> {
-            TRY_OK(s.guests.by_uuid(args.dom.uuid));
-            return proto::domain_has_current_snapshot_ret{};
-        });
+    no_snapshots<proto::domain_snapshot_num>(h, s, kLists, "qemuDomainSnapshotNum");
+    no_snapshots<proto::domain_list_all_snapshots>(h, s, kLists, "qemuDomainListAllSnapshots");
+    no_snapshots<proto::domain_snapshot_list_names>(h, s, kLists, "qemuDomainSnapshotListNames");
+    no_snapshots<proto::domain_has_current_snapshot>(h, s, 0, "qemuDomainHasCurrentSnapshot");
+    no_snapshots<proto::domain_snapshot_lookup_by_name>(h, s, 0, "qemuDomainSnapshotLookupByName");
+    no_snapshots<proto::domain_snapshot_get_xml_desc>(h, s, 1, "qemuDomainSnapshotGetXMLDesc");  // secure
+    no_snapshots<proto::domain_snapshot_is_current>(h, s, 0, "qemuDomainSnapshotIsCurrent");
+    no_snapshots<proto::domain_revert_to_snapshot>(h, s, 0xf, "qemuDomainRevertToSnapshot");
+    no_snapshots<proto::domain_snapshot_delete>(h, s, 7, "qemuDomainSnapshotDelete");
     h.add<proto::domain_snapshot_current>(
         [&s](Call&, const proto::domain_snapshot_current_args& args) -> Result<proto::domain_snapshot_current_ret> {
+            TRY_OK(check_flags(args.flags, 0, "qemuDomainSnapshotCurrent"));
             TRY(const Domain* const domain, s.guests.by_uuid(args.dom.uuid));
             return fail(Code::no_domain_snapshot,
                         fmt::format("the domain '{}' does not have a current snapshot", domain->name));
         });
-    h.add<proto::domain_snapshot_lookup_by_name>([&s](Call&, const proto::domain_snapshot_lookup_by_name_args& args)
-                                                     -> Result<proto::domain_snapshot_lookup_by_name_ret> {
-        TRY_OK(no_snapshot(s, {.name = args.name, .dom = args.dom}));
-        return proto::domain_snapshot_lookup_by_name_ret{};
-    });
-    h.add<proto::domain_snapshot_get_xml_desc>(
-        [&s](Call&,
-             const proto::domain_snapshot_get_xml_desc_args& args) -> Result<proto::domain_snapshot_get_xml_desc_ret> {
-            TRY_OK(no_snapshot(s, args.snap));
-            return proto::domain_snapshot_get_xml_desc_ret{};
-        });
-    h.add<proto::domain_snapshot_is_current>(
-        [&s](Call&,
-             const proto::domain_snapshot_is_current_args& args) -> Result<proto::domain_snapshot_is_current_ret> {
-            TRY_OK(no_snapshot(s, args.snap));
-            return proto::domain_snapshot_is_current_ret{};
-        });
-    h.add<proto::domain_revert_to_snapshot>(
-        [&s](Call&, const proto::domain_revert_to_snapshot_args& args) { return no_snapshot(s, args.snap); });
-    h.add<proto::domain_snapshot_delete>(
-        [&s](Call&, const proto::domain_snapshot_delete_args& args) { return no_snapshot(s, args.snap); });
 }
 
 void add_agent(rpc::Handlers& h, Services& s) {

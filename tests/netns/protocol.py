@@ -101,6 +101,24 @@ def what_is_off(path):
     closed(fresh, "after connect-close")
 
 
+def flags_of_guests(path):
+    """Bits that a call does not know are refused, also where there is nothing that they could change."""
+    client = Client(path).open()
+    reader = client.good(11, string("<domain type='qemu'><name>flags</name><memory>65536</memory><os><type>hvm</type></os></domain>"))
+    name, uuid = reader.string(), reader.take(16)
+    domain = string(name) + uuid + u32(-1)
+    unknown = u32(1 << 30)
+    for procedure, arguments in ((245, domain), (183, domain), (187, domain), (188, domain + u32(9)), (189, domain + string("s")),
+                                 (190, domain), (191, domain), (186, string("s") + domain), (192, string("s") + domain),
+                                 (193, string("s") + domain), (271, string("s") + domain), (274, domain + u32(1)), (396, domain),
+                                 (426, domain), (442, domain), (240, domain + string("vda") + wire.u64(0)),
+                                 (290, domain + string("vda") + u32(0) + u32(0) + wire.u64(0))):
+        error = wire.error_of(client.call(procedure, arguments + unknown))
+        expect(f"unknown flags of procedure {procedure}", (error.code, error.message.split(" in function ")[0]),
+               (8, "invalid argument: unsupported flags (0x40000000)"))
+    client.good(35, domain)
+
+
 def lengths(path):
     for length in (0, 4, 27):
         client = Client(path).open()
@@ -230,7 +248,7 @@ def main():
     if sys.argv[2] == "--stuck":
         stuck(sys.argv[1], sys.argv[3], int(sys.argv[4]))
     else:
-        for test in (what_is_off, lengths, descriptors, pipelining, keepalive, events):
+        for test in (what_is_off, flags_of_guests, lengths, descriptors, pipelining, keepalive, events):
             test(sys.argv[1])
         read_only(sys.argv[2])
     print(f"{len(failures)} of the answers are wrong" if failures else "all as expected")
