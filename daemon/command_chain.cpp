@@ -12,6 +12,9 @@ void CommandChain::run() {
     Errand errand = std::move(errands_.front());
     errands_.pop_front();
     const std::string program = errand.command.program;
+    if (errand.input) {
+        errand.command.fds.push_back(errand.input.get());
+    }
     running_ =
         kernel::os::run_command(spawner_, loop_, std::move(errand.command), {.time = each_},
                                 [this, program, what = std::move(errand.what)](Result<kernel::os::Output> output) {

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "kernel/io.h"
 #include "kernel/linux/command.h"
 
@@ -17,6 +19,7 @@ namespace bascule::daemon {
 struct Errand {
     std::string what;
     kernel::Command command;
+    UniqueFd input{};  // given to it as descriptor 3, where there is one
 };
 
 // Programs one after another, each to its end; the first that fails ends it. `done` comes from the loop, or at once
@@ -27,7 +30,7 @@ public:
                  std::move_only_function<void(Result<void>)> done)
         : spawner_(spawner),
           loop_(loop),
-          errands_(errands.begin(), errands.end()),
+          errands_(std::make_move_iterator(errands.begin()), std::make_move_iterator(errands.end())),
           each_(each),
           done_(std::move(done)) {}
     void run();  // once; may destroy the chain

@@ -35,6 +35,7 @@ struct Domain {
         bool open_vswitch = false;
         std::optional<kernel::Command> plug_in{};  // what puts it into its switch, where that is not the kernel's
         std::string downscript{};
+        std::optional<network::Port> port{};  // of that network, as hooks are told of it
     };
     std::vector<Nic> nics;                  // while it runs, one an interface
     std::unique_ptr<CommandChain> errands;  // while it starts: what plugs its NICs in
@@ -120,8 +121,10 @@ private:
     };
     Result<OpenNics> open_nics(Domain& domain, vmm::Spec& spec);
     Result<UniqueFd> start_passt(const vmm::Interface& nic);
-    static std::vector<Errand> errands_of(const Domain& domain, const vmm::Spec& spec);
+    std::vector<Errand> errands_of(const Domain& domain, const vmm::Spec& spec) const;
     void unplug(const Domain::Nic& nic);
+    // Runs them with nobody waiting; `then` when all are done, or one failed, which is logged as that port's.
+    void see_off(const IfName& tap, std::vector<Errand> errands, std::move_only_function<void()> then);
     void drop_port(const IfName& tap);
     Result<void> check_stations(const vmm::Spec& spec) const;
     MacAddr fresh_mac() const;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/guests.h"
+#include "daemon/network_ports.h"
 #include "daemon/plug.h"
 #include "kernel/linux/facts.h"
 #include "kernel/linux/sockets.h"
@@ -202,6 +203,10 @@ Result<PortSpec> Guests::port_of(const vmm::Spec& spec, std::size_t index, Domai
     place.bridge = plug.bridge;
     place.open_vswitch = plug.open_vswitch();
     place.downscript = nic.downscript;
+    if (plug.network) {
+        TRY(const Network* const network, deps_.networks.by_uuid(*plug.network));
+        place.port = port_of_nic(spec, nic, network->shown(), plug.bridge);
+    }
     if (place.open_vswitch) {
         if (!os::path_exists(std::string(kVswitchFiles) + "/db.sock")) {
             return fail(Code::unsupported_config,
@@ -303,8 +308,14 @@ Result<Guests::OpenNics> Guests::open_nics(Domain& domain, vmm::Spec& spec) {
 }
 
 // What plugs the taps in, before the guest runs.
-std::vector<Errand> Guests::errands_of(const Domain& domain, const vmm::Spec& spec) {
+std::vector<Errand> Guests::errands_of(const Domain& domain, const vmm::Spec& spec) const {
     std::vector<Errand> out;
+    for (const Domain::Nic& place : domain.nics) {
+        if (place.port) {
+            auto hooks = deps_.networks.port_errands(*place.network, "port-created", *place.port);
+            std::ranges::move(hooks, std::back_inserter(out));
+        }
+    }
     for (std::size_t i = 0; i < std::min(domain.nics.size(), spec.interfaces.size()); ++i) {
         const vmm::Interface& nic = spec.interfaces[i];
         const Domain::Nic& place = domain.nics[i];
@@ -313,12 +324,13 @@ std::vector<Errand> Guests::errands_of(const Domain& domain, const vmm::Spec& sp
         }
         if (!nic.script.empty()) {
             out.push_back(
-                {fmt::format("{}: <script>", vmm::nic_alias(spec, i)), program_of(nic.script, {place.tap->str()})});
+                {fmt::format("{}: <script>", vmm::nic_alias(spec, i)), program_of(nic.script, {place.tap->str()}), {}});
         }
         if (place.plug_in) {
             out.push_back({fmt::format("{}: plugging it into the Open vSwitch bridge {}", vmm::nic_alias(spec, i),
                                        place.bridge->str()),
-                           *place.plug_in});
+                           *place.plug_in,
+                           {}});
         }
     }
     return out;
@@ -331,27 +343,36 @@ void Guests::unplug(const Domain::Nic& nic) {
     }
     deps_.filters.forget_guest_port(*nic.tap);
     std::vector<Errand> errands;
-    if (!nic.downscript.empty()) {
-        errands.push_back({"<downscript>", program_of(nic.downscript, {nic.tap->str()})});
-    }
     if (nic.open_vswitch) {
         errands.push_back(
-            {"taking the port from its Open vSwitch bridge", vsctl({"--if-exists", "del-port", nic.tap->str()})});
+            {"taking the port from its Open vSwitch bridge", vsctl({"--if-exists", "del-port", nic.tap->str()}), {}});
+    }
+    if (!nic.downscript.empty()) {
+        errands.push_back({"<downscript>", program_of(nic.downscript, {nic.tap->str()}), {}});
+    }
+    if (nic.port) {
+        auto hooks = deps_.networks.port_errands(*nic.network, "port-deleted", *nic.port);
+        std::ranges::move(hooks, std::back_inserter(errands));
     }
     if (errands.empty()) {
         drop_port(*nic.tap);
         return;
     }
     // The tap is there as long as the script is about it.
+    see_off(*nic.tap, std::move(errands), [this, tap = *nic.tap] { drop_port(tap); });
+}
+
+void Guests::see_off(const IfName& tap, std::vector<Errand> errands, std::move_only_function<void()> then) {
     const unsigned number = next_farewell_++;
-    auto chain = std::make_unique<CommandChain>(deps_.host.spawner, deps_.host.loop, std::move(errands), kScriptTime,
-                                                [this, number, tap = *nic.tap](const Result<void>& result) {
-                                                    if (!result) {
-                                                        log::error("port {}: {}", tap.str(), result.error().message);
-                                                    }
-                                                    drop_port(tap);
-                                                    deps_.host.loop.defer([this, number] { farewells_.erase(number); });
-                                                });
+    auto chain =
+        std::make_unique<CommandChain>(deps_.host.spawner, deps_.host.loop, std::move(errands), kScriptTime,
+                                       [this, number, tap, rest = std::move(then)](const Result<void>& result) mutable {
+                                           if (!result) {
+                                               log::error("port {}: {}", tap.str(), result.error().message);
+                                           }
+                                           rest();
+                                           deps_.host.loop.defer([this, number] { farewells_.erase(number); });
+                                       });
     CommandChain& running = *chain;
     farewells_.emplace(number, std::move(chain));
     running.run();
@@ -460,6 +481,16 @@ Result<void> Guests::replug(Domain& domain, vmm::Spec& spec, std::size_t index) 
                     "definition and restart it");
     }
     TRY_OK(deps_.ports.plug(std::move(port)));
+    if (nic.network != next.network) {  // it has moved, and the hook is told so
+        std::vector<Errand> errands;
+        for (const auto& [place, operation] : {std::pair{&next, "port-created"}, std::pair{&nic, "port-deleted"}}) {
+            if (place->port) {
+                auto hooks = deps_.networks.port_errands(*place->network, operation, *place->port);
+                std::ranges::move(hooks, std::back_inserter(errands));
+            }
+        }
+        see_off(*nic.tap, std::move(errands), [] {});
+    }
     nic = std::move(next);
     deps_.filters.forget_guest_port(*nic.tap);
     show_binding(spec, index, *nic.tap);

@@ -11,6 +11,7 @@ namespace bascule::daemon {
 
 namespace proto = rpc::proto;
 using rpc::Call;
+using rpc::Responder;
 
 namespace {
 
@@ -110,14 +111,21 @@ void add_network_port_handlers(rpc::Handlers& h, Services& s, NetworkPorts& port
         TRY(const network::Port port, ports.find(args.network.uuid, args.uuid));
         return proto::network_port_lookup_by_uuid_ret{{to_wire(*network), port.uuid}};
     });
-    h.add<proto::network_port_create_xml>(
-        [&s, &ports](Call&,
-                     const proto::network_port_create_xml_args& args) -> Result<proto::network_port_create_xml_ret> {
-            TRY_OK(check_flags(args.flags, create_flags::reclaim | create_flags::validate, "networkPortCreateXML"));
-            TRY(const Uuid uuid, ports.create(args.network.uuid, args.xml, (args.flags & create_flags::reclaim) != 0));
-            TRY(const Network* const network, s.networks.by_uuid(args.network.uuid));
-            return proto::network_port_create_xml_ret{{to_wire(*network), uuid}};
-        });
+    h.add<proto::network_port_create_xml>([&s, &ports](Call&, const proto::network_port_create_xml_args& args,
+                                                       Responder<proto::network_port_create_xml> responder) {
+        if (auto ok = check_flags(args.flags, create_flags::reclaim | create_flags::validate, "networkPortCreateXML");
+            !ok) {
+            return responder.fail(ok.error());
+        }
+        ports.create(args.network.uuid, args.xml, (args.flags & create_flags::reclaim) != 0,
+                     [&s, network = args.network.uuid, r = std::move(responder)](Result<Uuid> uuid) mutable {
+                         const auto found = s.networks.by_uuid(network);
+                         if (!uuid || !found) {
+                             return r.fail(uuid ? found.error() : uuid.error());
+                         }
+                         r.ok({{to_wire(**found), *uuid}});
+                     });
+    });
     h.add<proto::network_port_delete>([&ports](Call&, const proto::network_port_delete_args& args) -> Result<void> {
         TRY_OK(check_flags(args.flags, 0, "networkPortDelete"));
         return ports.remove(args.port.net.uuid, args.port.uuid);

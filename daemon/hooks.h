@@ -2,14 +2,14 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "daemon/command_chain.h"
 #include "daemon/host.h"
-#include "kernel/linux/command.h"
 
 namespace bascule::daemon {
 
@@ -30,22 +30,16 @@ public:
     // `documents`: what <hookData> holds. `done` comes from the loop, or at once where there is no hook.
     void run(const std::string& name, const std::string& operation, const std::string& suboperation,
              const std::string& documents, Done done);
+    // The same as errands of somebody's who has more to run; nothing where there is no hook.
+    Result<std::vector<Errand>> errands(const std::string& name, const std::string& operation,
+                                        const std::string& suboperation, const std::string& documents) const;
 
 private:
-    struct Job {
-        std::deque<std::string> programs;  // real paths
-        std::vector<std::string> args;     // of each
-        std::string input;                 // a file of ours
-        Done done;
-        std::unique_ptr<kernel::os::Running> running;
-    };
-    std::deque<std::string> programs() const;
-    void next(unsigned id);
-    void finish(unsigned id, Result<void> result);
+    std::vector<std::string> programs() const;  // real paths
 
     Host& host_;
     std::string driver_;
-    std::map<unsigned, Job> jobs_;
+    std::map<unsigned, std::unique_ptr<CommandChain>> jobs_;
     unsigned last_ = 0;
 };
 

@@ -36,8 +36,27 @@ std::string device_of(const network::PortPlug& plug) {
 
 }  // namespace
 
+network::Port port_of_nic(const vmm::Spec& guest, const vmm::Interface& nic, const network::Spec& network,
+                          const std::optional<IfName>& bridge) {
+    network::Port port{.uuid = uuid_of(guest.uuid, nic.mac.value_or(MacAddr{})),
+                       .owner_name = guest.name.str(),
+                       .owner = guest.uuid,
+                       .mac = nic.mac,
+                       .group = nic.portgroup,
+                       .bandwidth = nic.bandwidth.value_or(Bandwidth{}),
+                       .vlan = nic.vlan,
+                       .isolated = nic.isolated,
+                       .virtual_port = nic.virtual_port,
+                       .trust_rx_filters = nic.trust_rx_filters};
+    // It runs, so what is put together agrees; a group that was deleted since says nothing more.
+    if (!network::allocate(port, network, [](const std::string&) { return 0U; })) {
+        port.plug = {.type = network::PortPlug::Type::network, .device = bridge ? bridge->str() : std::string()};
+    }
+    return port;
+}
+
 NetworkPorts::NetworkPorts(Host& host, Networks& networks, Guests& guests)
-    : networks_(networks), guests_(guests), store_(host.files, "/run/bascule/network-ports") {}
+    : host_(host), networks_(networks), guests_(guests), store_(host.files, "/run/bascule/network-ports") {}
 
 std::vector<std::string> NetworkPorts::load() {
     std::vector<std::string> problems;
@@ -75,22 +94,7 @@ std::vector<std::pair<network::Port, Uuid>> NetworkPorts::of_guests(const Networ
             if (domain->nics[i].network != network.live->uuid || !nic.mac) {
                 continue;
             }
-            network::Port port{.uuid = uuid_of(spec.uuid, *nic.mac),
-                               .owner_name = spec.name.str(),
-                               .owner = spec.uuid,
-                               .mac = nic.mac,
-                               .group = nic.portgroup,
-                               .bandwidth = nic.bandwidth.value_or(Bandwidth{}),
-                               .vlan = nic.vlan,
-                               .isolated = nic.isolated,
-                               .virtual_port = nic.virtual_port,
-                               .trust_rx_filters = nic.trust_rx_filters};
-            // It runs, so what is put together agrees; a group that was deleted since says nothing more.
-            if (!network::allocate(port, *network.live, [](const std::string&) { return 0U; })) {
-                port.plug = {.type = network::PortPlug::Type::network,
-                             .device = domain->nics[i].bridge ? domain->nics[i].bridge->str() : std::string()};
-            }
-            out.emplace_back(std::move(port), spec.uuid);
+            out.emplace_back(port_of_nic(spec, nic, *network.live, domain->nics[i].bridge), spec.uuid);
         }
     }
     return out;
@@ -128,7 +132,7 @@ Result<void> NetworkPorts::save(const Key& key, const network::Port& port) {
     return {};
 }
 
-Result<Uuid> NetworkPorts::create(const Uuid& network, std::string_view xml, bool reclaim) {
+Result<network::Port> NetworkPorts::allocate(const Uuid& network, std::string_view xml, bool reclaim) const {
     TRY(network::Port port, network::parse_port(xml));
     TRY(const Network* const found, networks_.by_uuid(network));
     if (!found->active()) {
@@ -155,9 +159,52 @@ Result<Uuid> NetworkPorts::create(const Uuid& network, std::string_view xml, boo
         };
         TRY_OK(network::allocate(port, *found->live, users));
     }
-    const Uuid uuid = port.uuid;
-    TRY_OK(save({network, uuid}, port));
-    return uuid;
+    return port;
+}
+
+void NetworkPorts::create(const Uuid& network, std::string_view xml, bool reclaim, Done done) {
+    auto port = allocate(network, xml, reclaim);
+    if (!port) {
+        return done(std::unexpected(std::move(port).error()));
+    }
+    auto errands = networks_.port_errands(network, "port-created", *port);
+    run(std::move(errands), [this, network, wanted = *std::move(port),
+                             call = std::move(done)](Result<void> asked) mutable {
+        const auto made = [&]() -> Result<Uuid> {
+            if (!asked) {
+                return fail(Code::invalid_state, asked.error().message);
+            }
+            // Others may have changed things while the hook ran.
+            TRY(const Network* const found, networks_.by_uuid(network));
+            if (!found->active() || made_.contains({network, wanted.uuid})) {
+                return fail(Code::invalid_state, "the network stopped, or has such a port, since the hook was asked");
+            }
+            TRY_OK(save({network, wanted.uuid}, wanted));
+            return wanted.uuid;
+        }();
+        call(made);
+    });
+}
+
+// `done` at once where there is no hook.
+void NetworkPorts::run(std::vector<Errand> errands, std::move_only_function<void(Result<void>)> done) {
+    const unsigned id = next_hook_++;
+    auto chain = std::make_unique<CommandChain>(host_.spawner, host_.loop, std::move(errands), Hooks::kTime,
+                                                [this, id, call = std::move(done)](Result<void> ran) mutable {
+                                                    host_.loop.defer([this, id] { hooks_.erase(id); });
+                                                    call(std::move(ran));
+                                                });
+    CommandChain& running = *chain;
+    hooks_.emplace(id, std::move(chain));
+    running.run();
+}
+
+void NetworkPorts::tell_deleted(const Uuid& network, const network::Port& port) {
+    run(networks_.port_errands(network, "port-deleted", port), [](Result<void> told) {
+        if (!told) {
+            log::error("port-deleted: {}", told.error().message);
+        }
+    });
 }
 
 Result<void> NetworkPorts::remove(const Uuid& network, const Uuid& port) {
@@ -168,6 +215,7 @@ Result<void> NetworkPorts::remove(const Uuid& network, const Uuid& port) {
     }
     TRY_OK(store_.remove(file_of(network, port)));
     made_.erase({network, port});
+    tell_deleted(network, found);
     return {};
 }
 
@@ -212,6 +260,7 @@ void NetworkPorts::network_stopped(const Uuid& network) {
         if (auto gone = store_.remove(file_of(network, entry.first.second)); !gone) {
             log::error("{}", gone.error().message);
         }
+        tell_deleted(network, entry.second);
         return true;
     });
 }

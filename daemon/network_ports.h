@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +24,10 @@ public:
 
     Result<std::vector<network::Port>> of(const Uuid& network) const;
     Result<network::Port> find(const Uuid& network, const Uuid& port) const;
-    // `reclaim`: it was there before, and is as the document says.
-    Result<Uuid> create(const Uuid& network, std::string_view xml, bool reclaim);
+    // `reclaim`: it was there before, and is as the document says. The administrator's hook may refuse; `done` is
+    // called once.
+    using Done = std::move_only_function<void(Result<Uuid>)>;
+    void create(const Uuid& network, std::string_view xml, bool reclaim, Done done);
     Result<void> remove(const Uuid& network, const Uuid& port);
     // A guest's NIC has its new limits when this returns.
     Result<void> set_bandwidth(const Uuid& network, const Uuid& port, const Bandwidth& bandwidth);
@@ -35,11 +39,21 @@ private:
     using Key = std::pair<Uuid, Uuid>;                                                    // of the network, of the port
     std::vector<std::pair<network::Port, Uuid>> of_guests(const Network& network) const;  // with the guest's
     Result<void> save(const Key& key, const network::Port& port);
+    Result<network::Port> allocate(const Uuid& network, std::string_view xml, bool reclaim) const;
+    void run(std::vector<Errand> errands, std::move_only_function<void(Result<void>)> done);
+    void tell_deleted(const Uuid& network, const network::Port& port);
 
+    Host& host_;
     Networks& networks_;
     Guests& guests_;
     Store store_;
     std::map<Key, network::Port> made_;
+    std::map<unsigned, std::unique_ptr<CommandChain>> hooks_;  // that run
+    unsigned next_hook_ = 0;
 };
+
+// The port of a guest's NIC on that network, which runs; `bridge`: where it is plugged in.
+network::Port port_of_nic(const vmm::Spec& guest, const vmm::Interface& nic, const network::Spec& network,
+                          const std::optional<IfName>& bridge);
 
 }  // namespace bascule::daemon

@@ -16,6 +16,7 @@
 #include "daemon/store.h"
 #include "nat/spec.h"
 #include "network/defaults.h"
+#include "network/port.h"
 #include "network/spec.h"
 #include "network/update.h"
 
@@ -92,6 +93,9 @@ public:
     bool meets(const Prefix& subnet) const { return !claims_.meeting(subnet).empty(); }
     std::set<IfName> bridges() const;  // of ours, whether they run or not
     std::string format(const Network& network, bool inactive) const;
+    // What the administrator's hook is to be told of a port ("port-created", "port-deleted"); of the first it may say
+    // no.
+    std::vector<Errand> port_errands(const Uuid& network, const char* operation, const network::Port& port) const;
 
 private:
     Network* find(const Uuid& uuid);

@@ -136,6 +136,21 @@ void Networks::tell_hook(const network::Spec& spec, const char* operation, const
                });
 }
 
+std::vector<Errand> Networks::port_errands(const Uuid& network, const char* operation,
+                                           const network::Port& port) const {
+    const auto found = by_uuid(network);
+    if (!found) {
+        return {};  // undefined since
+    }
+    const network::Spec& spec = (*found)->shown();
+    auto errands = hooks_.errands(spec.name.str(), operation, "begin", network::format(spec) + network::format(port));
+    if (!errands) {
+        log::error("network {}: {}: {}", spec.name.str(), operation, errands.error().message);
+        return {};
+    }
+    return *std::move(errands);
+}
+
 void Networks::begin(network::Spec spec, bool transient, Done done) {
     const Uuid uuid = spec.uuid;
     if (!starting_.insert(uuid).second) {

@@ -17,6 +17,13 @@ std::uint64_t burst_of(const Rate& rate) {
     return rate.burst != 0 ? rate.burst * kKib : std::max(bytes_a_second(rate.average) / 10, kLeastBurst);
 }
 
+// What nft lets pass at once is a second of the rate and the burst (net/netfilter/nft_limit.c, nft_limit_init), which
+// it counts in 32 bits.
+std::string limit_rule(std::uint64_t rate, std::uint64_t burst) {
+    const std::uint64_t more = burst > rate ? std::min<std::uint64_t>(burst - rate, 0xffffffffU) : 1;
+    return fmt::format("limit rate over {} bytes/second burst {} bytes drop", rate, more);
+}
+
 }  // namespace
 
 std::uint64_t bytes_a_second(std::uint64_t kilobytes) { return kilobytes * 1000; }
@@ -47,16 +54,12 @@ void limit_by_rules(kernel::State& wish) {
     for (auto it = wish.shapings.begin(); it != wish.shapings.end();) {
         auto& [link, shaping] = *it;
         if (shaping.in) {
-            // nft counts a burst in 32 bits.
-            const std::uint64_t burst = std::min<std::uint64_t>(shaping.in->burst, 0xffffffffU);
             kernel::Chain chain;
             chain.hook = kernel::Hook{"filter", "ingress", 0, link.str(), "accept"};
             if (shaping.in->peak != 0) {
-                chain.rules = {fmt::format("limit rate over {} bytes/second burst {} bytes drop", shaping.in->peak,
-                                           std::min<std::uint64_t>(kernel::at_once(*shaping.in), 0xffffffffU))};
+                chain.rules = {limit_rule(shaping.in->peak, kernel::at_once(*shaping.in))};
             }
-            chain.rules.push_back(
-                fmt::format("limit rate over {} bytes/second burst {} bytes drop", shaping.in->rate, burst));
+            chain.rules.push_back(limit_rule(shaping.in->rate, shaping.in->burst));
             wish.rules[kernel::Family::netdev].add_chain("limit", std::move(chain));
             shaping.in.reset();
         }

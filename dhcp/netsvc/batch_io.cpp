@@ -45,6 +45,17 @@ void write_packet_info(msghdr& header, const Ip& from, int interface) {
     std::memcpy(CMSG_DATA(c), &info, sizeof info);
 }
 
+// Over IPv6 a datagram must have a checksum (RFC 8200, 8.1), and towards a tap the kernel leaves it to a card that is
+// not there; a guest's program that reads frames by itself finds it wrong. The kernel does it itself where more is said
+// to follow (net/ipv6/ip6_output.c, __ip6_append_data): nothing does, and with that the datagram goes.
+bool send_whole(int socket, const msghdr& header) {
+    if (::sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) < 0) {
+        return false;
+    }
+    const msghdr nothing{};
+    return ::sendmsg(socket, &nothing, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 }  // namespace
 
 sockaddr_storage to_sockaddr(const Endpoint& endpoint, socklen_t& length) {
@@ -160,6 +171,15 @@ std::size_t Outbox::send_run(std::span<Outgoing> run) {
     }
     std::size_t failed = 0;
     for (std::size_t at = 0; at < run.size();) {
+        if (copy_as<sockaddr_storage>(run[at].address).ss_family == AF_INET6) {
+            if (send_whole(run[at].socket, headers_[at].msg_hdr)) {
+                ++at;
+            } else if (errno != EINTR) {
+                ++failed;
+                ++at;
+            }
+            continue;
+        }
         const int sent = ::sendmmsg(run[at].socket, &headers_[at], static_cast<unsigned>(run.size() - at),
                                     MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {

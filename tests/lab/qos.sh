@@ -63,6 +63,13 @@ at_peak() {
     measure 10.77.0.2 -n 1M
 }
 expect "to the guest, at its peak" 400 at_peak
+# What it sends comes in a burst, but not faster than its peak.
+from_peak() {
+    v domiftune meter $mac --outbound 0 --live >/dev/null
+    v domiftune meter $mac --outbound 20,120,2000 --live >/dev/null
+    measure 10.77.0.2 -t 4 -R -u -l 1400 -b 2M
+}
+expect "from the guest, at its peak" 136 from_peak # a twentieth second of it and 66 kB come at once
 v domiftune meter $mac --inbound 150 --outbound 60,0,16 --live >/dev/null
 expect "to the guest, after its peak" 150 measure 10.77.0.2 "${steady[@]}"
 expect "from the guest, changed" 60 measure 10.77.0.2 "${steady[@]}" "${flood[@]}" 2M

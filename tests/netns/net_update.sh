@@ -121,5 +121,21 @@ told "lab stopped end -" || fail "the hook was not told of the end"
 told "lab start begin -" || fail "the hook was not asked"
 grep -q "^<hookData>" "$BASCULE_TEST_DIR/told" || fail "the hook got no document"
 grep -q "<name>lab</name>" "$BASCULE_TEST_DIR/told" || fail "the hook's document lacks the network"
+# It is told of ports, too, and may refuse one.
+cat >"$root/etc/bascule/hooks/network.d/60-no-port" <<HOOK
+#!/bin/sh
+if [ "\$2" = port-created ] && [ -e "$BASCULE_TEST_DIR/forbid" ]; then echo "not today" >&2; exit 1; fi
+HOOK
+chmod +x "$root/etc/bascule/hooks/network.d/60-no-port"
+touch "$BASCULE_TEST_DIR/forbid"
+echo "<networkport><owner><name>g</name><uuid>$(cat /proc/sys/kernel/random/uuid)</uuid></owner><mac address='52:54:00:77:00:99'/></networkport>" >"$root/port.xml"
+refused "not today" v net-port-create lab "$root/port.xml"
+is "ports of a refusal" "$(v net-port-list lab | grep -cE '[0-9a-f-]{36}')" 0
+rm "$BASCULE_TEST_DIR/forbid"
+v net-port-create lab "$root/port.xml" >/dev/null || fail "a port that the hook allows"
+told "lab port-created begin -" || fail "the hook was not told of the port"
+grep -q "<networkport>" "$BASCULE_TEST_DIR/told" || fail "the hook's document lacks the port"
+v net-port-delete lab "$(v net-port-list lab | grep -oE '[0-9a-f-]{36}')" >/dev/null
+wait_until 30 "word of the port that went" told "lab port-deleted begin -"
 v net-destroy lab >/dev/null
 daemon_stop

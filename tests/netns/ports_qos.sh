@@ -73,6 +73,68 @@ domain b "<interface type='network'><mac address='52:54:00:00:0a:01'/><source ne
 v define "$root/b.xml" 2>"$root/words" && fail "one MAC twice on one network"
 grep -q "has the MAC address" "$root/words" || fail "why not: $(cat "$root/words")"
 
+# The administrator's hook is told of a guest's ports, and may refuse the guest.
+mkdir -p "$root/etc/bascule/hooks"
+cat >"$root/etc/bascule/hooks/network" <<HOOK
+#!/bin/sh
+{ echo "\$*"; cat; } >>"$root/told"
+[ "\$2" != port-created ] || [ ! -e "$root/forbid" ] || { echo "no ports today" >&2; exit 1; }
+HOOK
+chmod 755 "$root/etc/bascule/hooks/network"
+domain h "<interface type='network'><mac address='52:54:00:00:0c:01'/><source network='default'/></interface>"
+touch "$root/forbid"
+v create --paused "$root/h.xml" 2>"$root/words" && fail "a guest that the hook refuses"
+grep -q "no ports today" "$root/words" || fail "why not: $(cat "$root/words")"
+[[ -z $(v domiflist h 2>/dev/null) ]] || fail "a refused guest is there"
+rm "$root/forbid"
+: >"$root/told"
+v create --paused "$root/h.xml" >/dev/null || fail "a guest that the hook allows"
+grep -qx "default port-created begin -" "$root/told" || fail "the hook was told: $(cat "$root/told")"
+grep -q "<mac address='52:54:00:00:0c:01'/>" "$root/told" || fail "the hook got no port: $(cat "$root/told")"
+echo "<interface type='network'><mac address='52:54:00:00:0c:01'/><source network='limited'/></interface>" >"$root/away.xml"
+v update-device h "$root/away.xml" --live >/dev/null || fail "moving it"
+moved() { grep -qx "limited port-created begin -" "$root/told" && grep -qx "default port-deleted begin -" "$root/told"; }
+wait_until 30 "word of the move" moved
+v destroy h >/dev/null
+left() { grep -qx "limited port-deleted begin -" "$root/told"; }
+wait_until 30 "word of the end" left
+rm "$root/etc/bascule/hooks/network"
+
+# What comes from a network has a peak, too: 900 kB that nothing holds back would pass in one burst.
+cat >"$root/peaky.xml" <<'XML'
+<network><name>peaky</name><bridge name='vpeak0' stp='off'/>
+<bandwidth><outbound average='50' peak='200' burst='2000'/></bandwidth>
+<ip address='192.168.79.1' netmask='255.255.255.0'/></network>
+XML
+v net-create "$root/peaky.xml" >/dev/null
+plug sender vpeak0
+at sender ip addr add 192.168.79.2/24 dev eth0
+passed() { at sender python3 - <<'PY'
+import socket, time
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+begin, sent = time.monotonic(), 0
+while sent < 900_000:
+    try:
+        sent += out.sendto(bytes(1400), ("192.168.79.1", 53))
+    except OSError:
+        time.sleep(0.01)
+print(int((time.monotonic() - begin) * 1000))
+PY
+}
+# Read by the service, or too many for it: they have come either way.
+counted() { awk '$1 == "Udp:" { print $2 + $4 }' /proc/net/snmp | tail -1; }
+at sender ping -c 1 -W 5 192.168.79.1 >/dev/null || fail "the network's host does not answer"
+before=$(counted)
+took=$(passed)
+came=$((($(counted) - before) * 1400))
+# What may come at once (where rules do it a second of the peak), and the peak for as long as it took; a tenth for
+# headers and clocks.
+most=$((((1000 + took) * 200) * 11 / 10 + 20000))
+((came <= most)) || fail "$came bytes passed in $took ms, more than $most"
+some() { (($(counted) - before > 30)); }
+wait_until 30 "some of it to pass" some
+v net-destroy peaky >/dev/null
+
 # passt, where it is not.
 if ! command -v passt >/dev/null; then
     domain p "<interface type='user'><backend type='passt'/></interface>"

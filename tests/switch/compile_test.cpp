@@ -56,17 +56,17 @@ TEST(SwitchCompile, APortWhoseLinkIsDownIsThereAndDown) {
 }
 
 TEST(SwitchShaping, WhatComesInHasARateAPeakAndABurst) {
-    const Bandwidth bandwidth{.inbound = {}, .outbound = Rate{.average = 1000, .peak = 4000, .burst = 512}};
+    const Bandwidth bandwidth{.inbound = {}, .outbound = Rate{.average = 1000, .peak = 4000, .burst = 5120}};
     kernel::State state;
     state.shapings.emplace(name("vnet0"), *shaping_of(bandwidth, false));
-    EXPECT_EQ(kernel::dump(state), "shaping vnet0 in 1000000 burst 524288 peak 4000000\n");
+    EXPECT_EQ(kernel::dump(state), "shaping vnet0 in 1000000 burst 5242880 peak 4000000\n");
     limit_by_rules(state);
     EXPECT_TRUE(state.shapings.empty());
     const auto& chains = state.rules.at(kernel::Family::netdev).chains;
     ASSERT_EQ(chains.size(), 1U);
     EXPECT_EQ(chains.begin()->second.rules,
-              (std::vector<std::string>{"limit rate over 4000000 bytes/second burst 200000 bytes drop",
-                                        "limit rate over 1000000 bytes/second burst 524288 bytes drop"}));
+              (std::vector<std::string>{"limit rate over 4000000 bytes/second burst 1 bytes drop",
+                                        "limit rate over 1000000 bytes/second burst 4242880 bytes drop"}));
 }
 
 TEST(SwitchShaping, AtAPeakThatIsTheAverageNothingComesInABurst) {
