@@ -13,7 +13,19 @@ using vmm::qmp::Json;
 
 namespace {
 constexpr std::size_t kChunk = 65536;
+
+// Null: the guest has none.
+const vmm::ChannelLive* channel_in(const vmm::Spec& guest) {
+    const auto channel = std::ranges::find_if(guest.channels, [](const vmm::Channel& one) {
+        return one.name == vmm::agent::kPortName && one.backend == vmm::Channel::Backend::socket && one.live;
+    });
+    return channel == guest.channels.end() ? nullptr : &*channel->live;
 }
+
+std::unexpected<Error> silence() {
+    return fail(Code::agent_unresponsive, "the guest's agent does not answer, or another program holds its channel");
+}
+}  // namespace
 
 // Ids differ from those of a daemon before, whose answers may still come.
 Agents::Agents(kernel::Loop& loop, Connect connect)
@@ -21,24 +33,45 @@ Agents::Agents(kernel::Loop& loop, Connect connect)
       connect_(std::move(connect)),
       next_id_(static_cast<std::uint32_t>(loop.clock().wall().time_since_epoch() / std::chrono::milliseconds(1))) {}
 
-void Agents::ask(const std::string& path, std::string command, Answer answer) {
+void Agents::ask(const std::string& path, Command command, Answer answer) {
     Talk& talk = talks_[path];
     if (talk.questions.size() >= kMostWaiting) {
         return answer(fail(Code::agent_unresponsive,
                            fmt::format("{} questions wait for the guest's agent already", talk.questions.size())));
     }
-    talk.questions.push_back({std::move(command), std::move(answer)});
+    const std::uint32_t id = ++next_id_;
+    auto deadline = command.patience
+                        ? loop_.at(loop_.clock().now() + *command.patience, [this, path, id] { expire(path, id); })
+                        : nullptr;
+    talk.questions.push_back({id, std::move(command), std::move(answer), std::move(deadline)});
     if (talk.questions.size() == 1) {
         begin(path);
     }
 }
 
+void Agents::expire(std::string path, std::uint32_t id) {
+    auto& questions = talks_.at(path).questions;
+    if (questions.front().id == id) {
+        return end(std::move(path), silence());
+    }
+    const auto waiting = std::ranges::find(questions, id, &Question::id);
+    Answer answer = std::move(waiting->answer);
+    questions.erase(waiting);
+    answer(silence());
+}
+
+void Agents::happened(const vmm::Spec& guest) {
+    // Its driver may have closed the channel on the way down.
+    const vmm::ChannelLive* const channel = channel_in(guest);
+    const auto found = channel == nullptr ? talks_.end() : talks_.find(channel->path);
+    const Talk* const talk = found == talks_.end() ? nullptr : &found->second;
+    if (talk != nullptr && talk->questions.front().command.silent && talk->exchange && talk->exchange->asked()) {
+        end(channel->path, Json());
+    }
+}
+
 void Agents::begin(const std::string& path) {
     Talk& talk = talks_.at(path);
-    talk.deadline = loop_.at(loop_.clock().now() + kPatience, [this, path] {
-        end(path,
-            fail(Code::agent_unresponsive, "the guest's agent does not answer, or another program holds its channel"));
-    });
     auto stream = connect_(path);
     if (!stream) {
         // From the loop, as every other answer.
@@ -47,9 +80,11 @@ void Agents::begin(const std::string& path) {
         });
         return;
     }
+    const Question& question = talk.questions.front();
     talk.stream = std::move(*stream);
-    talk.exchange.emplace(++next_id_, talk.questions.front().command);
+    talk.exchange.emplace(question.id, question.command.name, question.command.arguments);
     talk.out = talk.exchange->opening();
+    talk.first_word = loop_.at(loop_.clock().now() + kPatience, [this, path] { end(path, silence()); });
     watch(path, talk);
 }
 
@@ -76,6 +111,9 @@ void Agents::ready(const std::string& path, kernel::Ready) {
 Result<std::optional<Json>> Agents::go_on(Talk& talk) {
     std::optional<Json> answer;
     auto bytes = talk.stream->read(kChunk);
+    if (!bytes && talk.questions.front().command.silent && talk.exchange->asked()) {
+        return Json();
+    }
     if (!bytes) {
         return fail(Code::agent_unresponsive, "the guest's agent hung up: " + bytes.error().message);
     }
@@ -83,6 +121,9 @@ Result<std::optional<Json>> Agents::go_on(Talk& talk) {
         TRY(Exchange::Next next, talk.exchange->feed(*bytes));
         talk.out += next.send;
         answer = std::move(next.answer);
+        if (talk.exchange->asked()) {
+            talk.first_word.reset();
+        }
     }
     if (!talk.out.empty()) {
         TRY(const std::size_t taken, talk.stream->write(as_bytes(talk.out)));
@@ -105,16 +146,14 @@ void Agents::end(std::string path, Result<Json> result) {
 }
 
 Result<std::string> agent_channel(const vmm::Spec& guest) {
-    const auto channel = std::ranges::find_if(guest.channels, [](const vmm::Channel& one) {
-        return one.name == vmm::agent::kPortName && one.backend == vmm::Channel::Backend::socket && one.live;
-    });
-    if (channel == guest.channels.end()) {
+    const vmm::ChannelLive* const channel = channel_in(guest);
+    if (channel == nullptr) {
         return fail(Code::unsupported, "QEMU guest agent is not configured");
     }
-    if (!channel->live->connected) {
+    if (!channel->connected) {
         return fail(Code::agent_unresponsive, "QEMU guest agent is not connected");
     }
-    return channel->live->path;
+    return channel->path;
 }
 
 }  // namespace bascule::daemon

@@ -59,6 +59,9 @@ namespace {
 constexpr std::chrono::seconds kWaitForLeases{3};
 constexpr int kResumed = 4;  // VIR_DOMAIN_EVENT_RESUMED
 
+// Events of QEMU's that a guest ends a silent command of its agent with (agents.h); going down closes its channel.
+bool ends_silence(std::string_view event) { return event == "SUSPEND" || event == "SUSPEND_DISK" || event == "RESET"; }
+
 os::Account account_of(const std::string& user, std::uint32_t fallback) {
     const auto known = os::account(user);
     if (!known) {
@@ -273,7 +276,12 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     };
     events_.news = [this](const DomainNews& news) {
         subscriptions_.publish(news, host_.loop.clock().wall());
-        if (const auto domain = guests_.by_uuid(news.uuid)) {
+        const auto domain = guests_.by_uuid(news.uuid);
+        if (domain) {
+            if (const auto* const monitor = std::get_if<DomainNews::Monitor>(&news.what);
+                monitor != nullptr && ends_silence(monitor->event)) {
+                agents_.happened((*domain)->shown());
+            }
             publish_qemu_event(subscriptions_, (*domain)->shown(), news);
         }
     };
@@ -304,6 +312,8 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     add_domain_tuning_handlers(handlers_, services_);
     add_domain_bandwidth_handlers(handlers_, services_);
     add_domain_control_handlers(handlers_, services_);
+    add_agent_handlers(handlers_, services_);
+    add_agent_facts_handlers(handlers_, services_);
     add_refusals(handlers_, services_);
     add_admin_handlers(handlers_, server_);
     handlers_.set_hold({.pending = [this] { return durability_.pending(); },

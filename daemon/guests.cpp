@@ -18,7 +18,9 @@ namespace os = kernel::os;
 namespace {
 
 // virDomainEventType and its details.
-constexpr int kDefined = 0, kUndefined = 1, kStarted = 2, kSuspended = 3, kResumed = 4, kStopped = 5, kShutdown = 6;
+constexpr int kDefined = 0, kUndefined = 1, kStarted = 2, kSuspended = 3, kResumed = 4, kStopped = 5, kShutdown = 6,
+              kPmSuspended = 7;
+constexpr int kStartedWakeup = 4;
 constexpr int kDefinedAdded = 0, kDefinedUpdated = 1;
 constexpr int kStoppedShutdown = 0, kStoppedDestroyed = 1, kStoppedCrashed = 2, kStoppedFailed = 5;
 constexpr int kShutdownFinished = 0, kShutdownHost = 2;
@@ -249,6 +251,10 @@ vmm::Guest::Callbacks Guests::callbacks(const Uuid& uuid) {
                     }
                     if (status.state == vmm::State::paused) {
                         emit(*domain, kSuspended, 0);
+                    } else if (status.state == vmm::State::pmsuspended) {
+                        emit(*domain, kPmSuspended, 0);
+                    } else if (status.state == vmm::State::running && status.reason == vmm::reason::kRunningWakeup) {
+                        emit(*domain, kStarted, kStartedWakeup);
                     } else if (status.state == vmm::State::running) {
                         emit(*domain, kResumed, 0);
                     }
@@ -302,6 +308,14 @@ void Guests::ended(const Uuid& uuid, const vmm::Guest::Ended& end) {
     release(uuid);
 }
 
+Result<void> Guests::set_agent_timeout(const Uuid& uuid, int seconds) {
+    TRY_OK(running(uuid));
+    Domain& domain = *find(uuid);
+    domain.agent_timeout = seconds;
+    save_live(domain);
+    return {};
+}
+
 // Withdraws all that a running (or half started) guest owned; a transient one is forgotten.
 void Guests::release(const Uuid& uuid) {
     Domain& domain = *find(uuid);
@@ -324,6 +338,7 @@ void Guests::release(const Uuid& uuid) {
     domain.guest.reset();
     domain.starting = false;
     domain.id = -1;
+    domain.agent_timeout = vmm::kAgentDefault;
     if (!domain.persistent()) {
         names_.erase(domain.name);
         domains_.erase(uuid);

@@ -37,9 +37,10 @@ struct Domain {
         std::string downscript{};
         std::optional<network::Port> port{};  // of that network, as hooks are told of it
     };
-    std::vector<Nic> nics;                  // while it runs, one an interface
-    std::unique_ptr<CommandChain> errands;  // while it starts: what plugs its NICs in
-    std::vector<std::string> sockets;       // while it runs: of its channels, paths of the host
+    std::vector<Nic> nics;                   // while it runs, one an interface
+    std::unique_ptr<CommandChain> errands;   // while it starts: what plugs its NICs in
+    std::vector<std::string> sockets;        // while it runs: of its channels, paths of the host
+    int agent_timeout = vmm::kAgentDefault;  // while it runs: seconds, or one of vmm::kAgent*
 
     bool active() const { return guest != nullptr && !starting; }
     bool persistent() const { return definition.has_value(); }
@@ -101,7 +102,8 @@ public:
     Result<const Domain*> by_uuid(const Uuid& uuid) const;
     Result<const Domain*> running(const Uuid& uuid) const;
     Result<const Domain*> by_id(int id) const;
-    std::vector<const Domain*> all() const;  // by name
+    Result<void> set_agent_timeout(const Uuid& uuid, int seconds);  // or vmm::kAgent*; of a running one
+    std::vector<const Domain*> all() const;                         // by name
     std::string format(const Domain& domain, bool inactive, bool secrets = false) const;
     unsigned ports_of(const Uuid& network) const;  // running guests' NICs on it
 

@@ -77,6 +77,7 @@ void Guests::save_live(const Domain& domain) {
     }
     vmm::Live live = domain.guest->live();
     live.persistent = domain.persistent();
+    live.agent_timeout = domain.agent_timeout;
     if (auto saved = deps_.host.files.write(live_file(domain.name), vmm::to_text(live)); !saved) {
         log::error("guest {}: its state cannot be saved, a restarted daemon will not know it: {}", domain.name,
                    saved.error().message);
@@ -88,6 +89,7 @@ Result<void> Guests::adopt(const std::string& text) {
     const Uuid uuid = live.spec.uuid;
     Domain& domain = domains_[uuid];
     domain.name = live.spec.name.str();
+    domain.agent_timeout = live.agent_timeout;
     names_.insert_or_assign(domain.name, uuid);
     domain.id = live.id;
     next_id_ = std::max(next_id_, live.id + 1);

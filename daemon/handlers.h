@@ -77,6 +77,8 @@ void add_domain_bandwidth_handlers(rpc::Handlers& handlers, Services& services);
 void add_domain_block_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);  // disks
 void add_domain_display_handlers(rpc::Handlers& handlers, Services& services, Storage& storage);
 void add_domain_control_handlers(rpc::Handlers& handlers, Services& services);  // of a running one: keys, reboot …
+void add_agent_handlers(rpc::Handlers& handlers, Services& services);           // what a guest's agent is told
+void add_agent_facts_handlers(rpc::Handlers& handlers, Services& services);     // what it says
 void add_refusals(rpc::Handlers& handlers, Services& services);  // what belongs to engines that are not there
 
 // Flags that a call may carry; others are refused in the peer's words. `function` is libvirt's driver function.
@@ -110,8 +112,19 @@ std::vector<unsigned> cpus_of(ByteView bitmap);
 
 kernel::HostTopology host_topology();
 
-// How a guest is asked to power down: only by its power button. Where a client leaves the choice to us, that is it.
-Result<void> check_power_flags(std::uint32_t flags, std::string_view function);
+// Asks the agent of a running guest. `timeout`: of the call, in seconds or one of vmm::kAgent*; else the guest's holds,
+// else the command's.
+void ask_agent(Services& services, const Uuid& guest, Agents::Command command, Agents::Answer answer,
+               std::int32_t timeout = vmm::kAgentDefault);
+// How many processors a running guest has online, and how many it is to have: by its agent.
+void guest_cpus_online(Services& services, const Uuid& guest, std::move_only_function<void(Result<std::size_t>)> then);
+void set_guest_cpus_online(Services& services, const Uuid& guest, std::size_t wanted,
+                           std::move_only_function<void(Result<void>)> then);
+// Down ("powerdown") or up again ("reboot") through the agent; answers when the guest has gone down.
+void power_by_agent(Services& services, const Uuid& guest, std::string_view mode, Agents::Answer answer);
+// What a shutdown or reboot with these flags (of any that libvirt knows) is done by.
+enum class PowerBy { button, agent };
+Result<PowerBy> power_by(std::uint32_t flags, std::string_view function);
 
 // The threads of a running guest's processors, by the name that QEMU gives them (-name debug-threads=on).
 std::optional<unsigned> vcpu_of(std::string_view thread_name);

@@ -102,9 +102,10 @@ proto::domain_interface_addresses_ret to_wire(const AgentInterfaces& interfaces)
 }
 
 void ask_agent(Services& s, const std::string& channel, std::move_only_function<void(Result<AgentInterfaces>)> then) {
-    s.agents.ask(channel, "guest-network-get-interfaces", [then = std::move(then)](Result<Json> answer) mutable {
-        then(answer ? vmm::agent::interfaces_from(*answer) : std::unexpected(std::move(answer).error()));
-    });
+    s.agents.ask(channel, {.name = "guest-network-get-interfaces"},
+                 [then = std::move(then)](Result<Json> answer) mutable {
+                     then(answer ? vmm::agent::interfaces_from(*answer) : std::unexpected(std::move(answer).error()));
+                 });
 }
 
 void interface_addresses(Services& s, Call& call, const proto::domain_interface_addresses_args& args,

@@ -207,8 +207,15 @@ void add_life_cycle(rpc::Handlers& h, Services& s) {
         });
     h.add<proto::domain_shutdown_flags>(
         [&s](Call&, const proto::domain_shutdown_flags_args& args, Responder<proto::domain_shutdown_flags> responder) {
-            if (auto ok = check_power_flags(args.flags, "qemuDomainShutdownFlags"); !ok) {
-                return responder.fail(ok.error());
+            const auto by = power_by(args.flags, "qemuDomainShutdownFlags");
+            if (!by) {
+                return responder.fail(by.error());
+            }
+            if (*by == PowerBy::agent) {
+                return power_by_agent(s, args.dom.uuid, "powerdown",
+                                      [responder = std::move(responder)](const Result<vmm::qmp::Json>& answer) mutable {
+                                          responder.answer(answer ? Result<void>() : std::unexpected(answer.error()));
+                                      });
             }
             s.guests.shutdown(args.dom.uuid, answering(std::move(responder)));
         });

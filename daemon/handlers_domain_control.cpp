@@ -11,6 +11,7 @@ namespace bascule::daemon {
 namespace proto = rpc::proto;
 using rpc::Call;
 using rpc::Responder;
+using vmm::qmp::Json;
 
 namespace {
 
@@ -48,7 +49,14 @@ Result<std::vector<std::uint32_t>> key_numbers(const proto::domain_send_key_args
 void add_power(rpc::Handlers& h, Services& s) {
     h.add<proto::domain_reboot>(
         [&s](Call&, const proto::domain_reboot_args& args, Responder<proto::domain_reboot> responder) {
-            run(s, args.dom.uuid, check_power_flags(args.flags, "qemuDomainReboot"), std::move(responder),
+            const auto by = power_by(args.flags, "qemuDomainReboot");
+            if (by && *by == PowerBy::agent) {
+                return power_by_agent(s, args.dom.uuid, "reboot",
+                                      [responder = std::move(responder)](const Result<Json>& answer) mutable {
+                                          responder.answer(answer ? Result<void>() : std::unexpected(answer.error()));
+                                      });
+            }
+            run(s, args.dom.uuid, by ? Result<void>() : std::unexpected(by.error()), std::move(responder),
                 [](vmm::Guest& guest, vmm::Done done) { guest.reboot(std::move(done)); });
         });
     h.add<proto::domain_inject_nmi>(
@@ -161,12 +169,16 @@ void add_labels(rpc::Handlers& h, Services& s) {
 
 }  // namespace
 
-Result<void> check_power_flags(std::uint32_t flags, std::string_view function) {
+Result<PowerBy> power_by(std::uint32_t flags, std::string_view function) {
     TRY_OK(check_flags(flags, kAcpi | kAgent | kInitctl | kSignal | kParavirt, function));
-    if (flags != 0 && (flags & kAcpi) == 0) {
-        return fail(Code::unsupported, "a guest is asked to power down by its power button only: use --mode acpi");
+    // Where a client leaves the choice to us it is the button, which needs nobody in the guest.
+    if (flags == 0 || (flags & kAcpi) != 0) {
+        return PowerBy::button;
     }
-    return {};
+    if ((flags & kAgent) != 0) {
+        return PowerBy::agent;
+    }
+    return fail(Code::unsupported, "a guest goes down by its power button or by its agent: use --mode acpi or agent");
 }
 
 void add_domain_control_handlers(rpc::Handlers& handlers, Services& services) {

@@ -5,6 +5,7 @@
 #include "kernel/linux/facts.h"
 #include "rpc/proto_domain.h"
 #include "rpc/session.h"
+#include "vmm/agent_facts.h"
 
 namespace bascule::daemon {
 
@@ -60,6 +61,29 @@ Result<std::string> leased_name(const Services& s, const Domain& domain) {
         }
     }
     return fail(Code::unsupported, fmt::format("no hostname found for domain {}: no lease of it has one", domain.name));
+}
+
+void host_name(Services& s, const proto::domain_get_hostname_args& args,
+               Responder<proto::domain_get_hostname> responder) {
+    constexpr std::uint32_t kLease = 1, kAgent = 2;
+    auto right = check_flags(args.flags, kLease | kAgent, "qemuDomainGetHostname");
+    if (right && args.flags == (kLease | kAgent)) {
+        right = fail(Code::invalid_argument, "the name is either a lease's or the agent's: give one of the flags");
+    }
+    const auto domain = right ? running(s, args.dom) : std::unexpected(right.error());
+    if (!domain) {
+        return responder.fail(domain.error());
+    }
+    const auto answer = [](auto& to, Result<std::string> name) {
+        name ? to.ok({std::move(*name)}) : to.fail(name.error());
+    };
+    if ((args.flags & kLease) != 0) {
+        return answer(responder, leased_name(s, **domain));
+    }
+    ask_agent(s, args.dom.uuid, {.name = "guest-get-host-name"},
+              [answer, responder = std::move(responder)](const Result<vmm::qmp::Json>& said) mutable {
+                  answer(responder, said ? vmm::agent::host_name_from(*said) : std::unexpected(said.error()));
+              });
 }
 
 // Hands a device of a guest to a client's stream.
@@ -120,15 +144,8 @@ void add_domain_device_handlers(rpc::Handlers& h, Services& s) {
             return counters(*domain, args.device);
         });
     h.add<proto::domain_get_hostname>(
-        [&s](Call&, const proto::domain_get_hostname_args& args) -> Result<proto::domain_get_hostname_ret> {
-            constexpr std::uint32_t kLease = 1, kAgent = 2;
-            TRY_OK(check_flags(args.flags, kLease | kAgent, "qemuDomainGetHostname"));
-            TRY(const Domain* const domain, running(s, args.dom));
-            if ((args.flags & kLease) == 0) {
-                return fail(Code::unsupported, "QEMU guest agent is not configured");
-            }
-            TRY(std::string name, leased_name(s, *domain));
-            return proto::domain_get_hostname_ret{std::move(name)};
+        [&s](Call&, const proto::domain_get_hostname_args& args, Responder<proto::domain_get_hostname> responder) {
+            host_name(s, args, std::move(responder));
         });
     h.add<proto::domain_open_console>(
         [&s](Call&, const proto::domain_open_console_args& args, Responder<proto::domain_open_console> responder) {

@@ -16,6 +16,7 @@ namespace proto = rpc::proto;
 namespace os = kernel::os;
 namespace field = rpc::typed_param_field;
 using rpc::Call;
+using rpc::Responder;
 
 namespace {
 
@@ -186,11 +187,6 @@ void add_pins(rpc::Handlers& h, Services& s) {
 // ---- how many
 
 Result<void> set_vcpus(const Services& s, const proto::domain_set_vcpus_flags_args& args) {
-    TRY_OK(check_flags(args.flags, kAffectLive | kAffectConfig | kMaximum | kGuest | kHotpluggable,
-                       "qemuDomainSetVcpusFlags"));
-    if ((args.flags & kGuest) != 0) {
-        return fail(Code::unsupported, "the guest's own agent, which would switch processors off, is not asked yet");
-    }
     if (args.nvcpus == 0) {
         return fail(Code::invalid_argument, "a guest needs a processor");
     }
@@ -253,22 +249,64 @@ Result<proto::domain_get_cpu_stats_ret> cpu_stats(const Services& s, const proto
     return ret;
 }
 
+Result<proto::domain_get_vcpus_flags_ret> count_vcpus(const Services& s,
+                                                      const proto::domain_get_vcpus_flags_args& args) {
+    TRY(const Domain* const domain, s.guests.by_uuid(args.dom.uuid));
+    TRY_OK(check_impact(*domain, args.flags));
+    return proto::domain_get_vcpus_flags_ret{static_cast<std::int32_t>(asked(*domain, args.flags).vcpus)};
+}
+
+// Which of its processors a running guest uses, it says itself.
+Result<void> check_guest_flags(std::uint32_t flags) {
+    if ((flags & ~(kGuest | kAffectLive)) != 0) {
+        return fail(Code::invalid_argument,
+                    "what a guest uses of its processors is about the running one: only --live goes with --guest");
+    }
+    return {};
+}
+
+void vcpus_of_guest(Services& s, const proto::domain_get_vcpus_flags_args& args,
+                    Responder<proto::domain_get_vcpus_flags> responder) {
+    if (auto right = check_guest_flags(args.flags); !right) {
+        return responder.fail(right.error());
+    }
+    guest_cpus_online(s, args.dom.uuid, [responder = std::move(responder)](Result<std::size_t> count) mutable {
+        count ? responder.ok({static_cast<std::int32_t>(*count)}) : responder.fail(count.error());
+    });
+}
+
+void set_vcpus_of_guest(Services& s, const proto::domain_set_vcpus_flags_args& args,
+                        Responder<proto::domain_set_vcpus_flags> responder) {
+    if (auto right = check_guest_flags(args.flags); !right) {
+        return responder.fail(right.error());
+    }
+    set_guest_cpus_online(
+        s, args.dom.uuid, args.nvcpus,
+        [responder = std::move(responder)](const Result<void>& done) mutable { responder.answer(done); });
+}
+
 void add_counts(rpc::Handlers& h, Services& s) {
-    h.add<proto::domain_get_vcpus_flags>(
-        [&s](Call&, const proto::domain_get_vcpus_flags_args& args) -> Result<proto::domain_get_vcpus_flags_ret> {
-            TRY_OK(check_flags(args.flags, kAffectLive | kAffectConfig | kMaximum | kGuest, "qemuDomainGetVcpusFlags"));
-            TRY(const Domain* const domain, s.guests.by_uuid(args.dom.uuid));
-            TRY_OK(check_impact(*domain, args.flags));
-            if ((args.flags & kGuest) != 0) {
-                return fail(Code::unsupported, "the guest's own agent, which counts processors, is not asked yet");
-            }
-            return proto::domain_get_vcpus_flags_ret{static_cast<std::int32_t>(asked(*domain, args.flags).vcpus)};
-        });
+    h.add<proto::domain_get_vcpus_flags>([&s](Call&, const proto::domain_get_vcpus_flags_args& args,
+                                              Responder<proto::domain_get_vcpus_flags> responder) {
+        const auto right =
+            check_flags(args.flags, kAffectLive | kAffectConfig | kMaximum | kGuest, "qemuDomainGetVcpusFlags");
+        if (right && (args.flags & kGuest) != 0) {
+            return vcpus_of_guest(s, args, std::move(responder));
+        }
+        responder.answer(right ? count_vcpus(s, args) : std::unexpected(right.error()));
+    });
     h.add<proto::domain_set_vcpus>([&s](Call&, const proto::domain_set_vcpus_args& args) {
         return set_vcpus(s, {.dom = args.dom, .nvcpus = args.nvcpus, .flags = kAffectLive});
     });
-    h.add<proto::domain_set_vcpus_flags>(
-        [&s](Call&, const proto::domain_set_vcpus_flags_args& args) { return set_vcpus(s, args); });
+    h.add<proto::domain_set_vcpus_flags>([&s](Call&, const proto::domain_set_vcpus_flags_args& args,
+                                              Responder<proto::domain_set_vcpus_flags> responder) {
+        const auto right = check_flags(args.flags, kAffectLive | kAffectConfig | kMaximum | kGuest | kHotpluggable,
+                                       "qemuDomainSetVcpusFlags");
+        if (right && (args.flags & kGuest) != 0) {
+            return set_vcpus_of_guest(s, args, std::move(responder));
+        }
+        responder.answer(right ? set_vcpus(s, args) : right);
+    });
     h.add<proto::domain_get_cpu_stats>(
         [&s](Call&, const proto::domain_get_cpu_stats_args& args) { return cpu_stats(s, args); });
 }

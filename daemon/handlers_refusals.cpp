@@ -49,15 +49,6 @@ void refuse(rpc::Handlers& h, Services& s, std::string_view function) {
     });
 }
 
-// Guest agents, which answer what only the guest's own programs know.
-template <class P>
-void needs_agent(rpc::Handlers& h, Services& s) {
-    h.add<P>([&s](Call&, const typename P::Args& args) -> typename AnswerOf<typename P::Ret>::type {
-        TRY_OK(s.guests.running(args.dom.uuid));
-        return fail(Code::unsupported, "QEMU guest agent is not configured");
-    });
-}
-
 void add_images(rpc::Handlers& h, Services& s) {
     refuse<proto::domain_save>(h, s, "virDomainSave");
     refuse<proto::domain_save_flags>(h, s, "virDomainSaveFlags");
@@ -127,22 +118,11 @@ void add_snapshots(rpc::Handlers& h, Services& s) {
         });
 }
 
-void add_agent(rpc::Handlers& h, Services& s) {
-    needs_agent<proto::domain_set_time>(h, s);
-    needs_agent<proto::domain_get_time>(h, s);
-    needs_agent<proto::domain_fstrim>(h, s);
-    needs_agent<proto::domain_get_fsinfo>(h, s);
-    needs_agent<proto::domain_get_guest_vcpus>(h, s);
-    needs_agent<proto::domain_get_guest_info>(h, s);
-    needs_agent<proto::domain_pm_suspend_for_duration>(h, s);
-}
-
 }  // namespace
 
 void add_refusals(rpc::Handlers& handlers, Services& services) {
     add_images(handlers, services);
     add_snapshots(handlers, services);
-    add_agent(handlers, services);
 }
 
 }  // namespace bascule::daemon

@@ -29,7 +29,7 @@ std::optional<std::int32_t> number_of(std::span<const Word> words, const std::st
     return found == words.end() ? std::nullopt : std::optional(found->second);
 }
 
-void watchdog(Subscriptions& to, const proto::Domain& dom, const Json& data) {
+void watchdog(Subscriptions& to, const proto::Domain& dom, const Json& data, const vmm::Spec&) {
     namespace action = rpc::domain_event_watchdog_action;
     static constexpr std::array<Word, 7> kActions{{{"none", action::none},
                                                    {"pause", action::pause},
@@ -69,7 +69,7 @@ void io_error(Subscriptions& to, const proto::Domain& dom, const Json& data, con
          .msg = {.dom = dom, .src_path = source, .dev_alias = alias, .action = *number, .reason = reason}});
 }
 
-void tray(Subscriptions& to, const proto::Domain& dom, const Json& data) {
+void tray(Subscriptions& to, const proto::Domain& dom, const Json& data, const vmm::Spec&) {
     namespace reason = rpc::domain_event_tray_change_reason;
     const std::string alias = alias_of(text_of(data, "id"));
     if (!alias.empty()) {
@@ -89,11 +89,12 @@ proto::DomainEventGraphicsAddress address_of(const Json& data, const char* membe
             .service = printable(text_of(end, "service"), 200)};
 }
 
-void display(Subscriptions& to, const proto::Domain& dom, const Json& data, std::int32_t phase) {
+template <std::int32_t kPhase>
+void display(Subscriptions& to, const proto::Domain& dom, const Json& data, const vmm::Spec&) {
     const Json server = data.is_object() ? data.value("server", Json()) : Json();
     const Json client = data.is_object() ? data.value("client", Json()) : Json();
     proto::DomainEventGraphicsMsg msg{.dom = dom,
-                                      .phase = phase,
+                                      .phase = kPhase,
                                       .local = address_of(data, "server"),
                                       .remote = address_of(data, "client"),
                                       .auth_scheme = printable(text_of(server, "auth"), 100)};
@@ -106,33 +107,69 @@ void display(Subscriptions& to, const proto::Domain& dom, const Json& data, std:
     to.publish<proto::domain_event_callback_graphics>({.callback_id = 0, .msg = std::move(msg)});
 }
 
+// The guest's clock, in seconds from what it was started with.
+void clock(Subscriptions& to, const proto::Domain& dom, const Json& data, const vmm::Spec&) {
+    const Json* const offset = vmm::qmp::member_of(data, "offset");
+    if (offset != nullptr && offset->is_number_integer()) {
+        to.publish<proto::domain_event_callback_rtc_change>(
+            {.callback_id = 0, .msg = {.dom = dom, .offset = offset->get<std::int64_t>()}});
+    }
+}
+
+// Broken memory of the host's, and who had it.
+void memory(Subscriptions& to, const proto::Domain& dom, const Json& data, const vmm::Spec&) {
+    namespace action = rpc::domain_memory_failure_action_type;
+    namespace recipient = rpc::domain_memory_failure_recipient_type;
+    static constexpr std::array<Word, 2> kRecipients{
+        {{"hypervisor", recipient::hypervisor}, {"guest", recipient::guest}}};
+    static constexpr std::array<Word, 4> kActions{
+        {{"ignore", action::ignore}, {"inject", action::inject}, {"fatal", action::fatal}, {"reset", action::reset}}};
+    constexpr std::uint32_t kRequired = 1, kRecursive = 2;
+    const auto who = number_of(kRecipients, text_of(data, "recipient"));
+    const auto what = number_of(kActions, text_of(data, "action"));
+    const Json* const flags = vmm::qmp::member_of(data, "flags");
+    if (who && what && flags != nullptr) {
+        to.publish<proto::domain_event_memory_failure>({.callback_id = 0,
+                                                        .dom = dom,
+                                                        .recipient = *who,
+                                                        .action = *what,
+                                                        .flags = (flag_of(*flags, "action-required") ? kRequired : 0) |
+                                                                 (flag_of(*flags, "recursive") ? kRecursive : 0)});
+    }
+}
+
+template <class Event>
+void sleep(Subscriptions& to, const proto::Domain& dom, const Json&, const vmm::Spec&) {
+    to.publish<Event>({.callback_id = 0, .reason = 0, .msg = {.dom = dom}});
+}
+
+struct Row {
+    std::string_view event;
+    void (*publish)(Subscriptions&, const proto::Domain&, const Json&, const vmm::Spec&);
+};
+constexpr std::array<Row, 11> kRows{{{"WATCHDOG", watchdog},
+                                     {"BLOCK_IO_ERROR", io_error},
+                                     {"DEVICE_TRAY_MOVED", tray},
+                                     {"VNC_CONNECTED", display<rpc::domain_event_graphics_phase::connect>},
+                                     {"VNC_INITIALIZED", display<rpc::domain_event_graphics_phase::initialize>},
+                                     {"VNC_DISCONNECTED", display<rpc::domain_event_graphics_phase::disconnect>},
+                                     {"RTC_CHANGE", clock},
+                                     {"MEMORY_FAILURE", memory},
+                                     {"SUSPEND", sleep<proto::domain_event_callback_pmsuspend>},
+                                     {"SUSPEND_DISK", sleep<proto::domain_event_callback_pmsuspend_disk>},
+                                     {"WAKEUP", sleep<proto::domain_event_callback_pmwakeup>}}};
+
 }  // namespace
 
 void publish_qemu_event(Subscriptions& subscriptions, const vmm::Spec& spec, const DomainNews& news) {
-    namespace phase = rpc::domain_event_graphics_phase;
-    static constexpr std::array<std::string_view, 6> kKnown{"WATCHDOG",      "BLOCK_IO_ERROR",  "DEVICE_TRAY_MOVED",
-                                                            "VNC_CONNECTED", "VNC_INITIALIZED", "VNC_DISCONNECTED"};
     const auto* const monitor = std::get_if<DomainNews::Monitor>(&news.what);
-    if (monitor == nullptr || std::ranges::find(kKnown, monitor->event) == kKnown.end()) {
+    const auto row = monitor == nullptr ? kRows.end() : std::ranges::find(kRows, monitor->event, &Row::event);
+    if (row == kRows.end()) {
         return;
     }
-    const Json data = Json::parse(monitor->data, nullptr, false);
-    if (!data.is_object()) {
-        return;
-    }
-    const proto::Domain dom{.name = news.name, .uuid = news.uuid, .id = news.id};
-    const std::string& event = monitor->event;
-    if (event == "WATCHDOG") {
-        watchdog(subscriptions, dom, data);
-    } else if (event == "BLOCK_IO_ERROR") {
-        io_error(subscriptions, dom, data, spec);
-    } else if (event == "DEVICE_TRAY_MOVED") {
-        tray(subscriptions, dom, data);
-    } else {
-        display(subscriptions, dom, data,
-                event == "VNC_CONNECTED"     ? phase::connect
-                : event == "VNC_INITIALIZED" ? phase::initialize
-                                             : phase::disconnect);
+    const Json data = monitor->data.empty() ? Json::object() : Json::parse(monitor->data, nullptr, false);
+    if (data.is_object()) {
+        row->publish(subscriptions, {.name = news.name, .uuid = news.uuid, .id = news.id}, data, spec);
     }
 }
 

@@ -108,8 +108,10 @@ Result<Exchange::Next> Exchange::take_line(const std::string& line) {
     if (error == object->end()) {
         return fail(Code::malformed, "the guest's agent answers neither with a value nor with an error");
     }
-    return fail(Code::internal, fmt::format("unable to execute QEMU agent command '{}': {}", name_,
-                                            qmp::printable(qmp::text_of(*error, "desc"))));
+    const std::string kind = qmp::text_of(*error, "class");
+    return fail(kind == "CommandNotFound" || kind == "CommandDisabled" ? Code::unsupported : Code::internal,
+                fmt::format("unable to execute QEMU agent command '{}': {}", qmp::printable(name_, 100),
+                            qmp::printable(qmp::text_of(*error, "desc"))));
 }
 
 Result<std::vector<Interface>> interfaces_from(const Json& answer) {

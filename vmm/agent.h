@@ -37,11 +37,13 @@ public:
     Exchange(std::uint32_t id, std::string_view command, const qmp::Json& arguments = nullptr);
 
     std::string opening() const;
+    bool asked() const { return phase_ == Phase::asked; }  // the command is on its way
     struct Next {
         std::string send{};                 // may be empty
         std::optional<qmp::Json> answer{};  // set: the exchange is over
     };
-    // An error ends the exchange, too: Code::internal with the agent's words, or Code::malformed.
+    // An error ends the exchange, too: the agent's words (Code::unsupported: it does not know the command, or may not
+    // do it; else Code::internal), or Code::malformed.
     Result<Next> feed(ByteView bytes);
 
 private:

@@ -42,13 +42,14 @@
 namespace bascule::vmm {
 
 // libvirt's numbers (virDomainState), as they travel.
-enum class State { nostate = 0, running = 1, paused = 3, shutdown = 4, shutoff = 5, crashed = 6 };
+enum class State { nostate = 0, running = 1, paused = 3, shutdown = 4, shutoff = 5, crashed = 6, pmsuspended = 7 };
 
 // libvirt's reason numbers, by state; only those that we give.
 namespace reason {
-inline constexpr int kRunningUnknown = 0, kRunningBooted = 1, kRunningUnpaused = 5;
+inline constexpr int kRunningUnknown = 0, kRunningBooted = 1, kRunningUnpaused = 5, kRunningWakeup = 8;
 inline constexpr int kPausedUnknown = 0, kPausedUser = 1, kPausedIoError = 5, kPausedCrashed = 10,
                      kPausedStartingUp = 11;
+inline constexpr int kPmSuspendedUnknown = 0;
 inline constexpr int kShutdownUnknown = 0, kShutdownUser = 1;
 inline constexpr int kShutoffUnknown = 0, kShutoffShutdown = 1, kShutoffDestroyed = 2, kShutoffCrashed = 3,
                      kShutoffFailed = 6;

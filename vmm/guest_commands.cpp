@@ -15,24 +15,16 @@ namespace {
 
 using qmp::Json;
 
-std::optional<std::uint64_t> unsigned_of(const Json& object, std::string_view member) {
-    const auto it = object.is_object() ? object.find(member) : object.end();
-    if (it == object.end() || !it->is_number_unsigned()) {
-        return std::nullopt;
-    }
-    return it->get<std::uint64_t>();
-}
-
 std::string balloon_path(const Spec& spec) { return "/machine/peripheral/" + balloon_alias(spec); }
 
 // "stats" of virtio-balloon-device: what the driver did not report is all ones, which as a signed number is -1.
 std::optional<std::uint64_t> reported(const Json& stats, std::string_view member, std::uint64_t unit) {
-    const auto value = unsigned_of(stats, member);
+    const auto value = qmp::unsigned_of(stats, member);
     return !value || *value == ~std::uint64_t{0} ? std::nullopt : std::optional(*value / unit);
 }
 
 void read_statistics(const Json& answer, MemoryReport& report) {
-    report.last_update = unsigned_of(answer, "last-update").value_or(0);
+    report.last_update = qmp::unsigned_of(answer, "last-update").value_or(0);
     if (!answer.is_object() || !answer.contains("stats") || report.last_update == 0) {
         return;
     }
@@ -51,7 +43,7 @@ void read_statistics(const Json& answer, MemoryReport& report) {
 }
 
 DiskCounters counters_of(const Json& stats) {
-    const auto number = [&](std::string_view member) { return unsigned_of(stats, member).value_or(0); };
+    const auto number = [&](std::string_view member) { return qmp::unsigned_of(stats, member).value_or(0); };
     return {.read = {number("rd_operations"), number("rd_bytes"), number("rd_total_time_ns")},
             .written = {number("wr_operations"), number("wr_bytes"), number("wr_total_time_ns")},
             .flushed = {number("flush_operations"), 0, number("flush_total_time_ns")}};
@@ -107,7 +99,7 @@ void Guest::memory(std::move_only_function<void(Result<MemoryReport>)> done) {
     const auto weak = std::weak_ptr(machine_);
     machine_->ask("query-balloon", nullptr, [weak, done = std::move(done)](Result<Json> answer) mutable {
         const auto machine = weak.lock();
-        const auto actual = answer ? unsigned_of(*answer, "actual") : std::nullopt;
+        const auto actual = answer ? qmp::unsigned_of(*answer, "actual") : std::nullopt;
         if (!answer || !actual || !machine) {
             done(!answer ? std::unexpected(std::move(answer).error())
                          : fail(Code::internal, "QEMU does not say how much memory the guest has"));
@@ -228,7 +220,7 @@ void Guest::Machine::start_again() {
 }
 
 void Guest::Machine::on_balloon(const qmp::Event& event) {
-    const auto actual = unsigned_of(event.data, "actual");
+    const auto actual = qmp::unsigned_of(event.data, "actual");
     if (!actual || *actual / 1024 > live_.spec.memory_kib) {
         return;
     }

@@ -50,6 +50,10 @@ void Guest::Machine::on_event(const qmp::Event& event) {
         set_status({State::paused, pause_asked_ ? reason::kPausedUser : reason::kPausedUnknown});
     } else if (event.name == "RESUME") {
         set_status({State::running, reason::kRunningUnpaused});
+    } else if (event.name == "SUSPEND") {
+        set_status({State::pmsuspended, reason::kPmSuspendedUnknown});
+    } else if (event.name == "WAKEUP") {
+        set_status({State::running, reason::kRunningWakeup});
     }
 }
 

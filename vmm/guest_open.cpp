@@ -33,6 +33,9 @@ Status status_from(std::string_view word) {
     if (word == "shutdown") {
         return {State::shutdown, reason::kShutdownUnknown};
     }
+    if (word == "suspended") {
+        return {State::pmsuspended, reason::kPmSuspendedUnknown};
+    }
     const int why = word == "io-error"                                     ? reason::kPausedIoError
                     : word == "guest-panicked" || word == "internal-error" ? reason::kPausedCrashed
                     : word == "prelaunch"                                  ? reason::kPausedStartingUp

@@ -147,6 +147,7 @@ std::string to_text(const Live& live) {
                          {"nics", nics},
                          {"channels", channels},
                          {"display", display},
+                         {"agent_timeout", live.agent_timeout},
                          {"domain", format(live.spec, std::nullopt, true)}};
     return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -178,7 +179,12 @@ Result<Live> live_from_text(std::string_view text) {
     TRY_OK(read_nics(object, *spec));
     TRY_OK(read_channels(object, *spec));
     TRY_OK(read_display(object, *spec));
-    return Live{std::move(*spec), *id, *pid, *executable, *monitor, *persistent};
+    // Not there: written before it could be set.
+    const auto timeout = object.find("agent_timeout");
+    const bool set =
+        timeout != object.end() && timeout->is_number_integer() && *timeout >= kAgentBlock && *timeout <= INT32_MAX;
+    return Live{
+        std::move(*spec), *id, *pid, *executable, *monitor, *persistent, set ? timeout->get<int>() : kAgentDefault};
 }
 
 }  // namespace bascule::vmm

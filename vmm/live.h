@@ -10,6 +10,9 @@
 namespace bascule::vmm {
 
 // All that a new daemon needs to take over a running guest: /run/bascule/guests/NAME.json.
+// libvirt's time-outs of a guest's agent that are no seconds: as long as it takes, and whatever fits the question.
+inline constexpr int kAgentBlock = -2, kAgentDefault = -1;
+
 struct Live {
     Spec spec;  // with its live members
     int id = 0;
@@ -17,6 +20,7 @@ struct Live {
     std::string executable{};  // what /proc/PID/exe must show
     std::string monitor{};     // path of the QMP socket
     bool persistent = true;    // false: made by create, gone when it stops
+    int agent_timeout = kAgentDefault;
     bool operator==(const Live&) const = default;
 };
 

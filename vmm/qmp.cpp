@@ -31,14 +31,6 @@ bool too_deep(std::string_view line) {
     return false;
 }
 
-const Json* member_of(const Json& object, std::string_view name) {
-    if (!object.is_object()) {
-        return nullptr;
-    }
-    const auto it = object.find(name);
-    return it == object.end() ? nullptr : &*it;
-}
-
 std::uint64_t small_number(const Json* value) {
     return value != nullptr && value->is_number_unsigned() ? value->get<std::uint64_t>() : 0;
 }
@@ -139,6 +131,19 @@ Result<Json> parse_object(std::string_view line) {
         return fail(Code::malformed, fmt::format("not a JSON object: '{}'", printable(line, 80)));
     }
     return object;
+}
+
+const Json* member_of(const Json& object, std::string_view name) {
+    if (!object.is_object()) {
+        return nullptr;
+    }
+    const auto it = object.find(name);
+    return it == object.end() ? nullptr : &*it;
+}
+
+std::optional<std::uint64_t> unsigned_of(const Json& object, std::string_view name) {
+    const Json* const value = member_of(object, name);
+    return value != nullptr && value->is_number_unsigned() ? std::optional(value->get<std::uint64_t>()) : std::nullopt;
 }
 
 std::string text_of(const Json& object, std::string_view member) {

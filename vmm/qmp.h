@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -67,6 +68,8 @@ Result<Json> parse_object(std::string_view line);
 
 // Members of an object from QEMU: an empty text (0, false) when it is no object, has no such member, or one of
 // another type.
+const Json* member_of(const Json& object, std::string_view member);  // null: none
+std::optional<std::uint64_t> unsigned_of(const Json& object, std::string_view member);
 std::string text_of(const Json& object, std::string_view member);
 bool flag_of(const Json& object, std::string_view member);
 

@@ -17,8 +17,9 @@ using vmm::qmp::Json;
 // The guest's end of a channel is the test.
 class AgentsTest : public testing::Test {
 protected:
-    void ask() {
-        agents_.ask("/channel", "guest-info", [this](Result<Json> answer) { answers_.push_back(std::move(answer)); });
+    void ask(Agents::Command command = {.name = "guest-info"}) {
+        agents_.ask("/channel", std::move(command),
+                    [this](Result<Json> answer) { answers_.push_back(std::move(answer)); });
         loop_.turn();
     }
     void say(const std::string& text) {
@@ -37,6 +38,15 @@ protected:
         const auto at = opening.find("\"id\":");
         ASSERT_NE(at, std::string::npos) << opening;
         say("\xff{\"return\": " + opening.substr(at + 5, opening.find('}', at) - at - 5) + "}\n");
+    }
+
+    static vmm::Spec guest_spec() {
+        vmm::Spec guest{.name = *ObjectName::parse("vm")};
+        vmm::Channel channel;
+        channel.name = "org.qemu.guest_agent.0";
+        channel.live = vmm::ChannelLive{.path = "/channel", .connected = false};
+        guest.channels = {channel};
+        return guest;
     }
 
     test::FakeLoop loop_;
@@ -85,6 +95,56 @@ TEST_F(AgentsTest, NobodyWaitsForAGuestThatIsSilentOrHangsUp) {
     }
     EXPECT_EQ(answers_[0].error().code, Code::agent_unresponsive);
     EXPECT_EQ(answers_[1].error().code, Code::agent_unresponsive);
+}
+
+TEST_F(AgentsTest, WhoHasPatienceWaitsForTheAnswerButNotForTheFirstWord) {
+    const Agents::Command patient{.name = "guest-fstrim", .arguments = {{"minimum", 7}}, .patience = std::nullopt};
+    ask(patient);
+    loop_.advance(Agents::kPatience + std::chrono::seconds(1));
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].error().code, Code::agent_unresponsive);
+    ask(patient);
+    synchronise();
+    EXPECT_EQ(hear(), "{\"arguments\":{\"minimum\":7},\"execute\":\"guest-fstrim\"}\n");
+    ask();  // has none, and waits behind it
+    loop_.advance(std::chrono::hours(1));
+    ASSERT_EQ(answers_.size(), 2U);
+    EXPECT_EQ(answers_[1].error().code, Code::agent_unresponsive);
+    say("{\"return\": {}}\n");
+    ASSERT_EQ(answers_.size(), 3U);
+    EXPECT_TRUE(answers_[2]);
+    EXPECT_EQ(loop_.timers(), 0U);
+}
+
+TEST_F(AgentsTest, ASilentCommandEndsWithWhatTheGuestThenDoes) {
+    const Agents::Command silent{.name = "guest-suspend-ram", .patience = std::nullopt, .silent = true};
+    agents_.happened(guest_spec());  // nobody asked for anything
+    ask(silent);
+    agents_.happened(guest_spec());  // before the agent heard of it
+    EXPECT_TRUE(answers_.empty());
+    synchronise();
+    agents_.happened(guest_spec());
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_TRUE(answers_[0]);
+
+    ask(silent);
+    synchronise();
+    guest_.reset();  // it went down
+    while (loop_.turn()) {
+    }
+    ASSERT_EQ(answers_.size(), 2U);
+    EXPECT_TRUE(answers_[1]);
+
+    ask(silent);
+    guest_.reset();  // before it heard
+    while (loop_.turn()) {
+    }
+    ask(silent);
+    synchronise();
+    say("{\"error\": {\"class\": \"CommandDisabled\", \"desc\": \"not here\"}}\n");
+    ASSERT_EQ(answers_.size(), 4U);
+    EXPECT_EQ(answers_[2].error().code, Code::agent_unresponsive);
+    EXPECT_EQ(answers_[3].error().code, Code::unsupported);
 }
 
 TEST_F(AgentsTest, AFewMayWaitAndNoMore) {

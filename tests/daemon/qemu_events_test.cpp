@@ -26,7 +26,7 @@ class QemuEvents : public testing::Test {
 protected:
     QemuEvents() {
         rig_.open();
-        for (const std::int32_t event : {3, 4, 5, 6, 10}) {
+        for (const std::int32_t event : {2, 3, 4, 5, 6, 10, 11, 12, 14, 25}) {
             EXPECT_TRUE(
                 subscriptions_.add(*rig_.session, Subscriptions::Class::domain, event, std::optional<proto::Domain>()));
         }
@@ -85,9 +85,27 @@ TEST_F(QemuEvents, AClientOfTheDisplayIsToldWithBothEnds) {
     EXPECT_EQ(msg.subject[0], (proto::DomainEventGraphicsIdentity{.type = "saslUsername", .name = "fred"}));
 }
 
+TEST_F(QemuEvents, SleepClockAndBrokenMemoryAreTold) {
+    EXPECT_EQ(told("SUSPEND", "").at(0).header.procedure, proto::domain_event_callback_pmsuspend::number);
+    EXPECT_EQ(told("SUSPEND_DISK", "").at(0).header.procedure, proto::domain_event_callback_pmsuspend_disk::number);
+    EXPECT_EQ(told("WAKEUP", "").at(0).header.procedure, proto::domain_event_callback_pmwakeup::number);
+    EXPECT_EQ(told("RTC_CHANGE", R"({"offset": -78, "qom-path": "/machine"})")
+                  .at(0)
+                  .as<proto::domain_event_callback_rtc_change::Msg>()
+                  .msg.offset,
+              -78);
+    const auto got = told("MEMORY_FAILURE", R"({"recipient": "guest", "action": "inject",
+"flags": {"action-required": true, "recursive": true}})");
+    const auto msg = got.at(0).as<proto::domain_event_memory_failure::Msg>();
+    EXPECT_EQ(msg.recipient, 1);
+    EXPECT_EQ(msg.action, 1);
+    EXPECT_EQ(msg.flags, 3u);
+}
+
 // QEMU may have been taken over by its guest.
 TEST_F(QemuEvents, WhatIsNoSuchEventIsNobodys) {
-    for (const char* const event : {"WATCHDOG", "BLOCK_IO_ERROR", "DEVICE_TRAY_MOVED", "RTC_CHANGE", ""}) {
+    for (const char* const event :
+         {"WATCHDOG", "BLOCK_IO_ERROR", "DEVICE_TRAY_MOVED", "RTC_CHANGE", "MEMORY_FAILURE", ""}) {
         for (const char* const data : {"", "{", "[]", "7", "{}", R"({"action": 7, "id": {}, "qdev": []})"}) {
             EXPECT_TRUE(told(event, data).empty()) << event << " " << data;
         }

@@ -36,7 +36,7 @@ unpack() {
 }
 
 # Programs of this machine's, with the libraries and the loader that they name: a DHCPv6 client, which busybox of Debian
-# 12 has none of, and a meter. Only tests ask for them (packages-test.txt), so a machine without them still gets an
+# 12 has none of, a meter and QEMU's agent. Only tests ask for them (packages-test.txt), so a machine without them still gets an
 # image, and lease6 says what is missing.
 add_programs() {
     local root=$1 program file
@@ -57,6 +57,7 @@ lay_out() {
     install -m 755 "$here/guest/init" "$root/init"
     install -m 755 "$here/guest/lease" "$root/bin/lease"
     install -m 755 "$here/guest/lease6" "$root/bin/lease6"
+    install -m 755 "$here/guest/shutdown" "$root/bin/shutdown"
     for program in checksums frame responder; do
         gcc -O2 -static -Wall -Wextra -Werror -s -o "$root/bin/$program" "$here/guest/$program.c"
     done
@@ -81,7 +82,7 @@ lay_out() {
 
 main() {
     need python3 busybox gcc cpio gzip depmod modprobe flock dpkg
-    mapfile -t programs < <(PATH=$PATH:/usr/sbin:/sbin; for program in dhclient iperf3; do command -v $program; done)
+    mapfile -t programs < <(PATH=$PATH:/usr/sbin:/sbin; for program in dhclient iperf3 qemu-ga; do command -v $program; done)
     local deb cache name hash folder work tree version
     deb=$("$here/kernel_package.sh")
     cache=$(dirname "$deb")

@@ -98,6 +98,18 @@ TEST_F(GuestCommands, AShutdownForgetsAnEarlierReboot) {
     EXPECT_EQ(guest->status().state, State::shutdown);
 }
 
+TEST_F(GuestCommands, AGuestThatSleepsIsNeitherPausedNorRunning) {
+    start();
+    peer.event("SUSPEND");
+    settle();
+    EXPECT_EQ(guest->status(), (Status{State::pmsuspended, reason::kPmSuspendedUnknown}));
+    guest->wake_up(note("wake"));
+    peer.event("WAKEUP");
+    settle();
+    EXPECT_EQ(guest->status(), (Status{State::running, reason::kRunningWakeup}));
+    EXPECT_EQ(peer.commands.back(), "system_wakeup");
+}
+
 TEST_F(GuestCommands, KeysAreQemusNumbersPressedTogether) {
     start();
     guest->send_keys({29, 56, 0xd3}, 50ms, note("keys"));

@@ -102,7 +102,8 @@ TEST(VmmLive, WhatIsSavedComesBack) {
               .pid = 4711,
               .executable = "/usr/bin/q",
               .monitor = "/run/m",
-              .persistent = false};
+              .persistent = false,
+              .agent_timeout = kAgentBlock};
     ASSERT_TRUE(complete(live.spec, test::counted()));
     live.spec.serials.push_back({});
     test::pretend_running(live.spec);
