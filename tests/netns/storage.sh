@@ -96,7 +96,7 @@ for name in raw.img disk.qcow2; do
     [[ $(v vol-path "$name" --pool p) == "$target/$name" ]] || fail "vol-path $name"
     [[ $(v vol-key "$name" --pool p) == "$target/$name" ]] || fail "vol-key $name"
     [[ $(v vol-name "$target/$name") == "$name" ]] || fail "vol-name"
-    [[ $(v vol-pool "$target/$name") == p ]] || fail "vol-pool"
+    [[ $(v vol-pool "$target/$name") == p && $(v vol-pool "$target/$name" --uuid) == "$uuid" ]] || fail "vol-pool"
 done
 [[ $(bytes disk.qcow2 Capacity) == 1073741824 ]] || fail "vol-info: $(v vol-info disk.qcow2 --pool p --bytes)"
 has "Physical:" "$(v vol-info disk.qcow2 --pool p --physical)"
@@ -130,6 +130,7 @@ refused "no volume of an active pool: say its <format>" vol-create p /dev/stdin 
 v vol-create-as p over.qcow2 1G --format qcow2 --backing-vol disk.qcow2 --backing-vol-format qcow2 >/dev/null
 has "<path>$target/disk.qcow2</path>" "$(v vol-dumpxml over.qcow2 --pool p)"
 valid storagevol "$(v vol-dumpxml over.qcow2 --pool p)"
+refused "cannot be made: take 'raw' or 'qcow2'" vol-create-as p o3 1M --format bochs
 refused "has no backing file" vol-create-as p o2 1M --format raw --backing-vol disk.qcow2
 
 # ── resizing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,6 +140,8 @@ v vol-resize raw.img 1M --delta --pool p >/dev/null
 [[ $(bytes raw.img Capacity) == 22020096 ]] || fail "vol-resize --delta"
 refused "unless shrink flag" vol-resize raw.img 5M --pool p
 v vol-resize raw.img 5M --shrink --pool p >/dev/null
+v vol-resize raw.img 6M --allocate --pool p >/dev/null
+(($(stat -c %b "$target/raw.img") * 512 >= 1048576)) || fail "vol-resize --allocate allocated nothing"
 v vol-resize disk.qcow2 2G --pool p >/dev/null
 [[ $(bytes disk.qcow2 Capacity) == 2147483648 ]] || fail "vol-resize of qcow2"
 v vol-resize over.qcow2 3G --pool p >/dev/null
