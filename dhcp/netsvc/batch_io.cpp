@@ -171,7 +171,8 @@ std::size_t Outbox::send_run(std::span<Outgoing> run) {
     }
     std::size_t failed = 0;
     for (std::size_t at = 0; at < run.size();) {
-        if (copy_as<sockaddr_storage>(run[at].address).ss_family == AF_INET6) {
+        const auto to = copy_as<sockaddr_in6>(run[at].address);
+        if (to.sin6_family == AF_INET6 && to.sin6_port != 0) {  // advertisements have no port and always a checksum
             if (send_whole(run[at].socket, headers_[at].msg_hdr)) {
                 ++at;
             } else if (errno != EINTR) {
