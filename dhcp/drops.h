@@ -27,9 +27,10 @@ enum class Drop : std::uint8_t {
     solicitation_rate,
     tftp_rate,
     full_queue,
+    foreign,
 };
 
-inline constexpr std::array<std::string_view, 15> kDropNames{"malformed DHCP",
+inline constexpr std::array<std::string_view, 16> kDropNames{"malformed DHCP",
                                                              "DHCP beyond a port's rate",
                                                              "DHCP of unknown ports in a flood",
                                                              "DHCP without a lease file",
@@ -43,7 +44,8 @@ inline constexpr std::array<std::string_view, 15> kDropNames{"malformed DHCP",
                                                              "malformed router solicitations",
                                                              "router solicitations beyond a port's rate",
                                                              "TFTP beyond a guest's rate",
-                                                             "more than a socket's queue holds"};
+                                                             "more than a socket's queue holds",
+                                                             "DHCP in another NIC's name"};
 
 // How often since the network is served, in that order.
 using Drops = std::array<std::uint64_t, kDropNames.size()>;

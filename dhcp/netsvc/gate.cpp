@@ -160,26 +160,110 @@ dhcp::Time Gate::next_tick() const {
     return next;
 }
 
+namespace {
+
+// The filter of a KnownGate. Known ports are found by the first two octets of chaddr, which many have in common, then
+// by the last four: a comparison each. Conditional jumps reach 255 statements far, so comparisons come in pieces.
+class PortFilter {
+public:
+    PortFilter(const std::vector<MacAddr>& known, bool closed)
+        : unknown_(closed ? 0 : kAll), foreign_(closed ? 0 : kCut) {
+        std::map<std::uint32_t, std::vector<std::uint32_t>> groups;
+        for (const MacAddr& mac : known) {
+            const auto& o = mac.octets;
+            groups[o[0] << 8U | o[1]].push_back(std::uint32_t{o[2]} << 24U | o[3] << 16U | o[4] << 8U | o[5]);
+        }
+        add(BPF_LD | BPF_W | BPF_LEN, 0);
+        add(BPF_JMP | BPF_JGE | BPF_K, kChaddr + 6);
+        program_.back().jt = 1;
+        add(BPF_RET | BPF_K, unknown_);
+        add(BPF_LD | BPF_H | BPF_ABS, kChaddr);
+        std::vector<std::size_t> to_groups, to_known;
+        for (const auto& [first, rest] : groups) {
+            add(BPF_JMP | BPF_JEQ | BPF_K, first, 1);
+            to_groups.push_back(program_.size());
+            add(BPF_JMP | BPF_JA, 0);
+        }
+        add(BPF_RET | BPF_K, unknown_);
+        for (auto jump = to_groups.begin(); const auto& [first, rest] : groups) {
+            land(*jump++);
+            compare(rest, to_known);
+        }
+        for (const std::size_t jump : to_known) {
+            land(jump);
+        }
+        check_sender();
+    }
+    std::vector<sock_filter>& program() { return program_; }
+
+private:
+    // Where the filter of a UDP socket begins, its header does; the frame's is reached from its own offset.
+    static constexpr std::uint32_t kAll = ~0U, kCut = sizeof(udphdr) + KnownGate::kForeign,
+                                   kChaddr = sizeof(udphdr) + 28, kSender = static_cast<std::uint32_t>(SKF_LL_OFF) + 6;
+
+    void add(unsigned code, std::uint32_t k, std::size_t if_not = 0) { program_.push_back(statement(code, k, if_not)); }
+    // The jump leads to what comes next.
+    void land(std::size_t jump) { program_[jump].k = static_cast<std::uint32_t>(program_.size() - jump - 1); }
+
+    void compare(const std::vector<std::uint32_t>& rest, std::vector<std::size_t>& to_known) {
+        constexpr std::size_t kPiece = 200;
+        add(BPF_LD | BPF_W | BPF_ABS, kChaddr + 2);
+        for (std::size_t at = 0; at < rest.size(); at += kPiece) {
+            const std::size_t count = std::min(kPiece, rest.size() - at);
+            for (std::size_t i = 0; i < count; ++i) {
+                add(BPF_JMP | BPF_JEQ | BPF_K, rest[at + i]);
+                program_.back().jt = static_cast<std::uint8_t>(count - i);
+            }
+            add(BPF_JMP | BPF_JA, 1);
+            to_known.push_back(program_.size());
+            add(BPF_JMP | BPF_JA, 0);
+        }
+        add(BPF_RET | BPF_K, unknown_);
+    }
+
+    void check_sender() {
+        add(BPF_LD | BPF_H | BPF_ABS, kChaddr);
+        add(BPF_MISC | BPF_TAX, 0);
+        add(BPF_LD | BPF_H | BPF_ABS, kSender);
+        add(BPF_JMP | BPF_JEQ | BPF_X, 0, 5);
+        add(BPF_LD | BPF_W | BPF_ABS, kChaddr + 2);
+        add(BPF_MISC | BPF_TAX, 0);
+        add(BPF_LD | BPF_W | BPF_ABS, kSender + 2);
+        add(BPF_JMP | BPF_JEQ | BPF_X, 0, 1);
+        add(BPF_RET | BPF_K, kAll);
+        add(BPF_RET | BPF_K, foreign_);
+    }
+
+    std::uint32_t unknown_, foreign_;
+    std::vector<sock_filter> program_;
+};
+
+}  // namespace
+
 KnownGate::KnownGate(int socket) : socket_(socket), queue_(socket) { open(socket); }
 
-bool KnownGate::close(std::vector<MacAddr> known, dhcp::Time now) {
-    if (known.empty() || known.size() > kMostKnown) {
-        return false;
+bool KnownGate::apply(bool closed) {
+    if (known_.empty()) {
+        open(socket_);
+        return !closed;
     }
-    // Compared by their first four octets, then the last two; where the filter of a UDP socket begins, its header does.
-    constexpr std::uint32_t kChaddr = sizeof(udphdr) + 28;
-    std::vector<sock_filter> program;
-    for (const MacAddr& mac : known) {
-        const auto& o = mac.octets;
-        program.push_back(statement(BPF_LD | BPF_W | BPF_ABS, kChaddr));
-        program.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K,
-                                    std::uint32_t{o[0]} << 24U | o[1] << 16U | o[2] << 8U | std::uint32_t{o[3]}, 3));
-        program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, kChaddr + 4));
-        program.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, std::uint32_t{o[4]} << 8U | o[5], 1));
-        program.push_back(statement(BPF_RET | BPF_K, ~0U));
+    PortFilter filter(known_, closed);
+    return attach(socket_, filter.program());
+}
+
+bool KnownGate::know(std::vector<MacAddr> known) {
+    known_ = std::move(known);
+    if (known_.size() <= kMostKnown && apply(closed_)) {
+        return true;
     }
-    program.push_back(statement(BPF_RET | BPF_K, 0));
-    if (!attach(socket_, program)) {
+    known_.clear();
+    open(socket_);
+    closed_ = false;
+    return false;
+}
+
+bool KnownGate::close(dhcp::Time now) {
+    if (known_.empty() || !apply(true)) {
         return false;
     }
     queue_.forget();
@@ -194,8 +278,8 @@ void KnownGate::tick(dhcp::Time now) {
         return;
     }
     if (closed_) {
-        open(socket_);
         closed_ = false;
+        apply(false);
         next_ = now + length_ * 4;
     } else {
         length_ = length_.zero();

@@ -84,26 +84,38 @@ private:
 };
 
 // The same for DHCP, whose clients have no address yet and may be anybody: while the queue stays full only messages of
-// known ports get into it (by chaddr, RFC 2131 section 2, which a relay leaves as it is).
+// known ports get into it (by chaddr, RFC 2131 section 2).
+//
+// And always: a message that names a known port came in a frame of its MAC address, or it is somebody else's, who would
+// give back or decline what that port has. Of such a message only kForeign bytes get in, so that it is counted. With a
+// filter on the sender's own port that holds it to its MAC address (no-mac-spoofing), nobody can speak for another.
 class KnownGate {
 public:
     static constexpr std::chrono::seconds kClosed{1}, kLongest{4};
-    static constexpr std::size_t kMostKnown = 400;  // whose comparisons the kernel takes (net.core.optmem_max: 20 KiB)
+    // Whose comparisons the kernel takes (net.core.optmem_max: 20 KiB, eight octets each, two each in the worst case).
+    static constexpr std::size_t kMostKnown = 1000;
+    static constexpr std::size_t kForeign = 13;  // shorter than any message
 
     explicit KnownGate(int socket);
+
+    // False where there are too many, or the kernel refuses: then it is open to everybody.
+    bool know(std::vector<MacAddr> known);
 
     void look(dhcp::Time now) { queue_.look(now); }  // before a turn
     // After it: whether it is time to close().
     bool is_due(dhcp::Time now) const { return !closed_ && queue_.stays(now); }
-    // For all but these. False where there are none, or too many, or the kernel refuses: then it stays open.
-    bool close(std::vector<MacAddr> known, dhcp::Time now);
+    // For all but known ports. False where there are none, or the kernel refuses: then it stays as it is.
+    bool close(dhcp::Time now);
     void tick(dhcp::Time now);
     dhcp::Time next_tick() const { return next_; }
     std::uint64_t take_lost() { return queue_.take_lost(); }
 
 private:
+    bool apply(bool closed);
+
     int socket_;
     FullQueue queue_;
+    std::vector<MacAddr> known_;
     bool closed_ = false;
     std::chrono::seconds length_{0};
     dhcp::Time next_ = dhcp::kEndOfTime;  // open again; then: forgotten that it ever was closed

@@ -115,6 +115,7 @@ Served::Served(dhcp::Spec spec, int folder) : server_(std::move(spec)), zone_(se
 // The NICs of the inventory are the ports that an address is kept for.
 void Served::know_guests() {
     server_.presence().clear();
+    gate_is_stale_ = true;
     for (const dhcp::DnsGuest& guest : server_.spec().dns.guests) {
         server_.presence().know(guest.mac, guest.off);
     }
@@ -122,6 +123,7 @@ void Served::know_guests() {
 
 void Served::set_guest(const dhcp::DnsGuest& guest) {
     zone_.set_guest(guest.mac, guest.name);
+    gate_is_stale_ = true;
     if (guest.name.empty()) {
         server_.presence().forget(guest.mac);
     } else {
@@ -173,6 +175,7 @@ void Served::replace_sockets(Sockets sockets) {
     dhcp_gate_.reset();
     if (sockets_.dhcp) {
         dhcp_gate_.emplace(sockets_.dhcp.get());
+        gate_is_stale_ = true;
     }
     frames6_queue_.reset();
     if (sockets_.frames6) {
@@ -222,7 +225,7 @@ void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
             break;
         }
     }
-    if (dhcp_gate_ && dhcp_gate_->is_due(now.time) && dhcp_gate_->close(server_.presence().ports(), now.time)) {
+    if (dhcp_gate_ && dhcp_gate_->is_due(now.time) && dhcp_gate_->close(now.time)) {
         log::warning("{}: DHCP is flooded; for a while only guests' NICs are heard", server_.spec().network);
     }
 }
@@ -231,6 +234,10 @@ void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const d
     for (const Incoming& in : received) {
         if (interface_ != 0 && in.interface != interface_) {
             dropped(Drop::off_link);
+            continue;
+        }
+        if (in.bytes.size() == KnownGate::kForeign) {
+            dropped(Drop::foreign);
             continue;
         }
         if (!file_ || (flooded && !server_.presence().is_known(dhcp::sender_of(in.bytes)))) {
@@ -316,9 +323,18 @@ void Served::tick(const dhcp::Now& now) {
     }
     if (dhcp_gate_) {
         dhcp_gate_->tick(now.time);
+        refresh_gate();
     }
     gather(v6_.tick(now));
     report_drops(now.time);
+}
+
+// Of many changes in a turn the last counts.
+void Served::refresh_gate() {
+    if (std::exchange(gate_is_stale_, false) && !dhcp_gate_->know(server_.presence().ports())) {
+        log::warning("{}: {} NICs are too many to tell whose DHCP messages are in another's name",
+                     server_.spec().network, server_.presence().size());
+    }
 }
 
 void Served::report_drops(dhcp::Time now) {
@@ -346,6 +362,7 @@ bool Served::drops_are_news(dhcp::Time now) {
 }
 
 void Served::revoke(const MacAddr& port) {
+    gate_is_stale_ = true;
     gather(server_.revoke(port));
     gather(v6_.revoke(port));
 }

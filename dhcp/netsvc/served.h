@@ -112,6 +112,7 @@ private:
     void refresh_link();
     void report_drops(dhcp::Time now);
     void know_guests();
+    void refresh_gate();
     std::string snapshot(const dhcp::Now& now) const;
     void gather(dhcp::Outcome outcome, const dhcp::Message& request);
     void gather(std::vector<dhcp::LeaseEvent> events);
@@ -135,6 +136,7 @@ private:
     dhcp::Time next_repair_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
     std::optional<KnownGate> dhcp_gate_;
+    bool gate_is_stale_ = false;  // the known ports are others than it was told
     std::optional<FullQueue> frames6_queue_;
     Buckets<Ip> dns_rate_{5000, 10000, 4096};
     Bucket log_rate_;

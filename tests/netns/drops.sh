@@ -21,9 +21,19 @@ cat >"$BASCULE_TEST_DIR/drops.xml" <<XML
 </network>
 XML
 v net-create "$BASCULE_TEST_DIR/drops.xml" >/dev/null
+cat >"$BASCULE_TEST_DIR/victim.xml" <<'XML'
+<domain type='qemu'>
+  <name>victim</name><memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices><interface type='network'><mac address='52:54:00:48:00:77'/><source network='drops'/></interface></devices>
+</domain>
+XML
+v define "$BASCULE_TEST_DIR/victim.xml" >/dev/null
+plug victim dropsbr 52:54:00:48:00:77
+address=$(lease victim | fact ip)
 plug bad dropsbr 52:54:00:48:00:01
 lease bad >/dev/null
-at bad python3 - "$BASCULE_TOP" <<'PY'
+at bad python3 - "$address" <<'PY'
 import socket, struct, sys
 def udp(port, *datagrams):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -32,6 +42,9 @@ def udp(port, *datagrams):
 udp(67, b"", b"\1", bytes(300), bytes(2100))
 udp(53, b"", bytes(11), bytes(12), b"\0\1\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1", b"\0\1\x80\0" + bytes(8))
 udp(69, b"", b"\0\7", b"\0\1file", b"\0\1file\0mail\0", b"\xff" * 2100)
+victim = bytes.fromhex("525400480077")
+release = struct.pack("!BBBBIHH4s12s16s192s", 1, 1, 6, 0, 1, 0, 0, socket.inet_aton(sys.argv[1]), bytes(12), victim + bytes(10), bytes(192))
+udp(67, release + b"\x63\x82\x53\x63" + bytes([53, 1, 7, 255]))
 for port, said in (53, b"\0\3abc"), (80, b"\0\r\n\r\n"):
     s = socket.create_connection(("10.48.0.1", port))
     s.sendall(said)
@@ -52,9 +65,10 @@ for _ in range(30):
 PY
 shown() { "$BASCULE_BUILD/bascule" --socket "$root/run/bascule/libvirt-sock" status | grep -q -- "$1"; }
 for reason in "[1-9] malformed DHCP" "[6-9] malformed DNS" "[4-9] malformed TFTP" "1 malformed HTTP" "[2-9] malformed router solicitations" \
-    "[1-9] malformed IPv6 frames" "[0-9] router solicitations beyond a port's rate"; do
+    "[1-9] malformed IPv6 frames" "[0-9] router solicitations beyond a port's rate" "1 DHCP in another NIC's name"; do
     wait_until 10 "status to say '$reason'" shown "drops: .*$reason" ||
         fail "$("$BASCULE_BUILD/bascule" --socket "$root/run/bascule/libvirt-sock" status)"
 done
+v net-dhcp-leases drops | grep -q "52:54:00:48:00:77.*$address/24" || fail "the victim's lease was given back by somebody else"
 [[ $(at bad dig +short +time=2 +tries=2 @10.48.0.1 -x 10.48.0.1) != *";;"* ]] || fail "no DNS beside it"
 lease bad >/dev/null

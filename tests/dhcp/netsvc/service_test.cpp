@@ -255,6 +255,36 @@ TEST_F(Netsvc, ADaemonThatDoesNotReadIsNotWaitedForAndGetsAFreshDump) {
     ::umount((folder_ / "leases").c_str());
 }
 
+// With another's chaddr, in a frame of one's own.
+TEST_F(Netsvc, NobodyIsHeardInTheNameOfAnothersNic) {
+    start();
+    wire::Network what = network();
+    what.spec.dns.guests = {{kMac1, "vm1"}};
+    push(*link_, what, 1);
+    link_->until_synced(1);
+    const auto address = get_lease(kMac1);
+    ASSERT_TRUE(address);
+    ASSERT_EQ(link_->next_event()->kind, dhcp::LeaseEventKind::added);
+    const auto forge = [&](dhcp::Message m) {
+        send_frame(dhcp::udp_frame({kMac2, *parse_mac("ff:ff:ff:ff:ff:ff"), *address, "192.168.122.1"_ip, 68, 67},
+                                   dhcp::encode(m)));
+    };
+    forge(release(kMac1, *address));
+    forge(decline(kMac1, *address));
+    forge(discover(kMac1));
+    // What was heard before this was.
+    ASSERT_TRUE(get_lease(kMac2, "vm2"));
+    const auto event = link_->next_event();
+    ASSERT_TRUE(event);
+    EXPECT_EQ(event->lease.port, kMac2);
+    EXPECT_EQ(event->kind, dhcp::LeaseEventKind::added);
+    // A MAC address that is no guest's NIC may be behind one.
+    forge(discover(MacAddr{{2, 0, 0, 0, 0, 77}}));
+    EXPECT_TRUE(hear_dhcp(MacAddr{{2, 0, 0, 0, 0, 77}}, dhcp::MessageType::offer));
+    say(release(kMac1, *address), *address, "192.168.122.1"_ip);
+    EXPECT_EQ(link_->next_event()->kind, dhcp::LeaseEventKind::released);
+}
+
 TEST_F(Netsvc, GarbageAndFloodsDoNotHarm) {
     serve();
     std::mt19937 random(3);
