@@ -78,6 +78,23 @@ has "$port  *$mac  *${address%/*}/24  *lease arp agent  *0 s" "$all"
 has "fe80::.*/64  *agent  *0 s" "$all"
 has "1 received\|1 packets received" "$(guest alpha ping -c 1 192.168.122.1)"
 has "inet $address" "$(guest alpha ip -4 addr show dev eth0)"
+
+# Paused and resumed the guest keeps what its filter has learned from its lease, and gets nothing more by it.
+learned() { nft list set bridge bascule nwf_ip4_IP | grep -F "\"$port\" . ${address%/*} "; }
+other=192.168.122.253
+blocked() { [[ $(guest alpha ping -c 1 -W 1 -I $other 192.168.122.1) == *" 0 "*received* ]]; }
+wait_until 30 "the lease in the filter" learned
+guest alpha ip addr add $other/24 dev eth0
+blocked || fail "an address that was not learned passes"
+v suspend alpha >/dev/null
+has paused "$(v domstate alpha)"
+learned >/dev/null || fail "a paused guest has lost its address: $(nft list set bridge bascule nwf_ip4_IP)"
+v resume alpha >/dev/null
+has running "$(v domstate alpha)"
+learned >/dev/null || fail "a resumed guest has lost its address: $(nft list set bridge bascule nwf_ip4_IP)"
+has "1 received\|1 packets received" "$(guest alpha ping -c 1 192.168.122.1)"
+blocked || fail "an address that was not learned passes behind a pause"
+guest alpha ip addr del $other/24 dev eth0
 status=0
 guest alpha --time 1 "echo before; sleep 30" >"$BASCULE_TEST_DIR/late" || status=$?
 [[ $status == 124 && $(<"$BASCULE_TEST_DIR/late") == before ]] || fail "a command out of time: status $status"
