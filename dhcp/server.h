@@ -20,11 +20,11 @@
 //   wire                  what the daemon and the service say to each other
 //
 // The port is the identity. A lease belongs to the MAC address of the port that the client sits behind, for which
-// chaddr stands (dhcp/netsvc/gate.h sees to it that it is that of the frame, and the port's filter that this is its own). The client identifier is
-// stored and echoed, but does not tell clients apart: cloned images share one (RFC 4361 identifiers are made of the
-// machine id), and one guest changes it between firmware and operating system. A network may say otherwise
-// (Spec::key_by_client_id): then who shows an identifier is that client wherever it shows it, as RFC 4361 has it, and
-// several clients may sit behind one port; a client without one is still known by its port.
+// chaddr stands (dhcp/netsvc/gate.h sees to it that it is that of the frame, and the port's filter that this is its
+// own). The client identifier is stored and echoed, but does not tell clients apart: cloned images share one (RFC 4361
+// identifiers are made of the machine id), and one guest changes it between firmware and operating system. A network
+// may say otherwise (Spec::key_by_client_id): then who shows an identifier is that client wherever it shows it, as RFC
+// 4361 has it, and several clients may sit behind one port; a client without one is still known by its port.
 //
 // What a server knows of an address is one of: leased (active binding), remembered (binding of a port that is
 // away; given to others last), offered, quarantined, reserved, ours. Its claim in the pool's bitmaps is computed
