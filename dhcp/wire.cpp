@@ -59,7 +59,8 @@ Fields fields_of(const DnsHost& host) {
 DnsHost dns_host_from(FieldReader& in) {
     DnsHost host{in.ip(1), in.texts(2)};
     for (const std::string& name : host.names) {
-        if (!is_dns_name(name)) {
+        const std::string_view rest = name.starts_with("*.") ? std::string_view(name).substr(2) : name;
+        if (!is_dns_name(rest)) {
             in.refuse(2, "is not a DNS name");
         }
     }

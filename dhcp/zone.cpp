@@ -87,6 +87,7 @@ Zone::Zone(const Spec& spec)
 // A name without a dot is found with and without the domain.
 void Zone::add(const DnsName& given, bool plain, const auto& put) {
     const DnsName full = plain ? given + domain_ : given;
+    has_wildcards_ = has_wildcards_ || first_label(given) == "*";
     for (const DnsName& one : {given, full}) {
         put(one);
         for (DnsName above = parent(one); !above.empty(); above = parent(above)) {
@@ -104,7 +105,7 @@ void Zone::add_host(const std::string& name, const Ip& address, bool reverse) {
             addresses.push_back(address);
         }
     });
-    if (reverse) {
+    if (reverse && first_label(given) != "*") {
         reverse_.insert({address, plain ? given + domain_ : given});
     }
 }
@@ -239,6 +240,20 @@ bool Zone::is_known(const DnsName& name) const {
            (label && guest_macs_.contains(*label));
 }
 
+// Under which name the definition has what there is at this one: itself, or a wildcard.
+DnsName Zone::as_written(const DnsName& name) const {
+    static const DnsName any = dns_name("*");
+    if (!has_wildcards_ || is_known(name) || ancestors_.contains(name)) {
+        return name;
+    }
+    for (DnsName above = parent(name); !above.empty(); above = parent(above)) {
+        if (is_known(any + above)) {
+            return any + above;
+        }
+    }
+    return name;
+}
+
 // What there is of that type at the name. False when there is nothing of any type.
 bool Zone::append(const DnsName& name, const DnsName& owner, std::uint16_t type, const Leased& leases,
                   Answer& out) const {
@@ -342,18 +357,19 @@ std::optional<Answer> Zone::answer(const Query& query, const Leased& leases) con
     Answer out;
     DnsName name = query.name, owner;
     for (int steps = 0; steps < kMostAliases && query.type != kTypeCname; ++steps) {
-        const auto alias = aliases_.find(name);
+        const auto alias = aliases_.find(as_written(name));
         if (alias == aliases_.end()) {
             break;
         }
         out.records.push_back(name_record(kTypeCname, alias->second, owner));
         name = owner = alias->second;
     }
-    if (const auto alias = aliases_.find(name); alias != aliases_.end() && wants(query.type, kTypeCname)) {
+    const DnsName written = as_written(name);
+    if (const auto alias = aliases_.find(written); alias != aliases_.end() && wants(query.type, kTypeCname)) {
         out.records.push_back(name_record(kTypeCname, alias->second, owner));
         return out;
     }
-    const bool exists = append(name, owner, query.type, leases, out);
+    const bool exists = append(written, owner, query.type, leases, out);
     const bool plain = label_count(name) == 1;
     const bool in_domain = is_our_domain(name);
     const bool apex = ancestors_.contains(name) || (!domain_.empty() && name == domain_);

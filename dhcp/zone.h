@@ -6,6 +6,8 @@
 // what a client calls itself when it asks for its lease. Addresses are read from the same table that DHCP works on, and
 // from reservations, so an answer is never older than the lease. An address's own name is found in the same order.
 //
+// A name with the first label * (RFC 4592) stands for all below the rest that nothing is known of; the nearest counts.
+//
 // An alias (CNAME) of the definition that leads to a name elsewhere is followed: the name is asked for, and comes back
 // behind our record. What never leaves the host: names of one label (address queries), everything below the domain when
 // that is local only, reverse names of the network's own subnets, wherever their prefixes end, and of private addresses
@@ -60,6 +62,7 @@ private:
     void add_services(const std::vector<DnsService>& services);
     std::optional<std::string> guest_label(const DnsName& name) const;
     bool is_known(const DnsName& name) const;
+    DnsName as_written(const DnsName& name) const;
     bool is_former(const MacAddr& mac, const std::string& label) const;
     std::vector<Ip> addresses_of(const DnsName& name, const Leased& leases) const;
     bool append(const DnsName& name, const DnsName& owner, std::uint16_t type, const Leased& leases, Answer& out) const;
@@ -75,6 +78,7 @@ private:
     std::unordered_map<DnsName, std::vector<Ip>> names_;
     std::unordered_map<DnsName, std::vector<Record>> records_;  // TXT and SRV
     std::unordered_map<DnsName, DnsName> aliases_;
+    bool has_wildcards_ = false;
     std::unordered_set<DnsName> ancestors_;  // names that have names below: they exist, though empty
     std::unordered_map<Ip, DnsName> reverse_;
     std::unordered_map<MacAddr, std::string> guest_names_;              // labels

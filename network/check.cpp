@@ -241,6 +241,7 @@ Result<void> check_realisable(const Spec& spec) {
         TRY_OK(check_virtual_port(spec, group.virtual_port));
     }
     dhcp::Spec scratch{.uuid = spec.uuid, .network = {}, .bridge = *IfName::parse("none")};
+    scratch.domain = spec.domain;
     TRY_OK(add_dnsmasq(spec.dnsmasq_options, scratch));
     return check_proxies(spec);
 }

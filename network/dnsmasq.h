@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // <dnsmasq:options>: lines for the peer's own server. Those that say something that our service has, too, are done:
 //
-//   cname=ALIAS[,ALIAS…],TARGET     txt-record=NAME,TEXT
+//   cname=ALIAS[,ALIAS…],TARGET     txt-record=NAME,TEXT     host-record=NAME[,NAME…],ADDRESS[,ADDRESS]
+//   address=/DOMAIN[/DOMAIN…]/ADDRESS                        local=/DOMAIN/ with the network's own
+//   srv-host=_SERVICE._PROTOCOL.DOMAIN[,TARGET[,PORT[,PRIORITY[,WEIGHT]]]]
+//   server=[/DOMAIN[/DOMAIN…]/]ADDRESS[#PORT]                server=/DOMAIN/#
 //   dhcp-match=set:TAG,option:client-arch,N   dhcp-match=set:TAG,175   dhcp-userclass=set:TAG,CLASS
 //   dhcp-vendorclass=set:TAG,CLASS            tags for the lines below, which begin with tag:TAG then
 //   dhcp-option=CODE[,VALUE…] dhcp-option-force=…   CODE a number or option:NAME, values IPv4 addresses, one text, an

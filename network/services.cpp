@@ -366,9 +366,16 @@ struct Element {
 constexpr xml::Value<std::string> kDnsName{"a DNS name", dns_name};
 constexpr xml::Value<std::uint16_t> kPort{"a port of 1 to 65535", xml::parse_number<std::uint16_t, 1, 65535>};
 
+// A name, or *.NAME for all below it.
+std::optional<std::string> alias_name(std::string_view text) {
+    return is_dns_name(text.starts_with("*.") ? text.substr(2) : text) ? std::optional(std::string(text))
+                                                                       : std::nullopt;
+}
+constexpr xml::Value<std::string> kAliasName{"a DNS name, which may begin with *.", alias_name};
+
 Result<void> read_alias(const Node& node, ServiceExtras& out) {
     Reader r(node);
-    const auto name = r.req("name", kDnsName);
+    const auto name = r.req("name", kAliasName);
     const auto target = r.req("target", kDnsName);
     TRY_OK(r.finish());
     if (*name == *target) {

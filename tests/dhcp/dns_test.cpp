@@ -264,6 +264,21 @@ TEST_F(ZoneTest, TextsServicesAndAliases) {
     EXPECT_TRUE(ask("a1", kTypeA).starts_with("CNAME a2.example.test CNAME a1.example.test")) << "a circle ends";
 }
 
+TEST_F(ZoneTest, AWildcardStandsForWhatNothingIsKnownOf) {  // RFC 4592
+    spec.dns_hosts = {{"192.168.122.60"_ip, {"*.apps.test", "apps.test"}}, {"192.168.122.61"_ip, {"own.apps.test"}}};
+    spec.dns.aliases = {{"*.cloud.test", "own.apps.test"}};
+    EXPECT_EQ(ask("a.apps.test", kTypeA), "192.168.122.60");
+    EXPECT_EQ(ask("b.a.apps.test", kTypeA), "192.168.122.60");
+    EXPECT_EQ(ask("apps.test", kTypeA), "192.168.122.60");
+    EXPECT_EQ(ask("own.apps.test", kTypeA), "192.168.122.61");
+    EXPECT_EQ(ask("a.apps.test", kTypeAaaa), "NODATA");
+    EXPECT_EQ(ask("a.cloud.test", kTypeA), "CNAME own.apps.test 192.168.122.61");
+    EXPECT_EQ(ask("a.cloud.test", kTypeCname), "CNAME own.apps.test");
+    EXPECT_EQ(ask("other.test", kTypeA), "forward");
+    EXPECT_EQ(ask("60.122.168.192.in-addr.arpa", kTypePtr), "NXDOMAIN");  // no name of an address
+    EXPECT_EQ(ask("61.122.168.192.in-addr.arpa", kTypePtr), "PTR own.apps.test");
+}
+
 TEST_F(ZoneTest, TheInventorySaysWhoIsCalledWhat) {
     Zone zone(spec);
     const auto answer = [&](const char* name, std::uint16_t type) {

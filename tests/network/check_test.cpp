@@ -40,19 +40,70 @@ TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
     const auto said = [](std::string_view line) {
         return unrealisable(fmt::format("<dnsmasq:options><dnsmasq:option value='{}'/></dnsmasq:options>", line));
     };
-    for (const char* const line :
-         {"cname=a.example,b.example", "txt-record=t.example,some text", "dhcp-option=42,10.0.0.1",
-          "dhcp-option=option:ntp-server,10.0.0.1,10.0.0.2", "dhcp-option-force=66,&quot;10.0.0.9&quot;",
-          "dhcp-option=3", "dhcp-option=option:mtu,1400", "dhcp-option=119,a.example,b.example",
-          "dhcp-option=121,10.0.0.0/8,10.0.0.1", "dhcp-boot=pxelinux.0,tftp,10.0.0.9", "dhcp-authoritative",
-          "log-queries"}) {
+    for (const char* const line : {"cname=a.example,b.example",
+                                   "txt-record=t.example,some text",
+                                   "dhcp-option=42,10.0.0.1",
+                                   "dhcp-option=option:ntp-server,10.0.0.1,10.0.0.2",
+                                   "dhcp-option-force=66,&quot;10.0.0.9&quot;",
+                                   "dhcp-option=3",
+                                   "dhcp-option=option:mtu,1400",
+                                   "dhcp-option=119,a.example,b.example",
+                                   "dhcp-option=121,10.0.0.0/8,10.0.0.1",
+                                   "dhcp-boot=pxelinux.0,tftp,10.0.0.9",
+                                   "dhcp-authoritative",
+                                   "log-queries",
+                                   "cname=*.x.example,b.example",
+                                   "address=/.apps.x.example/10.0.0.5",
+                                   "address=/a/b/fd00::1",
+                                   "host-record=a.example,b,10.0.0.5,fd00::5",
+                                   "srv-host=_ldap._tcp.x.example,a.example,389,1,2",
+                                   "srv-host=_ldap._tcp.x.example",
+                                   "server=/corp.example/10.0.0.53#5353",
+                                   "server=10.0.0.53",
+                                   "server=/out.example/#",
+                                   "server=/six.example/fd00::53",
+                                   "dhcp-ignore-clid",
+                                   "bogus-priv"}) {
         EXPECT_EQ(said(line), "") << line;
     }
-    for (const char* const line :
-         {"foo=bar", "cname=*.x.example,b.example", "cname=a", "txt-record=a b,c", "dhcp-option=0,10.0.0.1",
-          "dhcp-option=option:nothing,x", "dhcp-option=42,x,y", "dhcp-option=tag:x,42,10.0.0.1", "dhcp-option=26,9",
-          "dhcp-option=224,7", "dhcp-boot=", "dhcp-boot=a,b,c", "dhcp-match=set:x,60,PXE", "dhcp-match=x",
-          "conf-file=/etc/passwd", ""}) {
+    EXPECT_EQ(unrealisable("<domain name='x.example'/><dnsmasq:options>"
+                           "<dnsmasq:option value='local=/x.example/'/></dnsmasq:options>"),
+              "");
+    for (const char* const line : {"foo=bar",
+                                   "cname=a.example,*.x.example",
+                                   "cname=a",
+                                   "cname=x.*.example,a",
+                                   "address=/a/",
+                                   "address=10.0.0.1",
+                                   "address=/a b/10.0.0.1",
+                                   "address=/a/#",
+                                   "host-record=a",
+                                   "host-record=10.0.0.1",
+                                   "host-record=a,10.0.0.1,b",
+                                   "srv-host=ldap.tcp.x,a",
+                                   "srv-host=_ldap",
+                                   "srv-host=_ldap._tcp.x,a,99999",
+                                   "srv-host=",
+                                   "server=/a/",
+                                   "server=#",
+                                   "server=a.example",
+                                   "server=10.0.0.1#0",
+                                   "server=10.0.0.1@eth0",
+                                   "local=/elsewhere.example/",
+                                   "local=x",
+                                   "txt-record=a b,c",
+                                   "dhcp-option=0,10.0.0.1",
+                                   "dhcp-option=option:nothing,x",
+                                   "dhcp-option=42,x,y",
+                                   "dhcp-option=tag:x,42,10.0.0.1",
+                                   "dhcp-option=26,9",
+                                   "dhcp-option=224,7",
+                                   "dhcp-boot=",
+                                   "dhcp-boot=a,b,c",
+                                   "dhcp-match=set:x,60,PXE",
+                                   "dhcp-match=x",
+                                   "conf-file=/etc/passwd",
+                                   ""}) {
         EXPECT_TRUE(said(line).starts_with("<dnsmasq:option value='")) << line;
     }
 }
