@@ -40,9 +40,9 @@ public:
     void on_data(rpc::Stream& /*stream*/, ByteView /*data*/) override {}
     void on_writable(rpc::Stream& /*stream*/) override { held_ = false; }
 
-    // Whether the packet is one of its port.
+    // Whether the packet is one of its port: one that a rule of ours marked. Another's passes the chain's end, too.
     bool knows(const kernel::TraceStep& step) {
-        if (chains_.contains(step.chain) && packets_.insert(step.packet).second) {
+        if (step.rule && chains_.contains(step.chain) && packets_.insert(step.packet).second) {
             order_.push_back(step.packet);
             if (order_.size() > kMostPackets) {
                 packets_.erase(order_.front());

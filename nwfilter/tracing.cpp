@@ -21,13 +21,21 @@ void mark_at(kernel::Table& table, std::string_view hook, std::vector<std::strin
     table.add_chain(kStem, {kernel::Hook{"filter", std::string(hook), kFirst, {}, "accept"}, std::move(which)});
 }
 
-// Our chains are named by their content; people need only the first part.
-std::string short_name(std::string_view chain) {
+// Our chains are named by their content; people need only the first part. Of all such names in a text.
+std::string without_hashes(std::string_view text) {
     constexpr std::size_t kHash = 17;
-    const bool named = chain.size() > kHash && chain[chain.size() - kHash] == '_' &&
-                       std::ranges::all_of(chain.substr(chain.size() - kHash + 1),
-                                           [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-    return std::string(named ? chain.substr(0, chain.size() - kHash) : chain);
+    const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+    std::string out;
+    while (!text.empty()) {
+        const bool hash = text.size() >= kHash && text.front() == '_' &&
+                          std::ranges::all_of(text.substr(1, kHash - 1), is_digit) &&
+                          (text.size() == kHash || text[kHash] == ' ');
+        if (!hash) {
+            out += text.front();
+        }
+        text.remove_prefix(hash ? kHash : 1);
+    }
+    return out;
 }
 
 // What the rule's comment says: "no-mac-spoofing/rule 2".
@@ -83,19 +91,21 @@ std::optional<Told> told(const kernel::TraceStep& step, std::string_view rule) {
             verdict = "drop";
         } else if (verdict.starts_with("goto nwf_reject_")) {
             verdict = "reject";
-        } else if (const auto space = verdict.find(' '); space != std::string::npos) {
-            verdict = verdict.substr(0, space + 1) + short_name(std::string_view(verdict).substr(space + 1));
+        } else {
+            verdict = without_hashes(verdict);
         }
     }
     const std::string comment = ours ? comment_of(rule) : std::string();
     std::string what = !comment.empty() ? comment
                        : !step.rule     ? "policy"
                        : rule.empty()   ? fmt::format("rule {}", *step.rule)
+                       : ours           ? without_hashes(rule)
                                         : std::string(rule);
     std::ranges::replace(what, '\t', ' ');
-    return Told{.where = fmt::format("{} {} {}", step.family, step.table, ours ? short_name(step.chain) : step.chain),
-                .rule = std::move(what),
-                .verdict = std::move(verdict)};
+    return Told{
+        .where = fmt::format("{} {} {}", step.family, step.table, ours ? without_hashes(step.chain) : step.chain),
+        .rule = std::move(what),
+        .verdict = std::move(verdict)};
 }
 
 }  // namespace bascule::nwfilter

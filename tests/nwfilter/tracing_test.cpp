@@ -46,6 +46,8 @@ TEST(Tracing, ShowsOtherProgramsRulesByTheirWords) {
     EXPECT_EQ(told(step("filter", "FORWARD", std::nullopt, "drop"), "")->rule, "policy");
     EXPECT_EQ(told(step("bascule", "nwf_prerouting" + kHash, 3, "jump nwf_out" + kHash), "iifname vmap @nwf_from"),
               (Told{"bridge bascule nwf_prerouting", "iifname vmap @nwf_from", "jump nwf_out"}));
+    EXPECT_EQ(told(step("bascule", "nwf_out" + kHash, 3, "jump nwf_out_mac" + kHash), "jump nwf_out_mac" + kHash)->rule,
+              "jump nwf_out_mac");
 }
 
 TEST(Tracing, MarksWhatComesFromThePortAndWhatGoesToIt) {
