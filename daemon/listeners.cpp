@@ -65,7 +65,7 @@ Result<void> open_local(const kernel::FileTree& files, const Config& config, std
     }
     for (const Place& place : places) {
         TRY(UniqueFd fd, os::listen_clients(place.path, place.read_only ? config.unix_sock_ro_perms : rw_perms(config),
-                                            place.read_only ? std::nullopt : group, config.max_queued_clients));
+                                            group, config.max_queued_clients));
         out.push_back({.fd = std::move(fd),
                        .place = place.path,
                        .transport = Transport::local,

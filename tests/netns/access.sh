@@ -207,6 +207,19 @@ v net-destroy mine >/dev/null 2>&1 || true
 v net-destroy theirs >/dev/null 2>&1 || true
 daemon_stop
 
+# ── who may by the sockets' group ──
+configure 'unix_sock_group = "games"' 'unix_sock_rw_perms = "0770"' 'unix_sock_ro_perms = "0750"' 'compat_sockets = 1'
+daemon_start
+for folder in bascule libvirt; do
+    [[ $(stat -c '%a %G' "$root/run/$folder/libvirt-sock" "$root/run/$folder/libvirt-sock-ro" | xargs) == "770 games 750 games" ]] ||
+        fail "modes and groups: $(stat -c '%a %G %n' "$root/run/$folder"/*)"
+done
+as() { setpriv --reuid nobody --regid "$1" --clear-groups virsh -q -c "$(libvirt_uri)" uri; }
+as games >/dev/null || fail "the group may not connect"
+if said=$(as nogroup 2>&1); then fail "others may connect"; fi
+has "Permission denied" "$said"
+daemon_stop
+
 # ── where libvirt's clients look ──
 configure 'compat_sockets = 1'
 daemon_start
