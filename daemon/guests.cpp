@@ -239,6 +239,9 @@ void Guests::started(const Uuid& uuid, Result<void> result, Done done) {
         emit(domain, kResumed, 0);
     }
     emit(domain, kStarted, 0);
+    if (domain.status().state == vmm::State::paused) {
+        emit(domain, kSuspended, 0);
+    }
     done(uuid);
 }
 

@@ -19,6 +19,7 @@ namespace {
 
 // Flags of VIR_DOMAIN_*: only those with a meaning here; any other is refused.
 constexpr std::uint32_t kStartPaused = 1;
+constexpr std::uint32_t kNoSavedImage = 4 | 8;  // how to read a saved image, or not to: there is none
 constexpr std::uint32_t kDestroyGraceful = 1;
 constexpr std::uint32_t kXmlSecure = 1, kXmlInactive = 2;
 constexpr std::uint32_t kDefineValidate = 1;
@@ -170,7 +171,7 @@ void add_life_cycle(rpc::Handlers& h, Services& s) {
         });
     h.add<proto::domain_create_with_flags>([&s](Call&, const proto::domain_create_with_flags_args& args,
                                                 Responder<proto::domain_create_with_flags> responder) {
-        if (auto ok = check_flags(args.flags, kStartPaused, "qemuDomainCreateWithFlags"); !ok) {
+        if (auto ok = check_flags(args.flags, kStartPaused | kNoSavedImage, "qemuDomainCreateWithFlags"); !ok) {
             return responder.fail(ok.error());
         }
         s.guests.start(args.dom.uuid, (args.flags & kStartPaused) != 0, answering_domain(s, std::move(responder)));

@@ -92,8 +92,11 @@ def metadata(domain):
 
 
 def running(connection, domain, seen):
-    domain.create()
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_FORCE_BOOT)
     wait("the start event", lambda: ("lifecycle", libvirt.VIR_DOMAIN_EVENT_STARTED) in seen)
+    wait("the event that it is paused", lambda: ("lifecycle", libvirt.VIR_DOMAIN_EVENT_SUSPENDED) in seen)
+    domain.resume()
+    seen.clear()
     records = connection.getAllDomainStats(0)
     stats = [record[1] for record in records if record[0].name() == "py"][0]
     check("statistics", stats["state.state"] == 1 and stats["vcpu.current"] == 2 and stats["net.count"] == 1)
