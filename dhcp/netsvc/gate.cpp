@@ -171,7 +171,8 @@ public:
         std::map<std::uint32_t, std::vector<std::uint32_t>> groups;
         for (const MacAddr& mac : known) {
             const auto& o = mac.octets;
-            groups[o[0] << 8U | o[1]].push_back(std::uint32_t{o[2]} << 24U | o[3] << 16U | o[4] << 8U | o[5]);
+            groups[std::uint32_t{o[0]} << 8U | o[1]].push_back(std::uint32_t{o[2]} << 24U | std::uint32_t{o[3]} << 16U |
+                                                               std::uint32_t{o[4]} << 8U | o[5]);
         }
         add(BPF_LD | BPF_W | BPF_LEN, 0);
         add(BPF_JMP | BPF_JGE | BPF_K, kChaddr + 6);
