@@ -45,3 +45,45 @@ status_is 0 b net leases default
 status_is 2 b net frobnicate
 status_is 3 b net dumpxml nowhere
 status_is 6 "$BASCULE_BUILD/bascule" --socket "$BASCULE_TEST_DIR/nobody-here" status
+
+# The list of guests, by all that it can be narrowed to: "on" is defined, starts with the host and is paused; "off" is
+# only defined; "passing" is not.
+if [[ -x /usr/bin/qemu-system-x86_64 ]]; then
+    named() {
+        printf '%s\n' "<domain type='qemu'><name>$1</name><title>title of $1</title><memory unit='MiB'>64</memory><os>" \
+            "<type arch='x86_64' machine='q35'>hvm</type></os></domain>" >"$BASCULE_TEST_DIR/$1.xml"
+    }
+    for guest in on off passing; do named "$guest"; done
+    v define "$BASCULE_TEST_DIR/on.xml" >/dev/null
+    v define "$BASCULE_TEST_DIR/off.xml" >/dev/null
+    v autostart on >/dev/null
+    v start on --paused --force-boot >/dev/null
+    v create "$BASCULE_TEST_DIR/passing.xml" >/dev/null
+    lists() { # NAMES OPTION…
+        local names=$1 said
+        shift
+        said=$(v list --name "$@" | sort | xargs)
+        [[ $said == "$names" ]] || fail "list $*: $said"
+    }
+    lists "on passing"
+    lists "off on passing" --all
+    lists off --inactive
+    lists "off on" --all --persistent
+    lists passing --transient
+    lists on --all --autostart
+    lists "off passing" --all --no-autostart
+    lists passing --state-running
+    lists on --state-paused
+    lists off --all --state-shutoff
+    lists "" --all --state-other
+    lists "on passing" --all --state-running --state-paused
+    lists "" --all --with-managed-save
+    lists "off on passing" --all --without-managed-save
+    lists "" --all --with-snapshot
+    lists "off on passing" --all --without-snapshot
+    has "off *shut off *title of off" "$(v list --all --title)"
+    has "on *paused" "$(v list --table)"
+    [[ $(v list --uuid --transient | xargs) == "$(v domuuid passing | xargs)" ]] || fail "list --uuid: $(v list --uuid)"
+    has "off *shut off" "$(v list --all --managed-save)"
+    tear_down
+fi
