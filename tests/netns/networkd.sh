@@ -7,14 +7,14 @@
 needs_daemon
 tree=${BASCULE_CACHE:-/nowhere}/resolved
 [[ -x $tree/lib/systemd/systemd-networkd ]] || skip "needs systemd-networkd in $tree (tests/support/unpacked.sh)"
+mkdir "$BASCULE_TEST_DIR/etc"
+cp -a /etc/. "$BASCULE_TEST_DIR/etc"
+mount --bind "$BASCULE_TEST_DIR/etc" /etc
+touch /etc/machine-id
 id systemd-network >/dev/null 2>&1 || {
-    mkdir "$BASCULE_TEST_DIR/etc"
-    cp -a /etc/. "$BASCULE_TEST_DIR/etc"
-    mount --bind "$BASCULE_TEST_DIR/etc" /etc
     echo 'systemd-network:x:998:998::/:/bin/false' >>/etc/passwd
     echo 'systemd-network:x:998:' >>/etc/group
 }
-[[ -e /etc/machine-id ]] || skip "needs a file /etc/machine-id"
 daemon_start
 cat >"$BASCULE_TEST_DIR/clones.xml" <<'XML'
 <network>
