@@ -170,7 +170,7 @@ TEST(Plan, WhatIsThereNeedsNothing) {
 TEST(Plan, AChainIsKnownByItsNameAndItsNumberOfRules) {
     State observed = simple_network();
     for (auto& [chain, content] : observed.rules.at(Family::bridge).chains) {
-        content.rules.assign(content.rules.size(), "");
+        content.rules = RuleTexts(std::vector<std::string>(content.rules.size()));
     }
     EXPECT_TRUE(plan(observed, simple_network()).empty());
     for (auto& [chain, content] : observed.rules.at(Family::bridge).chains) {

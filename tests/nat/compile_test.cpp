@@ -30,7 +30,7 @@ std::vector<std::string> rules(const State& state, const std::string& map, const
     }
     const std::string verdict = found->second.at(bridge).data;
     EXPECT_TRUE(verdict.starts_with("jump ")) << verdict;
-    return table(state).chains.at(verdict.substr(5)).rules;
+    return table(state).chains.at(verdict.substr(5)).rules.all();
 }
 
 // The chain that all networks share for what passes between two of them.
