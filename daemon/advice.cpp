@@ -60,16 +60,20 @@ void ask_about(const std::string& name, const nat::Spec& rules, const std::vecto
                                    .source = guest,
                                    .destination = {},
                                    .destination_known = false};
+        os::ProbePacket back{.hook = "forward",
+                             .iif = beyond,
+                             .oif = bridge,
+                             .source = guest.is_v4() ? Ip() : Ip::v6(std::array<std::uint8_t, 16>{}),
+                             .destination = guest,
+                             .source_known = false,
+                             .established = true};
         if (rules.mode == nat::Mode::nat || rules.mode == nat::Mode::route) {
             out.push_back({sent, fmt::format("what guests of network {} send to the outside", name)});
-            out.push_back({{.hook = "forward",
-                            .iif = beyond,
-                            .oif = bridge,
-                            .source = guest.is_v4() ? Ip() : Ip::v6(std::array<std::uint8_t, 16>{}),
-                            .destination = guest,
-                            .source_known = false,
-                            .established = true},
-                           fmt::format("what the outside answers guests of network {}", name)});
+            out.push_back({back, fmt::format("what the outside answers guests of network {}", name)});
+        }
+        if (rules.mode == nat::Mode::route) {
+            back.established = false;
+            out.push_back({back, fmt::format("what the outside sends guests of network {}", name)});
         }
         if (bridged) {
             os::ProbePacket sibling = sent;
@@ -105,7 +109,7 @@ std::string in_words(const Question& question, const os::ForeignDrop& drop) {
         out += fmt::format(" (unless one of {} rules before it, which Bascule cannot read, accepts)", drop.unread);
     }
     const os::ProbePacket& p = question.packet;
-    const bool to_guest = p.hook == "forward" && p.established;
+    const bool to_guest = p.hook == "forward" && !p.source_known;
     return out + fmt::format("; to let it pass: nft insert rule {} {} {} {} \"{}\" accept", drop.family, drop.table,
                              drop.chain, to_guest ? "oifname" : "iifname", to_guest ? p.oif : p.iif);
 }

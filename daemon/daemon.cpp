@@ -218,7 +218,12 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
       networks_(
           host, routes_, netsvc_, events_,
           [this](const Uuid& network) { return guests_.ports_of(network) + network_ports_.made_by_clients(network); }),
-      host_side_(host, {[this] { return networks_.running(); }, [this] { return networks_.bridges(); }}),
+      host_side_(host, {[this] { return networks_.running(); },
+                        [this] {
+                            std::set<IfName> ours = networks_.bridges();
+                            ours.merge(interfaces_.made());
+                            return ours;
+                        }}),
       guests_(guest_deps(host, config, networks_, ports_, filters_, events_)),
       inventory_(guests_, networks_, netsvc_),
       network_ports_(host, networks_, guests_),
@@ -288,6 +293,7 @@ Daemon::Daemon(Host& host, KeptSysctls& sysctls, const os::Generations& generati
     events_.network = [this](const NetworkEvent& event) { on_network(event); };
     networks_.on_host_side([this](const network::Spec& spec) { return host_side_.check(spec); },
                            [this] { host_side_.settle_soon(); });
+    interfaces_.on_change([this] { host_side_.settle_soon(); });
     networks_.on_rules_changed([this](const nat::Spec& before, const nat::Spec* after) { cut_flows(before, after); });
     add_connect_handlers(handlers_, services_);
     add_node_handlers(handlers_, services_);

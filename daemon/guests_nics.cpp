@@ -475,7 +475,11 @@ Result<void> Guests::replug(Domain& domain, vmm::Spec& spec, std::size_t index) 
     }
     Domain::Nic next{.tap = nic.tap};
     TRY(PortSpec port, port_of(spec, index, next));
-    if (next.open_vswitch || nic.open_vswitch) {
+    // What the kernel does for the port (its limits) may change; what ovs-vsctl was told may not.
+    const auto told = [](const Domain::Nic& one) {
+        return one.plug_in ? one.plug_in->args : std::vector<std::string>{};
+    };
+    if (told(next) != told(nic)) {
         return fail(Code::unsupported,
                     "the port of a running guest on an Open vSwitch bridge is not moved or changed: change the "
                     "definition and restart it");

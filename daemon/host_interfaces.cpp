@@ -81,7 +81,7 @@ std::vector<std::string> HostInterfaces::load() {
         const auto at = text.find(kTaken);
         Live live{.spec = std::move(spec),
                   .lent = parse_lent(at == std::string::npos ? "" : std::string_view(text).substr(at + kTaken.size()))};
-        if (auto put = host_.ledger.put(owner_of(live.spec), compile(live.spec)); !put) {
+        if (auto put = host_.ledger.put(owner_of(live.spec), present(live.spec, problems)); !put) {
             problems.push_back(put.error().message);
             return;
         }
@@ -90,6 +90,26 @@ std::vector<std::string> HostInterfaces::load() {
     });
     changing_ = host_.files.exists(kNote);
     return problems;
+}
+
+// Its wish without what stands on devices that are gone: nobody can bring it about, and the rest is to be.
+kernel::State HostInterfaces::present(const HostInterface& spec, std::vector<std::string>& problems) const {
+    kernel::State state = compile(spec);
+    std::set<IfName> without;
+    for (const auto& [name, link] : state.links) {
+        const bool to_come = link.vlan && state.links.contains(link.vlan->parent);
+        const IfName& needed = link.vlan ? link.vlan->parent : name;
+        if ((link.kind == kernel::LinkKind::foreign || (link.vlan && !to_come)) && !os::link_exists(needed)) {
+            problems.push_back(fmt::format("host interface {}: there is no network device {} any more", spec.name.str(),
+                                           needed.str()));
+            without.insert(name);
+        }
+    }
+    const auto gone = [&without](const std::optional<IfName>& link) { return link && without.contains(*link); };
+    std::erase_if(state.links, [&](const auto& entry) { return gone(entry.first); });
+    std::erase_if(state.addresses, [&](const kernel::Address& address) { return gone(address.link); });
+    std::erase_if(state.routes, [&](const kernel::Route& route) { return gone(route.link); });
+    return state;
 }
 
 std::vector<std::string> HostInterfaces::settle() {
@@ -208,6 +228,7 @@ Result<IfName> HostInterfaces::define(std::string_view xml) {
     TRY_OK(definitions_.save(object(spec.name.str()), format(spec)));
     const IfName name = spec.name;
     known_.insert_or_assign(name.str(), std::move(spec));
+    changed_();
     return name;
 }
 
@@ -218,6 +239,7 @@ Result<void> HostInterfaces::undefine(const std::string& name) {
     }
     TRY_OK(definitions_.remove(object(name)));
     known_.erase(name);
+    changed_();
     return {};
 }
 
@@ -425,6 +447,19 @@ HostInterfaces::Lent HostInterfaces::parse_lent(std::string_view text) {
 
 // ---- trying a change -----------------------------------------------------------------------------
 
+std::set<IfName> HostInterfaces::made() const {
+    std::set<IfName> out;
+    for (const auto& [name, spec] : known_) {
+        const auto devices = made_by(spec);
+        out.insert(devices.begin(), devices.end());
+    }
+    for (const auto& [name, live] : live_) {
+        const auto devices = made_by(live.spec);
+        out.insert(devices.begin(), devices.end());
+    }
+    return out;
+}
+
 Result<void> HostInterfaces::begin() {
     if (changing_) {
         return fail(Code::invalid_state,
@@ -484,6 +519,7 @@ Result<void> HostInterfaces::rollback() {
     deadline_.reset();
     auto done = put_back();
     forget_note();
+    changed_();
     return done;
 }
 

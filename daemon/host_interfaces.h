@@ -45,6 +45,10 @@ public:
     const HostInterface* definition(const std::string& name) const;
     bool active(const std::string& name) const { return live_.contains(name); }
     std::vector<const HostInterface*> all() const;
+    // What comes with them: bridges, VLANs, bonds, whether they are active or not.
+    std::set<IfName> made() const;
+    // Told when that may be different now.
+    void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
 
     Result<void> begin();
     Result<void> commit();
@@ -72,6 +76,7 @@ private:
     void give_back(const Lent& lent);
     static Lent parse_lent(std::string_view text);
     Result<void> save_live(const Live& live);
+    kernel::State present(const HostInterface& spec, std::vector<std::string>& problems) const;
     Result<void> put_back();
     void forget_note();
     void arm();
@@ -80,6 +85,7 @@ private:
     Store definitions_, live_files_, before_, before_live_;
     std::map<std::string, HostInterface> known_;
     std::map<std::string, Live> live_;
+    std::function<void()> changed_ = [] {};
     bool changing_ = false;
     std::unique_ptr<kernel::Watch> deadline_;
 };

@@ -6,9 +6,10 @@
 //            firewalld was started or reloaded, since it forgets.
 //   proxy    single addresses of guests that the host answers for on the link the network forwards to
 //            (<bascule:guest-address proxy=>), for providers who deliver frames to the host's own MAC only.
-//   hands off  NetworkManager and systemd-networkd are told that bridges of networks, by whatever name, are none of
-//            theirs: generated files beside those that are installed (packaging/NetworkManager, packaging/networkd),
-//            which know the usual names.
+//   hands off  NetworkManager and systemd-networkd are told that bridges of networks, by whatever name, and what
+//            definitions of the host's devices make (daemon/host_interfaces.h), are none of theirs: generated files
+//            beside those that are installed (packaging/NetworkManager, packaging/networkd), which know the usual
+//            names.
 //
 // All of it follows from the networks that there are: settle() brings the host to that, as often as anybody likes.
 #pragma once
@@ -42,7 +43,8 @@ class HostSide {
 public:
     struct Networks {
         std::function<std::vector<const network::Spec*>()> running;
-        std::function<std::set<IfName>()> bridges;  // of ours, also those of networks that do not run
+        // Of ours, also those of networks that do not run; and what definitions of the host's devices make.
+        std::function<std::set<IfName>()> bridges;
     };
     HostSide(Host& host, Networks networks);
 

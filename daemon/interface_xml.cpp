@@ -23,7 +23,7 @@ public:
     void write(const HostLink& link, bool inside) {
         const std::vector<const HostLink*> ports = ports_of(link);
         const std::string_view type = link.kind == "bridge"                                      ? "bridge"
-                                      : link.kind == "bond"                                      ? "bond"
+                                      : link.kind == "bond" && !ports.empty()                    ? "bond"
                                       : link.kind == "vlan" && link.vlan && !link.parent.empty() ? "vlan"
                                                                                                  : "ethernet";
         w_.open("interface", {{"type", std::string(type)}, {"name", link.name.str()}});

@@ -240,6 +240,13 @@ Result<void> check_realisable(const Spec& spec) {
     for (const PortGroup& group : spec.portgroups) {
         TRY_OK(check_virtual_port(spec, group.virtual_port));
     }
+    if (spec.bandwidth.inbound && spec.bandwidth.inbound->floor != 0) {
+        return fail(
+            Code::unsupported_config,
+            fmt::format("network '{}': <inbound floor>: a network has no floor; it is what a guest's interface, or "
+                        "a <portgroup>, is sure of among the network's average",
+                        spec.name.str()));
+    }
     dhcp::Spec scratch{.uuid = spec.uuid, .network = {}, .bridge = *IfName::parse("none")};
     scratch.domain = spec.domain;
     TRY_OK(add_dnsmasq(spec.dnsmasq_options, scratch));

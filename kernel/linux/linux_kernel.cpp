@@ -351,6 +351,18 @@ Result<std::optional<int>> LinuxKernel::new_master(const LinkSeen& seen, const P
         if (bridge.index == seen.master) {
             return std::optional<int>();
         }
+        if (bridge.kind == "openvswitch") {
+            return fail(Code::unsupported_config,
+                        fmt::format("{}: an Open vSwitch bridge: its ports need <virtualport type='openvswitch'/>",
+                                    words(*op.link.master)));
+        }
+        if (bridge.kind != "bridge" && bridge.kind != "bond") {
+            return fail(Code::invalid_argument,
+                        fmt::format("{}: {}, and no bridge that {} could be a port of", words(*op.link.master),
+                                    bridge.kind.empty() ? std::string("a network device")
+                                                        : fmt::format("a link of kind {}", bridge.kind),
+                                    op.name.str()));
+        }
         if (bridge.kind == "bond" && seen.facts.up) {  // "can not be enslaved while up" (bond_main.c, bond_enslave)
             TRY_OK(apply_one(LinkUp{op.name, false}));
         }

@@ -55,7 +55,11 @@ TEST(InterfaceXml, ABondWithoutPortsIsShownAsADevice) {
     bond.kind = "bond";
     EXPECT_NE(xml_of(bond, {bond, eth}).find("type='ethernet'"), std::string::npos);
     eth.master = "bond0";
-    EXPECT_NE(xml_of(bond, {bond, eth}).find("<bond>\n    <interface type='ethernet' name='eth0'>"), std::string::npos);
+    bond.bond = kernel::BondSettings{.mode = 1, .miimon = 100};
+    EXPECT_NE(xml_of(bond, {bond, eth})
+                  .find("<bond mode='active-backup'>\n    <miimon freq='100' carrier='netif'/>\n"
+                        "    <interface type='ethernet' name='eth0'>"),
+              std::string::npos);
 }
 
 TEST(DeviceXml, APciDeviceIsShownWithItsPlaceAndRelatives) {

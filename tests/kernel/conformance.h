@@ -251,7 +251,9 @@ TEST_P(Conformance, AMasterThatIsAbsentOrNoBridgeIsRefusedByName) {
     ASSERT_FALSE(absent);
     EXPECT_TRUE(absent.error().message.contains("nobridge")) << absent.error().message;
     host_->add_foreign("eth9", false);
-    EXPECT_FALSE(apply(PutLink{link_name("vnet1"), tap("eth9")}));
+    const auto no_bridge = apply(PutLink{link_name("vnet1"), tap("eth9")});
+    ASSERT_FALSE(no_bridge);
+    EXPECT_TRUE(no_bridge.error().message.contains("eth9")) << no_bridge.error().message;
 }
 
 TEST_P(Conformance, ALinkOfSomebodyElseIsAConflictAndStaysAsItWas) {

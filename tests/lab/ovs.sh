@@ -84,6 +84,33 @@ daemon_start
 is access "42 [] []"
 [[ $(id early iface-id) == "$made" ]] || fail "another interfaceid: $(id early iface-id)"
 
+# While it runs: its cable is pulled and put back, by itself and as a change of the whole device; a change of its switch's
+# side is refused, and then nothing has changed.
+link() { v domif-getlink access "$(tap access)"; }
+v domif-setlink access "$(tap access)" down >/dev/null || fail "the cable"
+[[ $(link) == *down* ]] || fail "the cable is in: $(link)"
+v domif-setlink access "$(tap access)" up >/dev/null
+[[ $(link) == *up* ]] || fail "the cable is out: $(link)"
+is access "42 [] []"
+device() { # VLAN LINK
+    echo "<interface type='bridge'><mac address='52:54:00:00:02:03'/><source bridge='ovsbr0'/><virtualport type='openvswitch'><parameters interfaceid='$interface' profileid='menial'/></virtualport><vlan><tag id='$1'/></vlan><link state='$2'/></interface>"
+}
+device 42 down >"$root/device.xml"
+v update-device access "$root/device.xml" --live >/dev/null 2>"$root/words" || fail "update-device: $(cat "$root/words")"
+[[ $(link) == *down* ]] || fail "update-device did nothing: $(link)"
+device 42 up >"$root/device.xml"
+v update-device access "$root/device.xml" --live >/dev/null
+[[ $(link) == *up* ]] || fail "the cable is out: $(link)"
+v domiftune access "$(tap access)" --inbound 1000 --outbound 500,800,400 --live >/dev/null || fail "limits"
+tc class show dev "$(tap access)" | grep -q "rate 8Mbit" || fail "no limit: $(tc class show dev "$(tap access)")"
+tc filter show dev "$(tap access)" parent ffff: | grep -q "police.*peakrate 6400Kbit" || fail "no peak: $(tc filter show dev "$(tap access)" parent ffff:)"
+is access "42 [] []"
+device 43 up >"$root/device.xml"
+v update-device access "$root/device.xml" --live >/dev/null 2>"$root/words" && fail "another VLAN was taken"
+grep -q "Open vSwitch" "$root/words" || fail "why not: $(cat "$root/words")"
+is access "42 [] []"
+[[ $(v dumpxml access) == *"<tag id='42'/>"* ]] || fail "$(v dumpxml access)"
+
 gone=$(tap access)
 v destroy access >/dev/null
 no_port() { ! ovs-vsctl port-to-br "$1"; }

@@ -38,6 +38,12 @@ daemon_start
 network() { # NAME BRIDGE-ATTRIBUTES
     echo "<network><name>$1</name><forward mode='nat'/><bridge name='$1' $2/><ip address='10.61.$3.1' prefix='24'/></network>"
 }
+# What a definition of the host's devices makes is none of theirs, too.
+echo "<interface type='bridge' name='hostbr0'><bridge/></interface>" >"$root/hostbr0.xml"
+v iface-define "$root/hostbr0.xml" >/dev/null || fail "iface-define"
+hands_off_device() { grep -q 'interface-name:=hostbr0' "$manager" && grep -q 'hostbr0' "$networkd"; }
+wait_until 30 "them to be told of a device of the host's" hands_off_device
+v iface-undefine hostbr0 >/dev/null
 network work0 "zone='dmz'" 1 >"$root/work0.xml"
 v net-define "$root/work0.xml" >/dev/null
 hands_off() { grep -qx 'unmanaged-devices+=interface-name:=work0' "$manager" && grep -qx 'Name=work0' "$networkd"; }

@@ -36,6 +36,13 @@ TEST(NetworkRealisable, VlansAndSwitchesNeedALinkThatHasThem) {
     EXPECT_EQ(unrealisable("<forward mode='vepa' dev='e'/><virtualport type='802.1Qbg'/>"), "");
 }
 
+TEST(NetworkRealisable, AFloorIsAnInterfacesAndNotANetworks) {
+    EXPECT_TRUE(unrealisable("<bandwidth><inbound average='10' floor='5'/></bandwidth>").contains("<inbound floor>"));
+    EXPECT_EQ(unrealisable("<bandwidth><inbound average='10'/></bandwidth><portgroup name='p'><bandwidth><inbound "
+                           "average='10' floor='5'/></bandwidth></portgroup>"),
+              "");
+}
+
 TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
     const auto said = [](std::string_view line) {
         return unrealisable(fmt::format("<dnsmasq:options><dnsmasq:option value='{}'/></dnsmasq:options>", line));
