@@ -194,7 +194,7 @@ TEST(NftElements, WhatIsNotKnownIsLeftToNft) {
     EXPECT_FALSE(encode_key(exact, "a . fd00::1"));
     // Numbers, and bytes without a type: as many as the type says, of digits of either kind.
     const SetDef bytes{.key = "ifname . @nh,64,48", .data = ""}, counted{.key = "iface_index . mark", .data = ""};
-    const auto decimal = encode_key(bytes, "a . 90520731267158");
+    const auto decimal = encode_key(bytes, "a . 90520731923542");
     ASSERT_TRUE(decimal);
     EXPECT_EQ(decimal->first.size(), 24U);
     EXPECT_EQ(decimal->first[16], std::byte{0x52});
