@@ -21,6 +21,7 @@ constexpr std::uint16_t kServerPort = 67, kClientPort = 68;
 constexpr MacAddr kEverybody{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 constexpr std::chrono::seconds kRepairInterval{1};
 constexpr std::chrono::minutes kReportInterval{1};
+constexpr std::size_t kMostWaiting = 512;  // replies
 constexpr std::chrono::seconds kTellInterval{1};
 // Lines about guests in the log: enough for a hundred booting at once, too few to fill a disk.
 constexpr double kLogRate = 20, kLogBurst = 400;
@@ -367,10 +368,18 @@ void Served::revoke(const MacAddr& port) {
     gather(v6_.revoke(port));
 }
 
+std::optional<dhcp::Time> Served::may_gather_until(dhcp::Time now) const {
+    const dhcp::Time until = last_commit_ + kGather;
+    const bool waits =
+        file_ && file_->has_pending() && !file_->broken() && now < until && replies_.size() < kMostWaiting;
+    return waits ? std::optional(until) : std::nullopt;
+}
+
 Served::Committed Served::commit(const dhcp::Now& now) {
     Committed out;
     if (file_ && (file_->has_pending() || file_->broken())) {
         Result<void> done;
+        last_commit_ = now.time;
         if (!file_->broken()) {
             done = file_->commit();
         } else if (now.time >= next_repair_) {

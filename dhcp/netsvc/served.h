@@ -76,6 +76,11 @@ public:
         std::vector<dhcp::LeaseEvent> events;  // durable now: to be told before the replies leave
         bool recovered = false;                // events were lost earlier and the file is whole again
     };
+    // Whether what has gathered may wait for more, and until when: the disk was asked a moment ago. An fdatasync costs
+    // as much as all else that is done for an exchange, so a busy network has one each kGather; one that is not, at
+    // once.
+    static constexpr std::chrono::milliseconds kGather{4};
+    std::optional<dhcp::Time> may_gather_until(dhcp::Time now) const;
     // One write and one fdatasync for all that has gathered. When that fails nobody hears an ACK.
     Committed commit(const dhcp::Now& now);
     void send_replies(Outbox& out);
@@ -133,7 +138,7 @@ private:
     std::vector<dhcp::LeaseEvent> events_;
     bool lost_events_ = false;
     bool rekeyed_ = false;  // leases are kept by something else than what the file says
-    dhcp::Time next_repair_{};
+    dhcp::Time next_repair_{}, last_commit_{};
     Buckets<MacAddr> rate_{50, 100, 4096};
     std::optional<KnownGate> dhcp_gate_;
     bool gate_is_stale_ = false;  // the known ports are others than it was told

@@ -80,7 +80,7 @@ Result<void> Service::run() {
 
 int Service::wait_for(int most_milliseconds) const {
     dhcp::Time next = std::min(names_.next_tick(), state_.learner.next_tick());
-    next = std::min(next, due_);
+    next = std::min({next, due_, gathered_});
     if (next == dhcp::kEndOfTime) {
         return most_milliseconds;
     }
@@ -151,6 +151,11 @@ void Service::finish(Served& served, const dhcp::Now& now) {
     } else {
         state_.troubled.insert(uuid);
     }
+    if (const auto until = served.may_gather_until(now.time)) {
+        gathering_.insert(uuid);
+        gathered_ = std::min(gathered_, *until);
+        return;
+    }
     Served::Committed done = served.commit(now);
     if (daemon_ && done.recovered) {
         daemon_->start_dump();
@@ -171,6 +176,14 @@ void Service::finish_turn(const dhcp::Now& now) {
         due_ = dhcp::kEndOfTime;
         for (auto& [uuid, served] : state_.networks) {
             heard_.push_back(&served);
+        }
+    }
+    if (gathered_ <= now.time) {
+        gathered_ = dhcp::kEndOfTime;
+        for (const Uuid& uuid : std::exchange(gathering_, {})) {
+            if (const auto served = state_.networks.find(uuid); served != state_.networks.end()) {
+                heard_.push_back(&served->second);
+            }
         }
     }
     for (Served* const served : heard_) {

@@ -14,6 +14,8 @@
 //   2. tell the daemon, so that it can open the port's filter
 //   3. send the replies
 //
+// On a busy network 1 waits a few milliseconds for more (Served::kGather), and so do 2 and 3.
+//
 // When 1 fails, nobody is acknowledged anything that is not on the disk, and the file is written afresh as soon as
 // the disk takes it again.
 //
@@ -37,6 +39,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -100,6 +103,8 @@ private:
     Names names_;
     // What a turn costs does not grow with the networks that nobody asked anything in it.
     std::vector<Served*> heard_;                            // in this turn, until finish_turn()
+    std::set<Uuid> gathering_;                              // networks that wait for more to store
+    dhcp::Time gathered_ = dhcp::kEndOfTime;                // when the first of them has waited
     dhcp::Time due_{};                                      // no network has anything to do before that by itself
     std::optional<std::chrono::nanoseconds> clock_offset_;  // wall clock minus the clock that does not jump
 };

@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 
+#include "dhcp/netsvc/served.h"
 #include "tests/dhcp/netsvc/harness.h"
 
 namespace bascule::netsvc::test {
@@ -28,6 +29,24 @@ TEST_F(Netsvc, ALeaseIsOnDiskAndToldBeforeItsAckArrives) {
     ASSERT_TRUE(event);
     EXPECT_EQ(event->lease.address, *address);
     EXPECT_EQ(event->lease.hostname, "vm1");
+}
+
+TEST_F(Netsvc, TheDiskIsAskedOnceForAllWhoComeWithinAFewMilliseconds) {
+    serve();
+    ASSERT_TRUE(get_lease(kMac1));  // at once
+    const auto begin = std::chrono::steady_clock::now();
+    constexpr int kMore = 5;
+    for (std::uint8_t i = 0; i < kMore; ++i) {
+        ASSERT_TRUE(get_lease(MacAddr{{2, 0, 0, 0, 0, i}}));
+    }
+    EXPECT_GE(std::chrono::steady_clock::now() - begin, (kMore - 1) * Served::kGather);
+    // Who comes together is not told one after the other.
+    for (std::uint8_t i = 0; i < kMore; ++i) {
+        say(discover(MacAddr{{2, 0, 0, 0, 1, i}}));
+    }
+    for (std::uint8_t i = 0; i < kMore; ++i) {
+        EXPECT_TRUE(hear_dhcp(MacAddr{{2, 0, 0, 0, 1, i}}, dhcp::MessageType::offer));
+    }
 }
 
 TEST_F(Netsvc, AClientThatAsksForBroadcastGetsIt) {
