@@ -14,6 +14,12 @@ constexpr std::size_t kOfAProcess = 4, kOfASource = 2, kOfAnonymous = 2;  // one
 
 std::size_t share(std::size_t of, std::size_t parts) { return std::max<std::size_t>(1, of / parts); }
 
+// One process or user may have as many as a host's tools need, however few clients there may be.
+std::size_t share_of_clients(std::size_t of, std::size_t parts) {
+    constexpr std::size_t kLeast = 10;
+    return std::max(std::min(of, kLeast), share(of, parts));
+}
+
 }  // namespace
 
 std::string format(const Origin& origin) {
@@ -90,7 +96,7 @@ Result<Crowd::Place> Crowd::enter(const Origin& origin, bool anonymous) {
     for (const Share& part : shares(origin)) {
         const auto found = counts_.find(part.key);
         const Count has = found == counts_.end() ? Count() : found->second;
-        if (has.all >= share(limits_.clients, part.parts)) {
+        if (has.all >= share_of_clients(limits_.clients, part.parts)) {
             return fail(Code::denied, fmt::format("this {} has {} of max_clients = {} connections", part.what, has.all,
                                                   limits_.clients));
         }

@@ -43,6 +43,13 @@ TEST(Crowd, AUserHasHalfHoweverManyProcessesHeStarts) {
     EXPECT_TRUE(crowd.enter(LocalOrigin{0, 100}, false));
 }
 
+TEST(Crowd, AFewAreOneProcesssWhenThereMayBeNoMore) {
+    Crowd three({.clients = 3, .anonymous = 20});
+    EXPECT_EQ(enter_all(three, LocalOrigin{1000, 7}, false, 10).size(), 3U);
+    Crowd twenty({.clients = 20, .anonymous = 20});
+    EXPECT_EQ(enter_all(twenty, LocalOrigin{1000, 7}, false, 100).size(), 10U);
+}
+
 TEST(Crowd, RootGetsInWhenAllPlacesAreTaken) {
     Crowd crowd({.clients = 4, .anonymous = 2});
     std::vector<Crowd::Place> all;
