@@ -162,17 +162,15 @@ Result<void> update_ip(Spec& spec, const Update& update, const Node& node) {
                                   adds ? "there is an existing ip entry" : "couldn't find an ip entry", spec.name.str(),
                                   format(ip.address.address)));
     }
-    const auto same_dhcp = [&](const IpAddress& other) {
-        return other.serves_dhcp() && other.address.address.family() == ip.address.address.family() &&
-               other.address.address != ip.address.address;
-    };
     if (update.command == Command::remove) {
         list.erase(found);
         return {};
     }
-    if (ip.serves_dhcp() && std::ranges::any_of(list, same_dhcp)) {
-        return refuse(fmt::format("dhcp is supported only for a single {} address on each network",
-                                  ip.address.address.is_v4() ? "IPv4" : "IPv6"));
+    if (!adds) {
+        found->hosts.clear();  // they are replaced
+    }
+    for (const DhcpHost& host : ip.hosts) {
+        TRY_OK(check_unlike(spec, ip.address.address.family(), host, nullptr));
     }
     if (adds) {
         insert(list, update.command, std::move(ip));

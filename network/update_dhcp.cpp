@@ -57,18 +57,6 @@ Result<IpAddress*> parent_of(Spec& spec, const Update& update, const Node& node)
     return best;
 }
 
-// One subnet of a family has <dhcp>.
-Result<void> check_single(const Spec& spec, const IpAddress& parent) {
-    const auto other = [&](const IpAddress& ip) {
-        return &ip != &parent && ip.serves_dhcp() && ip.address.address.family() == parent.address.address.family();
-    };
-    if (std::ranges::any_of(spec.addresses, other)) {
-        return refuse(fmt::format("dhcp is supported only for a single {} address on each network",
-                                  parent.address.address.is_v4() ? "IPv4" : "IPv6"));
-    }
-    return {};
-}
-
 std::string shown(const DhcpHost& host) {
     std::string out = "<host";
     const auto add = [&out](std::string_view attr, const std::string& value) {
@@ -93,18 +81,8 @@ bool fits(const DhcpHost& pattern, const DhcpHost& host) {
            (!pattern.address || pattern.address == host.address) && (!pattern.lease || pattern.lease == host.lease);
 }
 
-Result<void> check_unlike(const Spec& spec, const std::vector<DhcpHost>& hosts, const DhcpHost& host,
-                          const DhcpHost* replaced) {
-    for (const DhcpHost& other : hosts) {
-        if (&other != replaced && (same_client(host, other) || host.address == other.address)) {
-            return refuse(fmt::format("there is an existing dhcp host entry in network '{}' that matches \"{}\"",
-                                      spec.name.str(), shown(host)));
-        }
-    }
-    return {};
-}
-
-Result<void> modify_host(const Spec& spec, std::vector<DhcpHost>& hosts, DhcpHost host) {
+Result<void> modify_host(const Spec& spec, IpAddress& parent, DhcpHost host) {
+    auto& hosts = parent.hosts;
     // The address alone names no client, and may be what changes.
     const auto found = std::ranges::find_if(hosts, [&](const DhcpHost& other) { return same_client(host, other); });
     if (found == hosts.end()) {
@@ -114,12 +92,25 @@ Result<void> modify_host(const Spec& spec, std::vector<DhcpHost>& hosts, DhcpHos
                                                      : fmt::format("name='{}'", host.name),
                                   spec.name.str()));
     }
-    TRY_OK(check_unlike(spec, hosts, host, &*found));
+    TRY_OK(check_unlike(spec, parent.address.address.family(), host, &*found));
     *found = std::move(host);
     return {};
 }
 
 }  // namespace
+
+Result<void> check_unlike(const Spec& spec, IpFamily family, const DhcpHost& host, const DhcpHost* replaced) {
+    for (const IpAddress& ip : spec.addresses) {
+        for (const DhcpHost& other : ip.hosts) {
+            if (ip.address.address.family() == family && &other != replaced &&
+                (same_client(host, other) || host.address == other.address)) {
+                return refuse(fmt::format("there is an existing dhcp host entry in network '{}' that matches \"{}\"",
+                                          spec.name.str(), shown(host)));
+            }
+        }
+    }
+    return {};
+}
 
 Result<void> update_dhcp_host(Spec& spec, const Update& update, const Node& node) {
     TRY(IpAddress* const parent, parent_of(spec, update, node));
@@ -135,10 +126,9 @@ Result<void> update_dhcp_host(Spec& spec, const Update& update, const Node& node
         return {};
     }
     if (update.command == Command::modify) {
-        return modify_host(spec, hosts, std::move(host));
+        return modify_host(spec, *parent, std::move(host));
     }
-    TRY_OK(check_single(spec, *parent));
-    TRY_OK(check_unlike(spec, hosts, host, nullptr));
+    TRY_OK(check_unlike(spec, parent->address.address.family(), host, nullptr));
     insert(hosts, update.command, std::move(host));
     return {};
 }
@@ -158,7 +148,6 @@ Result<void> update_dhcp_range(Spec& spec, const Update& update, const Node& nod
         ranges.erase(found);
         return {};
     }
-    TRY_OK(check_single(spec, *parent));
     if (found != ranges.end()) {
         return refuse(
             fmt::format("there is an existing dhcp range entry in network '{}' that matches \"<range "

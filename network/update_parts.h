@@ -11,6 +11,9 @@
 
 namespace bascule::network {
 
+// Whether a host of the family's, on whichever subnet, is the same client or has the same address; not `replaced`.
+Result<void> check_unlike(const Spec& spec, IpFamily family, const DhcpHost& host, const DhcpHost* replaced);
+
 Result<void> update_dhcp_host(Spec& spec, const Update& update, const xml::Node& node);
 Result<void> update_dhcp_range(Spec& spec, const Update& update, const xml::Node& node);
 Result<void> update_dns_host(Spec& spec, const Update& update, const xml::Node& node);

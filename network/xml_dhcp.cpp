@@ -89,7 +89,15 @@ Result<void> check_inside(const Node& node, std::string_view attr, const Prefix&
     return {};
 }
 
-// Two hosts with one MAC, id, name or address: no client could be told which one is meant.
+Result<Bootp> parse_bootp(const Node& node) {
+    Reader r(node);
+    Bootp out{.file = r.req("file", kFile).value_or(""), .server = r.opt("server", kBootServer).value_or("")};
+    TRY_OK(r.finish());
+    return out;
+}
+
+}  // namespace
+
 Result<void> check_hosts(const std::vector<DhcpHost>& hosts, const std::vector<const Node*>& nodes) {
     for (std::size_t i = 0; i < hosts.size(); ++i) {
         for (std::size_t k = 0; k < i; ++k) {
@@ -114,15 +122,6 @@ Result<void> check_hosts(const std::vector<DhcpHost>& hosts, const std::vector<c
     }
     return {};
 }
-
-Result<Bootp> parse_bootp(const Node& node) {
-    Reader r(node);
-    Bootp out{.file = r.req("file", kFile).value_or(""), .server = r.opt("server", kBootServer).value_or("")};
-    TRY_OK(r.finish());
-    return out;
-}
-
-}  // namespace
 
 // Not of point-to-point prefixes (RFC 3021).
 bool is_edge(const Prefix& subnet, const Ip& address) {
@@ -183,8 +182,7 @@ Result<void> parse_dhcp(const Node& node, IpAddress& ip) {
     } else if (const Node* const bootp = r.child("bootp")) {
         return inconsistent(*bootp, {}, "goes with an IPv4 <ip> only");
     }
-    TRY_OK(r.finish());
-    return check_hosts(ip.hosts, r.children("host"));
+    return r.finish();
 }
 
 }  // namespace bascule::network

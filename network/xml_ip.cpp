@@ -161,7 +161,6 @@ Result<StaticRoute> parse_route(const Node& node) {
 
 Result<std::vector<IpAddress>> parse_addresses(const std::vector<const Node*>& nodes) {
     std::vector<IpAddress> out;
-    int dhcp_lines[2] = {0, 0};
     for (const Node* const node : nodes) {
         TRY(IpAddress ip, parse_ip_element(*node));
         for (std::size_t i = 0; i < out.size(); ++i) {
@@ -171,18 +170,23 @@ Result<std::vector<IpAddress>> parse_addresses(const std::vector<const Node*>& n
                     fmt::format("{} is already the address in line {}", format(ip.address.address), nodes[i]->line));
             }
         }
-        if (ip.serves_dhcp()) {
-            const Node& dhcp = *node->child("dhcp");
-            const bool v6 = ip.address.address.is_v6();
-            int& line = dhcp_lines[v6 ? 1 : 0];
-            if (line != 0) {
-                return inconsistent(
-                    dhcp, {},
-                    fmt::format("only one {} <ip> may have <dhcp>; line {} has one", v6 ? "IPv6" : "IPv4", line));
-            }
-            line = dhcp.line;
-        }
         out.push_back(std::move(ip));
+    }
+    for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
+        std::vector<DhcpHost> hosts;
+        std::vector<const Node*> places;
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            const Node* const dhcp = nodes[i]->child("dhcp");
+            if (dhcp != nullptr && out[i].address.address.family() == family) {
+                hosts.insert(hosts.end(), out[i].hosts.begin(), out[i].hosts.end());
+                for (const Node& child : dhcp->children) {
+                    if (child.name == "host") {
+                        places.push_back(&child);
+                    }
+                }
+            }
+        }
+        TRY_OK(check_hosts(hosts, places));
     }
     return out;
 }

@@ -46,6 +46,9 @@ Result<std::vector<IpAddress>> parse_addresses(const std::vector<const xml::Node
 Result<StaticRoute> parse_route(const xml::Node& node);
 
 // xml_dhcp.cpp. Of the subnet that `ip` makes.
+// Two hosts with one MAC, id, name or address, on whichever subnets of a family: no client could be told which one is
+// meant. `nodes`: one a host.
+Result<void> check_hosts(const std::vector<DhcpHost>& hosts, const std::vector<const xml::Node*>& nodes);
 Result<void> parse_dhcp(const xml::Node& node, IpAddress& ip);
 Result<DhcpRange> parse_range(const xml::Node& node, const Prefix& subnet);
 Result<DhcpHost> parse_dhcp_host(const xml::Node& node, const IpInterface& server, Entry entry);

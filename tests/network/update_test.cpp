@@ -63,12 +63,15 @@ TEST(NetworkUpdate, AHostGoesToTheSubnetThatItsAddressIsIn) {
     EXPECT_EQ(spec.addresses[2].hosts[0].address, "2001:db8::7"_ip);
 }
 
-TEST(NetworkUpdate, OnlyOneSubnetOfAFamilyHasDhcp) {
+TEST(NetworkUpdate, EachSubnetMayHaveDhcp) {
     Spec spec = sample();
-    const std::string said = "dhcp is supported only for a single IPv4 address on each network";
-    EXPECT_EQ(tried(spec, Section::ip_dhcp_host, Command::add_last, "<host name='x' ip='10.0.1.5'/>"), said);
-    EXPECT_EQ(tried(spec, Section::ip_dhcp_range, Command::add_last, "<range start='10.0.1.5' end='10.0.1.9'/>", 1),
-              said);
+    EXPECT_EQ(tried(spec, Section::ip_dhcp_host, Command::add_last, "<host name='x' ip='10.0.1.5'/>"), "");
+    EXPECT_EQ(tried(spec, Section::ip_dhcp_range, Command::add_last, "<range start='10.0.1.6' end='10.0.1.9'/>"), "");
+    EXPECT_EQ(spec.addresses[1].hosts.size(), 1U);
+    EXPECT_EQ(spec.addresses[1].ranges.size(), 1U);
+    EXPECT_EQ(tried(spec, Section::ip_dhcp_host, Command::add_last, "<host mac='52:54:00:00:00:01' ip='10.0.1.7'/>"),
+              "there is an existing dhcp host entry in network 'n' that matches \"<host mac='52:54:00:00:00:01' "
+              "ip='10.0.1.7'/>\"");
 }
 
 TEST(NetworkUpdate, AParentThatIsNotThereIsNamed) {
