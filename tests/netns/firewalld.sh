@@ -9,20 +9,8 @@
 needs_daemon
 tree=${BASCULE_CACHE:-/nowhere}/firewalld
 [[ -x $tree/usr/sbin/firewalld ]] || skip "needs firewalld in $tree (tests/support/unpacked.sh)"
-command -v dbus-daemon >/dev/null || skip "needs dbus-daemon"
 /usr/bin/python3 -c 'import dbus, gi' 2>/dev/null || skip "needs python3-dbus and python3-gi"
-mkdir -p /run/dbus
-cat >"$BASCULE_TEST_DIR/bus.conf" <<'XML'
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/><allow user='*'/></policy>
-</busconfig>
-XML
-dbus-daemon --config-file="$BASCULE_TEST_DIR/bus.conf" --nofork 2>"$BASCULE_TEST_DIR/bus.log" &
-wait_until 30 "the bus" busctl --system list
+system_bus
 files=$BASCULE_TEST_DIR/firewalld
 mkdir -p "$files/etc"
 cp -a "$tree/usr/lib/firewalld" "$files/default"

@@ -168,6 +168,23 @@ lease() {
 }
 fact() { sed -n "s/^$1=//p"; } # of what lease printed
 
+# A system bus of the namespace's own, on which everybody may own every name.
+system_bus() {
+    command -v dbus-daemon >/dev/null || skip "needs dbus-daemon"
+    mkdir -p /run/dbus
+    cat >"$BASCULE_TEST_DIR/bus.conf" <<'XML'
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/><allow user='*'/></policy>
+</busconfig>
+XML
+    dbus-daemon --config-file="$BASCULE_TEST_DIR/bus.conf" --nofork 2>"$BASCULE_TEST_DIR/bus.log" &
+    wait_until 30 "the bus" busctl --system list
+}
+
 # ── guests ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Puts kernel and initrd of the test guest where the daemon's QEMU may read them: $guest_kernel, $guest_initrd.
