@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "kernel/linux/mnl_text.h"
 #include "kernel/linux/rtnl.h"
 
 namespace bascule::kernel::os {
@@ -51,14 +52,6 @@ const nlattr* find(const nlmsghdr* header, std::size_t fixed, std::uint16_t type
         }
     }
     return nullptr;
-}
-
-std::string text_of(const nlattr* attribute) {
-    if (attribute == nullptr) {
-        return {};
-    }
-    const char* const text = mnl_attr_get_str(attribute);
-    return {text, ::strnlen(text, mnl_attr_get_payload_len(attribute))};
 }
 
 std::optional<std::uint32_t> number_of(const nlattr* attribute) {

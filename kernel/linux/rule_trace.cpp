@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kernel/linux/rule_trace.h"
+#include "kernel/linux/mnl_text.h"
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
@@ -31,14 +32,6 @@ int note(const nlattr* attribute, void* out) {
         (*static_cast<Attributes*>(out))[type] = attribute;
     }
     return MNL_CB_OK;
-}
-
-std::string text_of(const nlattr* attribute) {
-    if (attribute == nullptr) {
-        return {};
-    }
-    const char* const text = mnl_attr_get_str(attribute);
-    return {text, ::strnlen(text, mnl_attr_get_payload_len(attribute))};
 }
 
 std::optional<std::uint32_t> number_of(const nlattr* attribute) {
