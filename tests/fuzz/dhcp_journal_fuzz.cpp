@@ -27,14 +27,22 @@ void check(const Uuid& uuid, std::string_view file) {
     }
     expect(replay->good_bytes <= file.size());
     LeaseTable table;
-    std::set<MacAddr> ports;
+    LeaseTable6 table6;
+    std::set<ClientKey> clients;
+    std::set<Key6> associations;
     std::set<Ip> addresses;
     const Now now{Time(std::chrono::hours(1)), std::chrono::sys_seconds(std::chrono::hours(400'000))};
     for (const journal::Record& record : replay->records) {
-        expect(ports.insert(record.lease.port).second && addresses.insert(record.lease.address).second);
-        table.restore(record.lease, kEndOfTime, record.active);
+        expect(addresses.insert(record.lease.address).second);
+        if (record.lease.address.is_v6()) {
+            expect(associations.insert(key_of(record.lease)).second);
+            table6.restore(record.lease, kEndOfTime, record.active);
+        } else {
+            expect(clients.insert(client_of(record.lease)).second);
+            table.restore(record.lease, kEndOfTime, record.active);
+        }
     }
-    const auto again = journal::replay(uuid, journal::snapshot(uuid, table, now));
+    const auto again = journal::replay(uuid, journal::snapshot(uuid, table, table6, now));
     expect(again && again->clean() && again->records.size() == replay->records.size());
 }
 
