@@ -59,6 +59,7 @@ const Binding* LeaseTable::by_address(const Ip& address) const { return look_up(
 const Binding* LeaseTable::by_name(const std::string& hostname) const { return look_up(names_, hostname); }
 
 void LeaseTable::activate(Binding& binding) {
+    ++changes_;
     binding.active = true;
     ++active_;
     if (binding.ends != kEndOfTime) {
@@ -75,6 +76,7 @@ void LeaseTable::deactivate(Binding& binding) {
     if (!binding.active) {
         return;
     }
+    ++changes_;
     binding.active = false;
     --active_;
     ends_.erase(&binding);
@@ -108,6 +110,7 @@ void LeaseTable::clear_name(const Ip& address) {
     if (found == bindings_.end()) {
         return;
     }
+    ++changes_;
     if (found->second.active) {
         remove(names_, found->second.lease.hostname);
     }
@@ -120,7 +123,9 @@ void LeaseTable::rekey(bool by_id) {
     for (auto& [address, binding] : bindings_) {
         all.push_back(std::move(binding));
     }
+    const std::uint64_t changes = changes_ + 1;
     *this = LeaseTable();
+    changes_ = changes;
     // Those whose key stays come first, so that none of the others can be left without one.
     const auto wished = [by_id](const Lease& lease) { return by_id && !lease.client_id.empty(); };
     std::ranges::stable_partition(all, [&](const Binding& one) { return one.lease.by_id == wished(one.lease); });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -93,6 +94,8 @@ public:
     const std::map<Ip, Binding>& all() const { return bindings_; }
     std::size_t size() const { return bindings_.size(); }
     std::size_t active() const { return active_; }
+    // Grows with each change, so that what was made of the leases can be told to be stale.
+    std::uint64_t changes() const { return changes_; }
 
 private:
     // The indexes hold pointers alone, and find what they go by in the binding: with many leases their size counts.
@@ -139,6 +142,7 @@ private:
     Index<NameIndex> names_;               // active ones
     std::set<Binding*, EarlierEnd> ends_;  // active ones that end
     std::size_t active_ = 0;
+    std::uint64_t changes_ = 0;
 };
 
 // The lease with `expires` worked out again from the clock that does not jump.

@@ -43,6 +43,7 @@ void LeaseTable6::deactivate(Binding& binding) {
         over_.erase({binding.ends, binding.lease.address});
         return;
     }
+    ++changes_;
     binding.active = false;
     --active_;
     ends_.erase({binding.ends, binding.lease.address});
@@ -78,6 +79,7 @@ const Binding& LeaseTable6::restore(Lease lease, Time ends, bool active) {
         return binding;
     }
     ++active_;
+    ++changes_;
     if (ends != kEndOfTime) {
         ends_.insert({ends, address});
     }

@@ -42,6 +42,7 @@ public:
     Time next_end() const { return ends_.empty() ? kEndOfTime : ends_.begin()->first; }
     const std::map<Ip, Binding>& all() const { return bindings_; }
     std::size_t active() const { return active_; }
+    std::uint64_t changes() const { return changes_; }  // as of LeaseTable
     // Forgets bindings that are over, the oldest end first, down to so many: a guest can make up new associations.
     void trim(std::size_t most_remembered);
 
@@ -53,6 +54,7 @@ private:
     std::set<std::pair<Time, Ip>> ends_, over_;  // active ones that end; remembered ones by their end
     std::multimap<std::string, Ip> names_;
     std::size_t active_ = 0;
+    std::uint64_t changes_ = 0;
 };
 
 }  // namespace bascule::dhcp

@@ -126,17 +126,16 @@ std::span<const Incoming> Inbox::receive(int socket) {
     return received_;
 }
 
-void Outbox::add(int socket, const Endpoint& to, Bytes bytes, std::optional<Ip> from, int interface) {
+void Outbox::add(int socket, const Endpoint& to, ByteView bytes, std::optional<Ip> from, int interface) {
     Outgoing out;
     out.socket = socket;
     out.address = copy_as<decltype(out.address)>(to_sockaddr(to, out.address_length));
-    out.bytes = std::move(bytes);
     out.from = from;
     out.interface = interface;
-    queue_.push_back(std::move(out));
+    put(std::move(out), bytes);
 }
 
-void Outbox::add_frame(int socket, int interface, const MacAddr& to, Bytes frame) {
+void Outbox::add_frame(int socket, int interface, const MacAddr& to, ByteView frame) {
     sockaddr_ll link{};
     link.sll_family = AF_PACKET;
     link.sll_protocol = htons(ETHERTYPE_IP);
@@ -148,7 +147,13 @@ void Outbox::add_frame(int socket, int interface, const MacAddr& to, Bytes frame
     static_assert(sizeof link <= sizeof out.address && sizeof(sockaddr_in6) <= sizeof out.address);
     out.address = copy_as<decltype(out.address)>(link);
     out.address_length = sizeof link;
-    out.bytes = std::move(frame);
+    put(std::move(out), frame);
+}
+
+void Outbox::put(Outgoing out, ByteView bytes) {
+    out.at = bytes_.size();
+    out.size = bytes.size();
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
     queue_.push_back(std::move(out));
 }
 
@@ -156,7 +161,7 @@ void Outbox::add_frame(int socket, int interface, const MacAddr& to, Bytes frame
 std::size_t Outbox::send_run(std::span<Outgoing> run) {
     controls_.resize(headers_.size() * kControl);
     for (std::size_t i = 0; i < run.size(); ++i) {
-        vectors_[i] = {run[i].bytes.data(), run[i].bytes.size()};
+        vectors_[i] = {bytes_.data() + run[i].at, run[i].size};
         msghdr& h = headers_[i].msg_hdr;
         h = {};
         h.msg_name = run[i].address.data();
@@ -207,6 +212,10 @@ std::size_t Outbox::flush() {
         at = end;
     }
     queue_.clear();
+    bytes_.clear();
+    if (bytes_.capacity() > kMostKept) {
+        bytes_.shrink_to_fit();
+    }
     return failed;
 }
 

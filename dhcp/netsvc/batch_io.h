@@ -55,10 +55,11 @@ private:
 
 class Outbox {
 public:
-    // By UDP. `source` and `interface`, where given, go with it (IP_PKTINFO); `from` is an IPv4 address of ours.
-    void add(int socket, const Endpoint& to, Bytes bytes, std::optional<Ip> from = {}, int interface = 0);
+    // By UDP; what goes out is copied. `source` and `interface`, where given, go with it (IP_PKTINFO); `from` is an
+    // IPv4 address of ours.
+    void add(int socket, const Endpoint& to, ByteView bytes, std::optional<Ip> from = {}, int interface = 0);
     // A whole Ethernet frame on a packet socket.
-    void add_frame(int socket, int interface, const MacAddr& to, Bytes frame);
+    void add_frame(int socket, int interface, const MacAddr& to, ByteView frame);
     // Sends everything and forgets it; says how many could not be sent.
     std::size_t flush();
 
@@ -67,14 +68,18 @@ private:
         int socket = -1;
         alignas(sockaddr_storage) std::array<std::byte, 32> address{};  // as much as any of the three families needs
         socklen_t address_length = 0;
-        Bytes bytes;
+        std::size_t at = 0, size = 0;  // in bytes_
         std::optional<Ip> from;
         int interface = 0;
     };
 
+    static constexpr std::size_t kMostKept = std::size_t{1} << 20;  // of room, once it is sent
+
+    void put(Outgoing out, ByteView bytes);
     std::size_t send_run(std::span<Outgoing> run);
 
     std::vector<Outgoing> queue_;
+    Bytes bytes_;  // of all of them, end to end: none has memory of its own
     std::array<iovec, Inbox::kBatch> vectors_{};
     std::array<mmsghdr, Inbox::kBatch> headers_{};
     std::vector<std::byte> controls_;

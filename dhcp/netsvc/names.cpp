@@ -28,10 +28,10 @@ Names::Names(Poller& poller, State& state, Inbox& inbox, Outbox& outbox, UniqueF
       forwarder_(unguessable_bits),
       upstream_streams_(poller, state.streams),
       streams_(poller, files_),
-      tftp_(files_, [this](const TftpServer::Place& to, Bytes bytes) {
+      tftp_(files_, [this](const TftpServer::Place& to, const Bytes& bytes) {
           if (Served* const served = network(to.network);
               served != nullptr && to.index < served->sockets().tftp.size()) {
-              outbox_.add(served->sockets().tftp[to.index].transfers.get(), {to.address, to.port}, std::move(bytes));
+              outbox_.add(served->sockets().tftp[to.index].transfers.get(), {to.address, to.port}, bytes);
           }
       }) {
     streams_.set_callbacks({.welcome =
@@ -115,6 +115,7 @@ void Names::forget(const Uuid& uuid, bool gone) {
     }
     if (gone) {
         forwarder_.forget(uuid);
+        memo_.clear();  // it may come again, and count its changes from the beginning
     }
 }
 
@@ -192,21 +193,7 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
                 served->dropped(here ? Drop::dns_rate : Drop::off_link);
                 continue;
             }
-            const bool ours = served->is_own_address(in.from.address);
-            auto reaction = dhcp::react(in.bytes, served->zone(), served->leased(), ours);
-            if (dhcp::to_malformed(reaction)) {
-                served->dropped(Drop::malformed_dns);
-            }
-            if (auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
-                outbox_.add(socket, in.from, std::move(*reply));
-            } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
-                const dhcp::Forwarder::Client client{.network = source.network,
-                                                     .socket = static_cast<std::uint16_t>(source.index),
-                                                     .address = in.from.address,
-                                                     .port = in.from.port,
-                                                     .ours = ours};
-                carry_out(forwarder_.ask(client, forward->query, now.time), now);
-            }
+            answer_datagram(source, *served, socket, in, now);
         }
         if (all.size() < Inbox::kBatch) {
             break;
@@ -214,6 +201,33 @@ void Names::answer_datagrams(const Source& source, const dhcp::Now& now) {
         outbox_.flush();
     }
     settle_gate(socket, source, now.time);
+}
+
+void Names::answer_datagram(const Source& source, Served& served, int socket, const Incoming& in,
+                            const dhcp::Now& now) {
+    const bool ours = served.is_own_address(in.from.address);  // what the host asks is answered in other ways
+    const auto version = served.answers_version();
+    if (const ByteView known = ours ? ByteView() : memo_.find(in.bytes, version); !known.empty()) {
+        return outbox_.add(socket, in.from, known);
+    }
+    auto reaction = dhcp::react(in.bytes, served.zone(), served.leased(), ours);
+    const bool malformed = dhcp::to_malformed(reaction);
+    if (malformed) {
+        served.dropped(Drop::malformed_dns);
+    }
+    if (const auto* reply = std::get_if<Bytes>(&reaction); reply != nullptr && !reply->empty()) {
+        outbox_.add(socket, in.from, *reply);
+        if (!ours && !malformed) {
+            memo_.keep(in.bytes, *reply, version);
+        }
+    } else if (const auto* forward = std::get_if<dhcp::Forward>(&reaction)) {
+        const dhcp::Forwarder::Client client{.network = source.network,
+                                             .socket = static_cast<std::uint16_t>(source.index),
+                                             .address = in.from.address,
+                                             .port = in.from.port,
+                                             .ours = ours};
+        carry_out(forwarder_.ask(client, forward->query, now.time), now);
+    }
 }
 
 void Names::settle_gate(int socket, const Source& source, dhcp::Time now) {

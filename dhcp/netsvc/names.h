@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "dhcp/answer_memo.h"
 #include "dhcp/forwarder.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/daemon_link.h"
@@ -40,6 +41,7 @@ public:
 
 private:
     void answer_datagrams(const Source& source, const dhcp::Now& now);
+    void answer_datagram(const Source& source, Served& served, int socket, const Incoming& in, const dhcp::Now& now);
     void answer_stream(const Streams::Query& query, const dhcp::Now& now);
     void hear_upstream(const Source& source, const dhcp::Now& now);
     void hear_transfers(const Source& source, const dhcp::Now& now);
@@ -54,6 +56,7 @@ private:
     Outbox& outbox_;
     Files files_;
     dhcp::Forwarder forwarder_;
+    dhcp::AnswerMemo memo_;
     UpstreamStreams upstream_streams_;
     Streams streams_;
     TftpServer tftp_;

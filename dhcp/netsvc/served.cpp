@@ -124,6 +124,7 @@ void Served::know_guests() {
 
 void Served::set_guest(const dhcp::DnsGuest& guest) {
     zone_.set_guest(guest.mac, guest.name);
+    ++zone_changes_;
     gate_is_stale_ = true;
     if (guest.name.empty()) {
         server_.presence().forget(guest.mac);
@@ -169,6 +170,7 @@ void Served::configure(dhcp::Spec spec) {
     dhcp::Zone zone(server_.spec());
     zone.inherit(zone_);
     zone_ = std::move(zone);
+    ++zone_changes_;
 }
 
 void Served::replace_sockets(Sockets sockets) {
@@ -423,7 +425,7 @@ void Served::send_replies(Outbox& out) {
         } else if (reply.destination == dhcp::Destination::relay) {
             to = {reply.message.giaddr, kServerPort};
         }
-        out.add(sockets_.dhcp.get(), to, std::move(bytes), reply.from, interface_);
+        out.add(sockets_.dhcp.get(), to, bytes, reply.from, interface_);
     }
     replies_.clear();
     for (const Ip& address : probes_) {

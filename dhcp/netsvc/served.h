@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "dhcp/answer_memo.h"
 #include "dhcp/drops.h"
 #include "dhcp/netsvc/batch_io.h"
 #include "dhcp/netsvc/gate.h"
@@ -99,6 +100,10 @@ public:
     }
     const dhcp::Zone& zone() const { return zone_; }
     dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
+    // Of what the zone answers now.
+    dhcp::AnswerMemo::Version answers_version() const {
+        return {server_.spec().uuid, zone_changes_ + server_.leases().changes() + v6_.leases().changes()};
+    }
     const Sockets& sockets() const { return sockets_; }
     const std::string& trouble() const { return trouble_; }
     bool is_own_address(const Ip& address) const;
@@ -125,6 +130,7 @@ private:
 
     dhcp::Server server_;
     dhcp::Zone zone_;
+    std::uint64_t zone_changes_ = 0;
     Link6 v6_;
     int folder_;
     std::optional<LeaseFile> file_;

@@ -73,25 +73,55 @@ TEST_F(Netsvc, ARenewalIsAnsweredToTheClientsAddress) {
     EXPECT_EQ(ack->ciaddr, *address);
 }
 
-TEST_F(Netsvc, NamesOfGuestsAreAnsweredAndOthersForwarded) {
-    serve();
-    const auto address = get_lease(kMac1);
-    ASSERT_TRUE(address);
-    ASSERT_TRUE(run("ip neigh replace " + format(*address) + " lladdr " + format(kMac1) + " dev br0 nud permanent"));
-    // The host takes unicast only in frames to its own MAC.
-    sockaddr_ll bridge{};
-    socklen_t length = sizeof bridge;
-    ASSERT_EQ(::getsockname(raw_.get(), reinterpret_cast<sockaddr*>(&bridge), &length), 0);
-    MacAddr bridge_mac;
-    std::copy_n(bridge.sll_addr, 6, bridge_mac.octets.begin());
-    const auto ask = [&](const Bytes& query) {
-        send_frame(dhcp::udp_frame({kMac1, bridge_mac, *address, kServer, 4444, 53}, query));
-    };
+// A guest with a lease that asks for names.
+struct NetsvcNames : Netsvc {
+    std::optional<Ip> address_;
+    MacAddr bridge_mac_;
+
+    void SetUp() override {
+        Netsvc::SetUp();
+        serve();
+        address_ = get_lease(kMac1);
+        ASSERT_TRUE(address_);
+        ASSERT_TRUE(
+            run("ip neigh replace " + format(*address_) + " lladdr " + format(kMac1) + " dev br0 nud permanent"));
+        // The host takes unicast only in frames to its own MAC.
+        sockaddr_ll bridge{};
+        socklen_t length = sizeof bridge;
+        ASSERT_EQ(::getsockname(raw_.get(), reinterpret_cast<sockaddr*>(&bridge), &length), 0);
+        std::copy_n(bridge.sll_addr, 6, bridge_mac_.octets.begin());
+    }
+    void ask(const Bytes& query) {
+        send_frame(dhcp::udp_frame({kMac1, bridge_mac_, *address_, kServer, 4444, 53}, query));
+    }
+    bool hears(std::uint16_t id, dhcp::Rcode rcode, int answers) {
+        return hear(53, [&](const Datagram& d) {
+            const auto header = dhcp::decode_header(d.payload);
+            return header && header->id == id && header->rcode == rcode && header->answers == answers;
+        });
+    }
+};
+
+TEST_F(NetsvcNames, ANameThatIsAskedForAgainIsAnsweredAsItIsNow) {
+    const auto ask_vm1 = [&](std::uint16_t id) { ask(dns_query("vm1.example.test", dhcp::kTypeA, id)); };
+    for (std::uint16_t id = 1; id < 4; ++id) {
+        ask_vm1(id);
+        ASSERT_TRUE(hears(id, dhcp::Rcode::no_error, 1)) << id;
+    }
+    ASSERT_EQ(link_->next_event()->kind, dhcp::LeaseEventKind::added);
+    link_->send(*wire::encode(wire::ToService(wire::RevokeLease{kUuid, kMac1})));
+    ASSERT_EQ(link_->next_event()->kind, dhcp::LeaseEventKind::released);
+    const UniqueFd upstream = udp_socket("127.0.0.1", 5300, false);
+    ask_vm1(5);
+    ASSERT_TRUE(readable(upstream.get(), 10000)) << "the name is nobody's here";
+    ASSERT_EQ(get_lease(kMac1), address_);
+    ask_vm1(7);
+    ASSERT_TRUE(hears(7, dhcp::Rcode::no_error, 1));
+}
+
+TEST_F(NetsvcNames, NamesOfGuestsAreAnsweredAndOthersForwarded) {
     ask(dns_query("vm1.example.test", dhcp::kTypeA, 77));
-    ASSERT_TRUE(hear(53, [&](const Datagram& d) {
-        const auto header = dhcp::decode_header(d.payload);
-        return header && header->id == 77 && header->answers == 1;
-    }));
+    ASSERT_TRUE(hears(77, dhcp::Rcode::no_error, 1));
 
     const UniqueFd upstream = udp_socket("127.0.0.1", 5300, false);
     const Bytes query = dns_query("example.org", dhcp::kTypeA, 78);
@@ -107,10 +137,7 @@ TEST_F(Netsvc, NamesOfGuestsAreAnsweredAndOthersForwarded) {
     buffer[3] = std::byte{0x83};
     ::sendto(upstream.get(), buffer.data(), static_cast<std::size_t>(got), 0, reinterpret_cast<sockaddr*>(&from),
              from_length);
-    ASSERT_TRUE(hear(53, [&](const Datagram& d) {
-        const auto header = dhcp::decode_header(d.payload);
-        return header && header->id == 78 && header->rcode == dhcp::Rcode::nx_domain;
-    }));
+    ASSERT_TRUE(hears(78, dhcp::Rcode::nx_domain, 0));
 }
 
 TEST_F(Netsvc, ServesOnWithoutADaemonAndANewOneFindsEverything) {
