@@ -13,7 +13,6 @@ namespace {
 constexpr std::uint8_t kEthernet = 1;
 constexpr std::uint16_t kBroadcastFlag = 0x8000;
 constexpr std::uint32_t kCookie = 0x63825363;
-constexpr std::size_t kSmallest = 300;
 
 Ip read_ip(ByteReader& in) { return Ip::v4(in.u32()); }
 
@@ -88,8 +87,8 @@ void write_option(ByteWriter& out, Opt code, ByteView value) {
 }  // namespace
 
 std::string_view name(MessageType type) {
-    constexpr std::array<std::string_view, 9> kNames{"",    "DISCOVER", "OFFER",   "REQUEST", "DECLINE",
-                                                     "ACK", "NAK",      "RELEASE", "INFORM"};
+    constexpr std::array<std::string_view, 9> kNames{"BOOTP", "DISCOVER", "OFFER",   "REQUEST", "DECLINE",
+                                                     "ACK",   "NAK",      "RELEASE", "INFORM"};
     return kNames[std::min<std::size_t>(static_cast<std::size_t>(type), 8)];
 }
 
@@ -119,7 +118,8 @@ Result<Message> decode(ByteView datagram) {
     const ByteView sname = in.take(kSname);
     const ByteView file = in.take(kFile);
     const std::uint32_t cookie = in.u32();
-    if (!in.ok() || cookie != kCookie) {
+    const bool options_follow = cookie != 0;  // RFC 951: a BOOTP client may leave all of that field empty
+    if (!in.ok() || (options_follow && cookie != kCookie)) {
         return fail(Code::malformed, "too short for DHCP, or without its magic cookie");
     }
     if (op != 1 && op != 2) {
@@ -130,13 +130,12 @@ Result<Message> decode(ByteView datagram) {
         return fail(Code::malformed, fmt::format("hardware type {} with addresses of {} bytes is not Ethernet",
                                                  hardware, hardware_length));
     }
-    TRY(const Options options, read_all_options(in.rest(), sname, file));
+    TRY(const Options options, read_all_options(options_follow ? in.rest() : ByteView(), sname, file));
     const auto type = options.u8(Opt::message_type);
-    if (!type || *type < 1 || *type > 8) {
-        return fail(Code::malformed,
-                    type ? fmt::format("unknown message type {}", *type) : "no message type: BOOTP is not served");
+    if (type && (*type < 1 || *type > 8)) {
+        return fail(Code::malformed, fmt::format("unknown message type {}", *type));
     }
-    m.type = static_cast<MessageType>(*type);
+    m.type = type ? static_cast<MessageType>(*type) : MessageType::bootp;
     const std::uint8_t overload = options.u8(Opt::overload).value_or(0);
     m.sname = field_text(sname, (overload & 2U) != 0);
     m.file = field_text(file, (overload & 1U) != 0);
@@ -155,8 +154,9 @@ std::size_t size_limit(const Message& request) {
 }
 
 Bytes encode(const Message& m, std::size_t limit) {
+    limit = m.type == MessageType::bootp ? kBootpSize : std::max(limit, kDefaultSize);
     ByteWriter out;
-    out.reserve(std::max(limit, kDefaultSize));
+    out.reserve(limit);
     out.u8(m.reply ? 2 : 1);
     out.u8(kEthernet);
     out.u8(6);
@@ -172,22 +172,22 @@ Bytes encode(const Message& m, std::size_t limit) {
     write_field(out, m.sname, kSname);
     write_field(out, m.file, kFile);
     out.u32(kCookie);
-    const auto type = static_cast<std::byte>(m.type);
-    write_option(out, Opt::message_type, ByteView(&type, 1));
+    if (const auto type = static_cast<std::byte>(m.type); m.type != MessageType::bootp) {
+        write_option(out, Opt::message_type, ByteView(&type, 1));
+    }
     // A relay looks for what it sent (RFC 3046 section 2.2): its room is kept; so is one byte for the end.
     const ByteView relay = m.options.bytes(Opt::relay_info);
-    const bool kept_whole =
-        m.options.has(Opt::relay_info) && out.size() + encoded_size(relay) < std::max(limit, kDefaultSize);
+    const bool kept_whole = m.options.has(Opt::relay_info) && out.size() + encoded_size(relay) < limit;
     const std::size_t kept = 1 + (kept_whole ? encoded_size(relay) : 0);
     for (const auto& [code, value] : m.options.all()) {
         const std::size_t room = code == Opt::relay_info ? 1 : kept;
-        if (out.size() + encoded_size(value) + room <= std::max(limit, kDefaultSize)) {
+        if (out.size() + encoded_size(value) + room <= limit) {
             write_option(out, code, value);
         }
     }
     out.u8(static_cast<std::uint8_t>(Opt::end));
-    if (out.size() < kSmallest) {
-        out.fill(kSmallest - out.size());
+    if (out.size() < kBootpSize) {
+        out.fill(kBootpSize - out.size());
     }
     return out.take();
 }

@@ -15,6 +15,7 @@
 namespace bascule::dhcp {
 
 enum class MessageType : std::uint8_t {
+    bootp = 0,  // no DHCP at all (RFC 951): without option 53, or without any options
     discover = 1,
     offer = 2,
     request = 3,
@@ -43,7 +44,7 @@ struct Message {
 // Who sends it, as it says itself, before anything of it is checked; zeros when it is too short for that.
 MacAddr sender_of(ByteView datagram);
 
-// Code::malformed says what was wrong. BOOTP (no message type) and hardware other than Ethernet are refused too.
+// Code::malformed says what was wrong. Hardware other than Ethernet is refused too.
 Result<Message> decode(ByteView datagram);
 
 // RFC 2131 section 2: a client takes 576 bytes of IP datagram unless it says otherwise in option 57. What is
@@ -53,9 +54,11 @@ inline constexpr std::size_t kDefaultSize = 576 - kHeaders;
 inline constexpr std::size_t kLargestSize = 1500 - kHeaders;
 inline constexpr std::size_t kSname = 64, kFile = 128;  // with a closing NUL
 std::size_t size_limit(const Message& request);
+// A client of BOOTP takes this and no more: 64 bytes of options (RFC 1497). Some clients of DHCP drop what is shorter.
+inline constexpr std::size_t kBootpSize = 300;
 
 // At most `limit` (at least kDefaultSize) bytes: options that do not fit are left out, so put the important ones
-// first. At least the 300 bytes of BOOTP, below which some clients drop a reply.
+// first. At least the 300 bytes of BOOTP, and to its clients no more, whatever the limit.
 Bytes encode(const Message& message, std::size_t limit = kDefaultSize);
 
 }  // namespace bascule::dhcp

@@ -58,7 +58,10 @@
 // Probing (off unless asked for): before an address is offered, ARP asks for it. The DISCOVER waits a moment in
 // `probes_`; who answers ARP meanwhile has the address quarantined, and the next one is tried.
 //
-// Not done here: BOOTP.
+// BOOTP (RFC 951, as RFC 1534 has a DHCP server do it): one message, one answer of 300 bytes, an address without end.
+// So it is for who has a reservation, and for NICs of defined guests, one address each, which go with the NIC; a MAC
+// address that anybody may have made up must not get something for ever. When such a client speaks DHCP later
+// (firmware, then an operating system), its lease is as any other's.
 #pragma once
 
 #include <cstdint>
@@ -179,6 +182,7 @@ private:
     void decline(const Client& client, Outcome& out, const Now& now);
     void release(const Client& client, Outcome& out);
     void inform(const Client& client, Outcome& out) const;
+    void bootp(const Client& client, Outcome& out, const Now& now);
     void refuse(const Client& client, Outcome& out, std::string_view why) const;
     void end_lease(const ClientKey& client, std::vector<LeaseEvent>& events);
     Message answer(const Client& client, MessageType type) const;

@@ -117,6 +117,7 @@ Outcome Server::handle(const Message& request, bool unicast, const Now& now) {
         case MessageType::decline: decline(client, out, now); break;
         case MessageType::release: release(client, out); break;
         case MessageType::inform: inform(client, out); break;
+        case MessageType::bootp: bootp(client, out, now); break;
         default: out.why = "a server's message"; break;
     }
     return out;
@@ -237,7 +238,8 @@ void Server::request(const Client& client, bool unicast, Outcome& out, const Now
 
 void Server::bind(const Client& client, const Ip& address, Outcome& out, const Now& now) {
     const Subnet& subnet = *subnet_of(address);
-    const std::chrono::seconds length = lease_time(lease_length(client, address), client.request);
+    const bool bootp = client.request.type == MessageType::bootp;  // never renews
+    const auto length = bootp ? std::chrono::seconds(0) : lease_time(lease_length(client, address), client.request);
     const bool had = client.binding != nullptr && client.binding->active;
     const bool moved = had && (client.binding->lease.address != address || client.binding->lease.port != client.port());
     const std::optional<Ip> before = client.binding ? std::optional(client.binding->lease.address) : std::nullopt;
@@ -267,9 +269,11 @@ void Server::bind(const Client& client, const Ip& address, Outcome& out, const N
     out.events.push_back({had && !moved ? LeaseEventKind::renewed : LeaseEventKind::added, binding.lease});
     out.why = had && !moved ? "renewed" : "bound";
 
-    Message reply = answer(client, MessageType::ack);
+    Message reply = answer(client, bootp ? MessageType::bootp : MessageType::ack);
     reply.yiaddr = address;
-    add_lease_times(reply, length);
+    if (!bootp) {
+        add_lease_times(reply, length);
+    }
     if (client.request.type == MessageType::discover) {
         reply.options.put(Opt::rapid_commit, {});
     }
@@ -325,6 +329,26 @@ void Server::inform(const Client& client, Outcome& out) const {
     out.why = "informed";
 }
 
+void Server::bootp(const Client& client, Outcome& out, const Now& now) {
+    const Reservation* const reserved = client.reservation;
+    const bool only_named = reserved != nullptr && !reserved->mac && reserved->client_id.empty() &&
+                            reserved->circuit_id.empty() && reserved->remote_id.empty();
+    const bool has_own = reserved != nullptr && !only_named && reserved->address && usable(client, *reserved->address);
+    if (!has_own && !presence_.is_known(client.port())) {
+        out.why = "an address without end is for reservations and NICs of defined guests";
+        return;
+    }
+    const auto [address, why] = choose(client);
+    if (!address) {
+        out.why = why;
+        return;
+    }
+    bind(client, *address, out, now);
+    if (out.reply->siaddr.is_unspecified()) {
+        out.reply->siaddr = out.from;  // RFC 951: who serves it
+    }
+}
+
 // NAK always goes to everybody (RFC 2131 section 4.3.2): the client's address is what is wrong. A relay is told by the
 // flag to do the same.
 void Server::refuse(const Client& client, Outcome& out, std::string_view why) const {
@@ -369,7 +393,9 @@ void Server::send(const Client& client, Message reply, const Subnet* subnet, Out
     const Options before = std::exchange(reply.options, {});
     Message& ordered = reply;
     ordered.options.reserve();
-    ordered.options.put_ip(Opt::server_id, override ? client.server_id : out.from);
+    if (reply.type != MessageType::bootp) {
+        ordered.options.put_ip(Opt::server_id, override ? client.server_id : out.from);
+    }
     for (const auto& [code, value] : before.all()) {
         ordered.options.put(code, value);
     }

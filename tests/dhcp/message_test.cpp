@@ -86,19 +86,48 @@ TEST(DhcpMessage, EveryTruncationIsRefusedOrWhole) {
     const Bytes whole = packet(bytes({12, 3, 'v', 'm', '1', 255}));
     for (std::size_t size = 0; size < whole.size(); ++size) {
         const auto m = decode(ByteView(whole).first(size));
-        EXPECT_TRUE(!m || size >= 243) << size;
+        EXPECT_TRUE(!m || size >= 243 || (size == 240 && m->type == MessageType::bootp)) << size;
     }
 }
 
-TEST(DhcpMessage, OtherHardwareAndBootpAreRefused) {
+TEST(DhcpMessage, OtherHardwareIsRefused) {
     Bytes token_ring = packet(bytes({255}));
     token_ring[1] = std::byte{6};
     EXPECT_EQ(decode(token_ring).error().message, "hardware type 6 with addresses of 6 bytes is not Ethernet");
-    Bytes bootp = packet(bytes({255}));
-    bootp[240] = std::byte{0};
-    bootp[241] = std::byte{0};
-    bootp[242] = std::byte{0};
-    EXPECT_EQ(decode(bootp).error().message, "no message type: BOOTP is not served");
+}
+
+TEST(DhcpMessage, WithoutAMessageTypeOrAnyOptionsItIsBootp) {
+    Bytes typeless = packet(bytes({12, 2, 'v', 'm', 255}));
+    typeless[240] = typeless[241] = typeless[242] = std::byte{0};
+    const auto with_options = decode(typeless);
+    ASSERT_TRUE(with_options) << with_options.error().message;
+    EXPECT_EQ(with_options->type, MessageType::bootp);
+    EXPECT_EQ(with_options->options.text(Opt::hostname), "vm");
+    Bytes bare = packet(bytes({12, 2, 'v', 'm', 255}));
+    std::fill(bare.begin() + 236, bare.begin() + 240, std::byte{0});  // no cookie: what follows says nothing
+    const auto without = decode(bare);
+    ASSERT_TRUE(without) << without.error().message;
+    EXPECT_EQ(without->type, MessageType::bootp);
+    EXPECT_EQ(without->options.size(), 0U);
+    bare[236] = std::byte{'C'};  // somebody else's vendor information
+    EXPECT_FALSE(decode(bare));
+}
+
+TEST(DhcpMessage, BootpRepliesAreOf300BytesAndHaveNoTypeHoweverMuchIsToBeSaid) {
+    Message m = from_client(MessageType::bootp, kMac1);
+    m.reply = true;
+    m.options.put_ip(Opt::subnet_mask, "255.255.255.0"_ip);
+    m.options.put_text(Opt::hostname, std::string(63, 'a'));
+    m.options.put_ip(Opt::router, kServer);
+    m.options.put_u16(Opt::max_size, 1500);
+    const Bytes encoded = encode(m, kLargestSize);
+    EXPECT_EQ(encoded.size(), 300U);
+    const auto again = decode(encoded);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->type, MessageType::bootp);
+    EXPECT_TRUE(again->options.has(Opt::subnet_mask));
+    EXPECT_TRUE(again->options.has(Opt::router));
+    EXPECT_FALSE(again->options.has(Opt::hostname));
 }
 
 TEST(DhcpMessage, WhatIsEncodedIsDecodedAgain) {

@@ -69,7 +69,7 @@ private:
 
     void message(std::uint8_t what) {
         Message m;
-        m.type = static_cast<MessageType>(1 + what % 8);
+        m.type = static_cast<MessageType>(what % 9);
         m.chaddr = mac();
         const std::uint8_t parts = in_.u8();
         m.broadcast = (parts & 1) != 0;
@@ -107,14 +107,15 @@ private:
 
     void check(const Message& m, const ClientKey& client, const Outcome& out) {
         const Ip given = out.reply->yiaddr;
-        if (out.reply->type != MessageType::ack || m.type != MessageType::request) {
+        const bool bootp = out.reply->type == MessageType::bootp;
+        if (!bootp && (out.reply->type != MessageType::ack || m.type != MessageType::request)) {
             return;
         }
         expect(given.v4_value() > kNet + 1 && given.v4_value() < kNet + 15);
         const auto holder = held_.find(given);
         expect(holder == held_.end() || holder->second.first == client || holder->second.second <= time_);
         gone(client);
-        const std::uint32_t length = *out.reply->options.u32(Opt::lease_time);
+        const std::uint32_t length = bootp ? 0xffffffff : *out.reply->options.u32(Opt::lease_time);
         held_[given] = {client, length == 0xffffffff ? INT64_MAX : time_ + length};
     }
 
