@@ -45,6 +45,12 @@ std::uint64_t distance(const Ip& first, const Ip& last) {
     return high != 0 && low != 0 && high != ~0ULL ? ~0ULL : low;
 }
 
+// What reservations are found by.
+std::string key_of_port(const MacAddr& mac) { return "m" + std::string(mac.octets.begin(), mac.octets.end()); }
+std::string key_of_duid(ByteView duid) { return "d" + std::string(as_text(duid)); }
+std::string key_of_name(const std::string& label) { return "n" + label; }
+const std::string kAnybody = "a";  // with the IAID
+
 // The n-th prefix of `length` in the pool.
 Ip nth_prefix(const DelegationPool& pool, std::uint64_t n) {
     std::array<std::uint8_t, 16> out = pool.from.network.octets();
@@ -73,6 +79,7 @@ void Server6::configure(const Spec& spec) {
     spec_ = &spec;
     ours_.clear();
     by_address_.clear();
+    by_client_.clear();
     for (const Subnet& subnet : spec.subnets) {
         if (!subnet.server.address.is_v6()) {
             continue;
@@ -82,12 +89,30 @@ void Server6::configure(const Spec& spec) {
             if (host.address) {
                 by_address_.insert({*host.address, &host});
             }
+            index(host);
         }
     }
     ByteWriter duid;
     duid.u16(4);  // DUID-UUID
     duid.bytes(std::as_bytes(std::span(spec.uuid.octets)));
     duid_ = duid.take();
+}
+
+void Server6::index(const Reservation& host) {
+    if (host.mac) {
+        by_client_.insert({key_of_port(*host.mac), &host});
+    }
+    if (!host.client_id.empty()) {
+        by_client_.insert({key_of_duid(std::as_bytes(std::span(host.client_id))), &host});
+    }
+    if (host.mac || !host.client_id.empty()) {
+        return;
+    }
+    if (!host.name.empty()) {
+        by_client_.insert({key_of_name(to_label(host.name)), &host});
+    } else if (host.iaid) {
+        by_client_.insert({kAnybody, &host});
+    }
 }
 
 void Server6::restore(const std::vector<journal::Record>& records, const Now& now) {
@@ -124,24 +149,28 @@ bool Server6::on_link(const Client& client, const Ip& address) const {
     return subnet != nullptr && (client.link != nullptr ? subnet == client.link : !subnet->relayed);
 }
 
+// The port comes before the DUID, that before a name; and among each what is for this association before what is for
+// all.
 const Reservation* Server6::reservation_for(const Client& client, const Ia& ia) const {
-    const auto id = octets(client.message().client_id);
-    const auto same_ia = [&](const Reservation& host) { return !host.iaid || *host.iaid == ia.iaid; };
-    const Reservation* named = nullptr;
-    for (const Subnet* const subnet : ours_) {
-        for (const Reservation& host : subnet->hosts) {
-            const bool mac = host.mac && *host.mac == client.port;
-            const bool duid = !host.client_id.empty() && host.client_id == id;
-            if ((mac || duid) && same_ia(host)) {
-                return &host;
-            }
-            const bool by_name = !host.mac && host.client_id.empty() && !host.name.empty();
-            if (by_name && to_label(host.name) == client.hostname) {
-                named = &host;
+    if (by_client_.empty()) {
+        return nullptr;
+    }
+    const std::string name = client.hostname.empty() ? std::string() : key_of_name(client.hostname);
+    for (const std::string& key : {key_of_port(client.port), key_of_duid(client.message().client_id), name, kAnybody}) {
+        const Reservation* found = nullptr;
+        const auto [first, last] =
+            key.empty() ? std::pair(by_client_.end(), by_client_.end()) : by_client_.equal_range(key);
+        for (auto at = first; at != last; ++at) {
+            const Reservation& host = *at->second;
+            if (host.iaid == ia.iaid || (!host.iaid && found == nullptr)) {
+                found = &host;
             }
         }
+        if (found != nullptr) {
+            return found;
+        }
     }
-    return named;
+    return nullptr;
 }
 
 // Nobody else has it. Another association of the same port gives way: firmware, then an operating system.

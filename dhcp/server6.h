@@ -5,8 +5,8 @@
 // Like server.h's: bytes decoded elsewhere and the time go in, an Outcome6 comes out, nothing is touched. What a client
 // is known by: the MAC of the port that its frame came from (for relayed ones what the relay says, RFC 6939, else what
 // its DUID holds), and within it the identity association (IAID). The DUID is stored and shown, but cloned guests share
-// one, so it does not tell clients apart. Reservations are found by MAC, by DUID (with IAID, where one is given), or by
-// the name the client says in option 39.
+// one, so it does not tell clients apart. Reservations are found by MAC, by DUID, or by the name the client says in
+// option 39, each for one IAID or for all, or by IAID alone.
 //
 // An address is chosen by hashing port and IAID into the ranges and going on from there to the first free one; so an
 // ADVERTISE needs no hold: the REQUEST that follows comes to the same address, unless somebody was faster, and then it
@@ -66,6 +66,7 @@ private:
     struct Client;
     enum class Mode { offer, commit };
 
+    void index(const Reservation& host);
     const Subnet* subnet_of(const Ip& address) const;
     bool on_link(const Client& client, const Ip& address) const;
     const Reservation* reservation_for(const Client& client, const Ia& ia) const;
@@ -91,6 +92,7 @@ private:
     Bytes duid_;
     std::vector<const Subnet*> ours_;  // IPv6 ones
     std::unordered_map<Ip, const Reservation*> by_address_;
+    std::unordered_multimap<std::string, const Reservation*> by_client_;  // by port, DUID, name, or IAID alone
     LeaseTable6 leases_;
     Quarantine quarantine_;
 };

@@ -128,19 +128,15 @@ Maybe check_routes(const Spec& spec) {
     return std::nullopt;
 }
 
-// <bascule:reserve> and <bascule:pool>: an address that nobody would ever be offered is a mistake.
+// <bascule:reserve>, <bascule:pool> and others: what nobody would ever be offered is a mistake.
 Maybe check_reserved(const Spec& spec) {
     std::vector<IpInterface> subnets;
     for (const IpAddress& ip : spec.addresses) {
         subnets.push_back(ip.address);
     }
-    if (const auto address = misplaced_address(extras_of(spec.metadata).services, subnets)) {
+    if (const auto what = misplaced(extras_of(spec.metadata).services, subnets); !what.empty()) {
         return Complaint{
-            "metadata",
-            {},
-            fmt::format(
-                "<reserve ip='{0}'> or <pool start='{0}'> is in no subnet of this network, nor of a <relayed> one",
-                format(*address))};
+            "metadata", {}, fmt::format("{} is in no subnet of this network, nor of a <relayed> one", what)};
     }
     return std::nullopt;
 }
@@ -249,6 +245,13 @@ Result<void> check_realisable(const Spec& spec) {
     }
     dhcp::Spec scratch{.uuid = spec.uuid, .network = {}, .bridge = *IfName::parse("none")};
     scratch.domain = spec.domain;
+    for (const IpAddress& ip : spec.addresses) {
+        dhcp::Subnet& subnet = scratch.subnets.emplace_back(dhcp::Subnet{.server = ip.address});
+        for (const DhcpHost& host : ip.hosts) {
+            subnet.hosts.push_back({.mac = host.mac, .address = host.address});
+        }
+    }
+    apply(extras_of(spec.metadata).services, scratch);
     TRY_OK(add_dnsmasq(spec.dnsmasq_options, scratch));
     return check_proxies(spec);
 }

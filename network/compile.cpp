@@ -39,6 +39,7 @@ dhcp::Subnet subnet_of(const IpAddress& ip) {
                                 .name = host.name,
                                 .address = host.address,
                                 .client_id = host.id_octets(),
+                                .iaid = host.iaid,
                                 .lease = host.lease ? std::optional(host.lease->length()) : std::nullopt});
     }
     return subnet;
@@ -103,9 +104,8 @@ std::optional<dhcp::Spec> service_of(const Spec& spec) {
         add_boot(ip, service);
     }
     apply(extras_of(spec.metadata).services, service);
-    if (auto added = add_dnsmasq(spec.dnsmasq_options, service); !added) {
-        return std::nullopt;  // check_realisable() has seen to it that this does not happen
-    }
+    // check_realisable() has seen to it that all of them are understood; if one is not, the others are served.
+    (void)add_dnsmasq(spec.dnsmasq_options, service).has_value();
     return service;
 }
 

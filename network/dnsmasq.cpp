@@ -3,31 +3,16 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 #include <fmt/format.h>
 
 #include "base/names.h"
 #include "base/xml_read.h"
-#include "dhcp/told.h"
+#include "network/dnsmasq_parts.h"
 
 namespace bascule::network {
 
 namespace {
-
-std::vector<std::string_view> split(std::string_view text) {
-    std::vector<std::string_view> out;
-    for (std::size_t at = 0; at <= text.size();) {
-        const std::size_t comma = std::min(text.find(',', at), text.size());
-        out.push_back(text.substr(at, comma - at));
-        at = comma + 1;
-    }
-    return out;
-}
-
-std::unexpected<Error> refuse(std::string_view line, std::string_view why) {
-    return fail(Code::unsupported_config, fmt::format("<dnsmasq:option value='{}'>: {}", line, why));
-}
 
 // A name, or *.NAME for all below it.
 bool is_alias_name(std::string_view text) { return is_dns_name(text.starts_with("*.") ? text.substr(2) : text); }
@@ -167,198 +152,17 @@ Result<void> add_local(std::string_view line, std::string_view value, dhcp::Spec
     return {};
 }
 
-// RFC 2132 and dnsmasq's names for it.
-constexpr std::array<std::pair<std::string_view, std::uint8_t>, 13> kOptions{{{"router", 3},
-                                                                              {"dns-server", 6},
-                                                                              {"domain-name", 15},
-                                                                              {"mtu", 26},
-                                                                              {"broadcast", 28},
-                                                                              {"ntp-server", 42},
-                                                                              {"tftp-server", 66},
-                                                                              {"bootfile-name", 67},
-                                                                              {"domain-search", 119},
-                                                                              {"netmask", 1},
-                                                                              {"hostname", 12},
-                                                                              {"classless-static-route", 121},
-                                                                              {"server-ip-address", 150}}};
-
-std::optional<std::uint8_t> option_code(std::string_view text) {
-    constexpr std::string_view kNamed = "option:";
-    if (!text.starts_with(kNamed)) {
-        return xml::parse_number<std::uint8_t, 1, 254>(text);
-    }
-    const auto found = std::ranges::find(kOptions, text.substr(kNamed.size()), [](const auto& o) { return o.first; });
-    return found == kOptions.end() ? std::nullopt : std::optional(found->second);
-}
-
-// What tags stand for: each is set by lines that look at what a client says of itself.
-using Tags = std::map<std::string, dhcp::ClientMatch, std::less<>>;
-
-// dhcp-match=set:TAG,option:client-arch,7   dhcp-match=set:TAG,175   dhcp-userclass=set:TAG,iPXE
-// dhcp-vendorclass=set:TAG,PXEClient
-Result<void> add_tag(std::string_view line, std::string_view key, std::string_view value, Tags& tags) {
-    const auto parts = split(value);
-    std::string_view tag = parts[0];
-    for (const std::string_view prefix : {"set:", "net:"}) {
-        tag.remove_prefix(tag.starts_with(prefix) ? prefix.size() : 0);
-    }
-    const std::string_view what = parts.size() > 1 ? parts[1] : std::string_view();
-    dhcp::ClientMatch& match = tags[std::string(tag)];
-    const bool arch = what == "option:client-arch" || what == "93";
-    if (tag.empty() || what.empty()) {
-        return refuse(line, "expected set:TAG and what it is set by");
-    }
-    if (key == "dhcp-userclass" && parts.size() == 2) {
-        if (what == "iPXE") {
-            match.ipxe = true;
-        } else {
-            match.user_class = what;
-        }
-    } else if (key == "dhcp-vendorclass" && parts.size() == 2) {
-        match.vendor_class = what;
-    } else if (key == "dhcp-match" && what == "175" && parts.size() == 2) {
-        match.ipxe = true;
-    } else if (const auto number =
-                   arch && parts.size() == 3 ? xml::parse_number<std::uint16_t>(parts[2]) : std::nullopt) {
-        match.archs.push_back(*number);
-    } else {
-        return refuse(line,
-                      "a tag can be set by option:client-arch and its number, by 175 (iPXE), by a user class or a "
-                      "vendor class");
-    }
-    return {};
-}
-
-// Takes "tag:NAME" and "tag:!NAME" off the front.
-Result<dhcp::ClientMatch> take_tags(std::string_view line, std::vector<std::string_view>& parts, const Tags& tags) {
-    dhcp::ClientMatch out;
-    while (!parts.empty() && (parts[0].starts_with("tag:") || parts[0].starts_with("net:"))) {
-        std::string_view name = parts[0].substr(4);
-        const bool inverted = name.starts_with('!') || name.starts_with('#');
-        name.remove_prefix(inverted ? 1 : 0);
-        const auto tag = tags.find(name);
-        if (tag == tags.end()) {
-            return refuse(line, fmt::format("no line sets the tag '{}'", name));
-        }
-        const dhcp::ClientMatch& m = tag->second;
-        if (inverted && (!m.ipxe || !m.archs.empty() || !m.vendor_class.empty() || !m.user_class.empty())) {
-            return refuse(line, "only the tag of iPXE can be inverted here");
-        }
-        out.archs = m.archs.empty() ? out.archs : m.archs;
-        out.ipxe = m.ipxe ? std::optional(!inverted) : out.ipxe;
-        out.vendor_class = m.vendor_class.empty() ? out.vendor_class : m.vendor_class;
-        out.user_class = m.user_class.empty() ? out.user_class : m.user_class;
-        parts.erase(parts.begin());
-    }
-    return out;
-}
-
-// dhcp-boot=[tag:TAG,]FILE[,SERVER NAME[,SERVER ADDRESS]]
-Result<void> add_boot_file(std::string_view line, std::string_view value, const Tags& tags, dhcp::Spec& service) {
-    auto parts = split(value);
-    TRY(dhcp::ClientMatch when, take_tags(line, parts, tags));
-    const auto server = parts.size() > 2 ? parse_ip(parts[2]) : std::nullopt;
-    if (parts.empty() || parts.size() > 3 || parts[0].empty() || (parts.size() == 3 && !server)) {
-        return refuse(line, "expected dhcp-boot=[tag:TAG,]FILE[,SERVER NAME[,SERVER ADDRESS]]");
-    }
-    dhcp::Boot boot{.file = std::string(parts[0]),
-                    .server = server,
-                    .server_name = std::string(parts.size() > 1 ? parts[1] : std::string_view()),
-                    .when = std::move(when)};
-    // What is for some clients only goes before what is for all, wherever the line stands.
-    const auto place = boot.when == dhcp::ClientMatch{}
-                           ? service.boot.end()
-                           : std::ranges::find(service.boot, dhcp::ClientMatch{}, &dhcp::Boot::when);
-    service.boot.insert(place, std::move(boot));
-    return {};
-}
-
-void append_number(std::vector<std::uint8_t>& to, std::uint32_t number, std::size_t width) {
-    while (width-- > 0) {
-        to.push_back(static_cast<std::uint8_t>(number >> (8 * width)));
-    }
-}
-
-// The values of an option, by what it is known to hold, else by what they look like.
-std::optional<std::vector<std::uint8_t>> option_value(std::uint8_t code, const std::vector<std::string_view>& values,
-                                                      std::string_view text) {
-    constexpr std::uint8_t kMtu = 26, kSearch = 119, kRoutes = 121, kRoutesMicrosoft = 249;
-    std::vector<std::uint8_t> out;
-    const auto take = [&](const Bytes& bytes) {
-        std::ranges::transform(bytes, std::back_inserter(out),
-                               [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
-        return out;
-    };
-    if (code == kMtu) {
-        const auto mtu = xml::parse_number<std::uint16_t, 68, 65535>(text);
-        append_number(out, mtu.value_or(0), 2);
-        return mtu ? std::optional(out) : std::nullopt;
-    }
-    if (code == kSearch) {
-        const std::vector<std::string> names(values.begin(), values.end());
-        return std::ranges::all_of(names, is_dns_name) ? std::optional(take(dhcp::encode_names(names))) : std::nullopt;
-    }
-    if (code == kRoutes || code == kRoutesMicrosoft) {
-        std::vector<dhcp::Route> routes;
-        for (std::size_t i = 0; i + 1 < values.size(); i += 2) {
-            const auto to = parse_prefix(values[i]);
-            const auto via = parse_ipv4(values[i + 1]);
-            if (!to || !to->network.is_v4() || !via) {
-                return std::nullopt;
-            }
-            routes.push_back({*to, *via});
-        }
-        return values.size() % 2 == 0 ? std::optional(take(dhcp::encode_routes(routes))) : std::nullopt;
-    }
-    if (std::ranges::all_of(values, [](std::string_view v) { return parse_ipv4(v).has_value(); })) {
-        for (const std::string_view value : values) {
-            append_number(out, parse_ipv4(value)->v4_value(), 4);
-        }
-        return out;
-    }
-    if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"')) {
-        text = text.substr(1, text.size() - 2);
-    } else if (values.size() > 1 || xml::parse_number<std::uint64_t>(text)) {
-        return std::nullopt;
-    }
-    out.assign(text.begin(), text.end());
-    return out;
-}
-
-Result<void> add_option(std::string_view line, std::string_view value, bool force, const Tags& tags,
-                        dhcp::Spec& service) {
-    auto parts = split(value);
-    TRY(dhcp::ClientMatch when, take_tags(line, parts, tags));
-    const auto code = parts.empty() ? std::nullopt : option_code(parts[0]);
-    if (!code) {
-        return refuse(line,
-                      "expected an option's number from 1 to 254 (or option:NAME) and its value; encapsulated and "
-                      "IPv6 options have no meaning here");
-    }
-    dhcp::ExtraOption option{.code = *code, .value = {}, .force = force, .when = std::move(when)};
-    if (parts.size() > 1 && !parts[1].empty()) {  // without a value: it is not sent
-        const std::string_view text = value.substr(static_cast<std::size_t>(parts[1].data() - value.data()));
-        parts.erase(parts.begin());
-        const auto bytes = option_value(*code, parts, text);
-        if (!bytes) {
-            return refuse(line, "expected IPv4 addresses, or one text; a number has no width here but for the MTU");
-        }
-        option.value = *bytes;
-    }
-    if (option.value.size() > 255) {
-        return refuse(line, "a value has at most 255 bytes");
-    }
-    service.options.push_back(std::move(option));
-    return {};
-}
-
 // What only says how dnsmasq itself is to run, or what is so here anyway.
 bool means_nothing(std::string_view key) {
-    constexpr std::array<std::string_view, 18> kKeys{
-        "log-dhcp",     "log-queries",        "log-facility",    "quiet-dhcp",       "quiet-ra",
-        "quiet-dhcp6",  "dhcp-authoritative", "cache-size",      "no-negcache",      "dhcp-no-override",
-        "no-hosts",     "enable-ra",          "bogus-priv",      "dhcp-ignore-clid", "stop-dns-rebind",
-        "expand-hosts", "domain-needed",      "localise-queries"};
+    constexpr std::array<std::string_view, 29> kKeys{
+        "log-dhcp",        "log-queries",      "log-facility",       "quiet-dhcp",
+        "quiet-ra",        "quiet-dhcp6",      "dhcp-authoritative", "cache-size",
+        "no-negcache",     "dhcp-no-override", "no-hosts",           "enable-ra",
+        "bogus-priv",      "dhcp-ignore-clid", "stop-dns-rebind",    "expand-hosts",
+        "domain-needed",   "localise-queries", "log-async",          "quiet-tftp",
+        "strict-order",    "no-poll",          "bind-dynamic",       "bind-interfaces",
+        "dns-forward-max", "dhcp-lease-max",   "no-daemon",          "keep-in-foreground",
+        "bootp-dynamic"};
     return std::ranges::find(kKeys, key) != kKeys.end();
 }
 
@@ -379,9 +183,9 @@ bool sets_tag(std::string_view key) {
 }  // namespace
 
 Result<void> add_dnsmasq(const std::vector<std::string>& lines, dhcp::Spec& service) {
-    const auto key_of = [](std::string_view line) { return line.substr(0, line.find('=')); };
+    const auto key_of = [](std::string_view line) { return trimmed(line.substr(0, line.find('='))); };
     const auto value_of = [](std::string_view line) {
-        return line.substr(std::min(line.find('='), line.size() - 1) + 1);
+        return trimmed(line.substr(std::min(line.find('='), line.size() - 1) + 1));
     };
     Tags tags;
     for (const std::string& line : lines) {  // wherever they stand
@@ -389,6 +193,7 @@ Result<void> add_dnsmasq(const std::vector<std::string>& lines, dhcp::Spec& serv
             TRY_OK(add_tag(line, key, value_of(line), tags));
         }
     }
+    std::vector<SubOption> inner;
     for (const std::string& line : lines) {
         const std::string_view key = key_of(line), value = line.empty() ? std::string_view() : value_of(line);
         if (sets_tag(key) || means_nothing(key)) {
@@ -402,14 +207,17 @@ Result<void> add_dnsmasq(const std::vector<std::string>& lines, dhcp::Spec& serv
                    record != kRecords.end()) {
             TRY_OK(record->second(line, value, service));
         } else if (key == "dhcp-option" || key == "dhcp-option-force") {
-            TRY_OK(add_option(line, value, key != "dhcp-option", tags, service));
+            TRY_OK(add_option({line, value, key != "dhcp-option"}, tags, service, inner));
+        } else if (key == "dhcp-host") {
+            TRY_OK(add_host(line, value, service));
         } else {
             return refuse(line,
                           "not known here (cname, txt-record, address, host-record, srv-host, server, local, "
-                          "dhcp-option, dhcp-option-force, dhcp-boot, dhcp-match, dhcp-userclass and dhcp-vendorclass "
-                          "are): there is no dnsmasq");
+                          "dhcp-option, dhcp-option-force, dhcp-host, dhcp-boot, dhcp-match, dhcp-userclass and "
+                          "dhcp-vendorclass are): there is no dnsmasq");
         }
     }
+    std::ranges::move(joined(inner), std::back_inserter(service.options));
     return {};
 }
 

@@ -7,8 +7,9 @@
 //   server=[/DOMAIN[/DOMAIN…]/]ADDRESS[#PORT]                server=/DOMAIN/#
 //   dhcp-match=set:TAG,option:client-arch,N   dhcp-match=set:TAG,175   dhcp-userclass=set:TAG,CLASS
 //   dhcp-vendorclass=set:TAG,CLASS            tags for the lines below, which begin with tag:TAG then
-//   dhcp-option=CODE[,VALUE…] dhcp-option-force=…   CODE a number or option:NAME, values IPv4 addresses, one text, an
-//                             MTU, names (119) or routes (121); without a value the option is not sent
+//   dhcp-option=CODE[,VALUE…] dhcp-option-force=…   CODE a number or option:NAME; without a value it is not sent
+//   dhcp-option=vendor:CLASS,CODE,…   encap:CODE,CODE,…   vi-encap:ENTERPRISE,CODE,…   an option in 43, CODE or 125
+//   dhcp-host=MAC,id:ID,ADDRESS,NAME,LEASE TIME     a reservation; in any order
 //   dhcp-boot=FILE[,SERVER NAME[,SERVER ADDRESS]]   dhcp-rapid-commit
 //
 // Lines about how dnsmasq logs and caches, and about what is so here anyway, mean nothing and are taken. All others are

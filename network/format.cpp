@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/xml.h"
+#include "network/extras.h"
 #include "network/xml.h"
 
 namespace bascule::network {
@@ -196,18 +197,25 @@ std::string_view unit_name(LeaseTime::Unit unit) {
     return {};
 }
 
-// An element that has a <lease>, or nothing, in it.
-void write_leased(Writer& w, std::string_view name, const Writer::Attrs& attrs, const std::optional<LeaseTime>& time) {
-    if (!time) {
+// An element that has a <lease>, what makes it one association's, or nothing, in it.
+void write_leased(Writer& w, std::string_view name, const Writer::Attrs& attrs, const std::optional<LeaseTime>& time,
+                  const std::optional<std::uint32_t>& iaid = {}) {
+    if (!time && !iaid) {
         w.empty(name, attrs);
         return;
     }
     w.open(name, attrs);
-    Writer::Attrs lease{{"expiry", std::to_string(time->expiry)}};
-    if (time->expiry != 0) {
-        lease.emplace_back("unit", unit_name(time->unit));
+    if (time) {
+        Writer::Attrs lease{{"expiry", std::to_string(time->expiry)}};
+        if (time->expiry != 0) {
+            lease.emplace_back("unit", unit_name(time->unit));
+        }
+        w.empty("lease", lease);
     }
-    w.empty("lease", lease);
+    if (iaid) {
+        w.empty("bascule:association",
+                {{"xmlns:bascule", std::string(kOwnNamespace)}, {"iaid", std::to_string(*iaid)}});
+    }
     w.close();
 }
 
@@ -231,7 +239,7 @@ void write_dhcp(Writer& w, const IpAddress& ip) {
         if (host.address) {
             attrs.emplace_back("ip", format(*host.address));
         }
-        write_leased(w, "host", attrs, host.lease);
+        write_leased(w, "host", attrs, host.lease, host.iaid);
     }
     if (ip.bootp) {
         Writer::Attrs attrs{{"file", ip.bootp->file}};

@@ -147,14 +147,20 @@ Result<void> read_reserve(const Node& node, ServiceExtras& out) {
     host.name = r.opt("name", xml::Value<std::string>{"a DNS name", dns_name}).value_or("");
     host.address = r.req("ip", xml::kIp);
     host.client_id = r.opt("id", kIdentifier).value_or(std::vector<std::uint8_t>());
+    host.iaid = r.opt(
+        "iaid", xml::Value<std::uint32_t>{"the number of an identity association", xml::parse_number<std::uint32_t>});
     host.circuit_id = r.opt("circuit-id", kIdentifier).value_or(std::vector<std::uint8_t>());
     host.remote_id = r.opt("remote-id", kIdentifier).value_or(std::vector<std::uint8_t>());
     if (const auto lease = r.opt("lease", kSeconds)) {
         host.lease = std::chrono::seconds(*lease);
     }
     TRY_OK(r.finish());
-    if (!host.mac && host.client_id.empty() && host.circuit_id.empty() && host.remote_id.empty() && host.name.empty()) {
-        return wrong(node, "ip", "says for whom it is reserved: mac, id, circuit-id, remote-id or name");
+    if (!host.mac && host.client_id.empty() && host.circuit_id.empty() && host.remote_id.empty() && host.name.empty() &&
+        !host.iaid) {
+        return wrong(node, "ip", "says for whom it is reserved: mac, id, circuit-id, remote-id, name or iaid");
+    }
+    if (host.address->is_v4() && host.iaid) {
+        return wrong(node, "iaid", "is of IPv6: identity associations are DHCPv6's");
     }
     if (host.address->is_v6() && !(host.circuit_id.empty() && host.remote_id.empty())) {
         return wrong(node, "circuit-id", "is of IPv4: IPv6 reservations have mac, id or name");
@@ -201,11 +207,12 @@ std::optional<Bytes> numbers(std::string_view text) {
     return out.take();
 }
 
+template <IpFamily family>
 std::optional<Bytes> addresses(std::string_view text) {
     ByteWriter out;
     for (const std::string_view word : words(text)) {
         const auto ip = parse_ip(word);
-        if (!ip) {
+        if (!ip || ip->family() != family) {
             return std::nullopt;
         }
         out.bytes(std::as_bytes(std::span(ip->octets())).first(ip->bits() / 8));
@@ -229,7 +236,7 @@ struct OptionType {
 };
 constexpr std::array kTypes{OptionType{"hex", hex},
                             OptionType{"text", bare_text},
-                            OptionType{"ip", addresses},
+                            OptionType{"ip", addresses<IpFamily::v4>},
                             OptionType{"u8", numbers<std::uint8_t>},
                             OptionType{"u16", numbers<std::uint16_t>},
                             OptionType{"u32", numbers<std::uint32_t>},
@@ -241,6 +248,8 @@ bool is_ours(IpFamily family, std::uint8_t code) {
     return family == IpFamily::v4 ? std::ranges::find(kV4, code) != kV4.end() : code <= 14 || code == 25 || code == 26;
 }
 
+constexpr OptionType kIpv6Addresses{"ip", addresses<IpFamily::v6>};
+
 Result<void> read_option(const Node& node, ServiceExtras& out) {
     Reader r(node);
     const auto code = r.req("code", xml::Value<std::uint8_t>{"an option's number", xml::parse_number<std::uint8_t>});
@@ -248,26 +257,43 @@ Result<void> read_option(const Node& node, ServiceExtras& out) {
     const auto value = r.req("value", xml::Value<std::string>{"a value", [](std::string_view text) {
                                                                   return std::optional(std::string(text));
                                                               }});
+    const auto number = r.opt(
+        "sub", xml::Value<std::uint16_t>{"the number of an option in this one", xml::parse_number<std::uint16_t>});
+    const auto enterprise = r.opt(
+        "enterprise", xml::Value<std::uint32_t>{"an enterprise's number (of IANA)", xml::parse_number<std::uint32_t>});
     const IpFamily family = r.get("family", kFamilies, IpFamily::v4);
-    dhcp::ExtraOption option;
-    option.force = r.get("force", xml::kYesNo, false);
-    option.when = read_match(r);
+    const bool force = r.get("force", xml::kYesNo, false);
+    const dhcp::ClientMatch when = read_match(r);
     TRY_OK(r.finish());
     const auto known = std::ranges::find(kTypes, *type, &OptionType::name);
     if (known == kTypes.end()) {
         return wrong(node, "type", "is hex, text, ip, u8, u16, u32 or names");
     }
-    const auto bytes = known->encode(*value);
+    const bool v6 = family == IpFamily::v6;
+    const auto bytes = v6 && *type == kIpv6Addresses.name ? kIpv6Addresses.encode(*value) : known->encode(*value);
     if (!bytes || bytes->size() > 1024) {
         return wrong(node, "value", fmt::format("'{}' is no value of type {}", *value, *type));
     }
     if (is_ours(family, *code)) {
         return wrong(node, "code", fmt::format("option {} belongs to the protocol itself", *code));
     }
-    option.code = *code;
-    std::ranges::transform(*bytes, std::back_inserter(option.value),
-                           [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
-    (family == IpFamily::v4 ? out.options : out.options6).push_back(std::move(option));
+    std::vector<std::uint8_t> octets(bytes->size());
+    std::ranges::transform(*bytes, octets.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+    if (!number && !enterprise) {
+        (v6 ? out.options6 : out.options).push_back({.code = *code, .value = octets, .force = force, .when = when});
+        return {};
+    }
+    SubOption inner{.code = *code,
+                    .ipv6 = v6,
+                    .enterprise = enterprise,
+                    .number = number.value_or(0),
+                    .value = octets,
+                    .force = force,
+                    .when = when};
+    if (const std::string why = what_is_wrong(inner); !why.empty()) {
+        return wrong(node, enterprise ? "enterprise" : "sub", why);
+    }
+    out.suboptions.push_back(std::move(inner));
     return {};
 }
 
@@ -330,6 +356,9 @@ Result<void> read_advertise(const Node& node, ServiceExtras& out) {
     TRY_OK(r.finish());
     if (interval < 4 || interval > 1800 || lifetime > 9000) {
         return wrong(node, "interval", "interval is 4 to 1800 seconds, lifetime at most 9000 (RFC 4861)");
+    }
+    if (lifetime != 0 && lifetime < interval) {
+        return wrong(node, "lifetime", "is 0, or no shorter than interval (RFC 4861)");
     }
     const auto v4 = [](const Prefix& prefix) { return prefix.network.is_v4(); };
     constexpr std::array<unsigned, 6> kNat64{96, 64, 56, 48, 40, 32};
@@ -446,8 +475,8 @@ void add_reserved(const ServiceExtras& extras, dhcp::Spec& service) {
 
 }  // namespace
 
-std::optional<Ip> misplaced_address(const ServiceExtras& extras, const std::vector<IpInterface>& subnets) {
-    const auto misplaced = [&](const Ip& first, const Ip& last) {
+std::string misplaced(const ServiceExtras& extras, const std::vector<IpInterface>& subnets) {
+    const auto elsewhere = [&](const Ip& first, const Ip& last) {
         const auto holds = [&](const IpInterface& subnet) {
             return subnet.prefix().contains(first) && subnet.prefix().contains(last);
         };
@@ -455,16 +484,25 @@ std::optional<Ip> misplaced_address(const ServiceExtras& extras, const std::vect
                std::ranges::none_of(extras.relayed, holds, [](const dhcp::Subnet& s) { return s.server; });
     };
     for (const dhcp::Reservation& host : extras.reserved) {
-        if (misplaced(*host.address, *host.address)) {
-            return host.address;
+        if (elsewhere(*host.address, *host.address)) {
+            return fmt::format("<reserve ip='{}'>", format(*host.address));
         }
     }
     for (const dhcp::Range& pool : extras.pools) {
-        if (misplaced(pool.first, pool.last)) {
-            return pool.first;
+        if (elsewhere(pool.first, pool.last)) {
+            return fmt::format("<pool start='{}'>", format(pool.first));
         }
     }
-    return std::nullopt;
+    for (const PrefixExtra& extra : extras.prefixes) {
+        if (std::ranges::find(subnets, extra.of, &IpInterface::prefix) == subnets.end()) {
+            return fmt::format("<prefix of='{}'>", format(extra.of));
+        }
+    }
+    const auto v6 = [](const IpInterface& subnet) { return subnet.address.is_v6(); };
+    if (!extras.delegations.empty() && std::ranges::none_of(subnets, v6)) {
+        return fmt::format("<delegate from='{}'>", format(extras.delegations[0].from));
+    }
+    return {};
 }
 
 Result<bool> read_service(const Node& node, ServiceExtras& out) {
@@ -480,6 +518,13 @@ void apply(const ServiceExtras& extras, dhcp::Spec& service) {
     prepend(service.boot, extras.boot);
     prepend(service.options, extras.options);
     prepend(service.options6, extras.options6);
+    for (const bool v6 : {false, true}) {
+        std::vector<SubOption> family;
+        std::ranges::copy_if(extras.suboptions, std::back_inserter(family),
+                             [&](const SubOption& one) { return one.ipv6 == v6; });
+        auto& options = v6 ? service.options6 : service.options;
+        std::ranges::copy(joined(family), std::back_inserter(options));
+    }
     prepend(service.routes, extras.routes);
     service.subnets.insert(service.subnets.end(), extras.relayed.begin(), extras.relayed.end());
     prepend(service.dns.aliases, extras.aliases);

@@ -11,6 +11,8 @@
 //                                                                                      before <bootp>
 //   <bascule:option code='224' type='text' value='x' force='yes' family='ipv4' vendor='MSFT'/>
 //                                                        type: hex, text, ip, u8, u16, u32, names
+//   <bascule:option code='43' sub='6' type='u8' value='8'/>   an option in an option: 43, or 125 (IPv6: 17) with
+//                                                        enterprise='3561'; those of one code are sent as one
 //   <bascule:route to='10.0.0.0/8' via='192.0.2.7'/>     options 121 and 249
 //   <bascule:relayed router='10.9.0.1' prefix='24' start='10.9.0.10' end='10.9.0.99' lease='3600'/>   behind a relay
 //   <bascule:delegate from='2001:db8:f00::/56' length='64'/>                             IA_PD
@@ -34,6 +36,7 @@
 #include "base/result.h"
 #include "base/xml.h"
 #include "dhcp/spec.h"
+#include "network/suboptions.h"
 
 namespace bascule::network {
 
@@ -47,6 +50,7 @@ struct PrefixExtra {
 struct ServiceExtras {
     std::vector<dhcp::Boot> boot{};
     std::vector<dhcp::ExtraOption> options{}, options6{};
+    std::vector<SubOption> suboptions{};
     std::vector<dhcp::Route> routes{};
     std::vector<dhcp::Subnet> relayed{};
     std::vector<dhcp::DelegationPool> delegations{};
@@ -66,8 +70,8 @@ struct ServiceExtras {
     bool operator==(const ServiceExtras&) const = default;
 };
 
-// The first address of a reservation or a pool that is in no subnet of the definition or behind a relay.
-std::optional<Ip> misplaced_address(const ServiceExtras& extras, const std::vector<IpInterface>& subnets);
+// What is for a subnet that is not of the definition nor behind a relay, or nothing.
+std::string misplaced(const ServiceExtras& extras, const std::vector<IpInterface>& subnets);
 
 // False: the element is not one of these.
 Result<bool> read_service(const xml::Node& node, ServiceExtras& out);

@@ -63,10 +63,12 @@ struct DhcpRange {
 };
 
 // <host>: a client that is known, and what it gets. `id` is IPv4's client identifier or IPv6's DUID, in
-// hexadecimal as written.
+// hexadecimal as written. IPv6: `mac` is that of the client's port, and a child <association iaid='…'/> of our own
+// namespace makes it one of the client's identity associations only. The peer has neither.
 struct DhcpHost {
     std::optional<MacAddr> mac{};
     std::string id{}, name{};
+    std::optional<std::uint32_t> iaid{};
     std::optional<Ip> address{};  // always there, but in what update() is given to find a host by
     std::optional<LeaseTime> lease{};
 

@@ -20,8 +20,7 @@ std::optional<Ip> address_in(const Node& node) {
     return std::nullopt;
 }
 
-// By its number; else the one whose subnet the entry's address is in, else the one that has <dhcp> (of the family that
-// such an entry can be of), else the first.
+// By its number; else the one whose subnet the entry's address is in, else the one that has <dhcp>, else the first.
 Result<IpAddress*> parent_of(Spec& spec, const Update& update, const Node& node) {
     auto& list = spec.addresses;
     if (update.parent >= 0) {
@@ -34,10 +33,7 @@ Result<IpAddress*> parent_of(Spec& spec, const Update& update, const Node& node)
         return &list[static_cast<std::size_t>(update.parent)];
     }
     const auto address = address_in(node);
-    const bool v4_only = node.attr("mac") != nullptr;
-    const auto possible = [&](const IpAddress& ip) {
-        return address ? ip.address.prefix().contains(*address) : !v4_only || ip.address.address.is_v4();
-    };
+    const auto possible = [&](const IpAddress& ip) { return !address || ip.address.prefix().contains(*address); };
     IpAddress* best = nullptr;
     for (IpAddress& ip : list) {
         if (possible(ip) && (best == nullptr || (ip.serves_dhcp() && !best->serves_dhcp()))) {
@@ -71,13 +67,13 @@ std::string shown(const DhcpHost& host) {
 
 bool same_id(const DhcpHost& a, const DhcpHost& b) { return !a.id.empty() && a.id_octets() == b.id_octets(); }
 bool same_client(const DhcpHost& a, const DhcpHost& b) {
-    return (a.mac && a.mac == b.mac) || same_id(a, b) || (!a.name.empty() && a.name == b.name);
+    return a.iaid == b.iaid && ((a.mac && a.mac == b.mac) || same_id(a, b) || (!a.name.empty() && a.name == b.name));
 }
 
 // Everything that the pattern says is so.
 bool fits(const DhcpHost& pattern, const DhcpHost& host) {
     return (!pattern.mac || pattern.mac == host.mac) && (pattern.id.empty() || same_id(pattern, host)) &&
-           (pattern.name.empty() || pattern.name == host.name) &&
+           (pattern.name.empty() || pattern.name == host.name) && (!pattern.iaid || pattern.iaid == host.iaid) &&
            (!pattern.address || pattern.address == host.address) && (!pattern.lease || pattern.lease == host.lease);
 }
 
@@ -97,6 +93,18 @@ Result<void> modify_host(const Spec& spec, IpAddress& parent, DhcpHost host) {
     return {};
 }
 
+// From that subnet, or from whichever has it.
+Result<void> remove_host(Spec& spec, const IpAddress* parent, const DhcpHost& pattern) {
+    for (IpAddress& ip : spec.addresses) {
+        const auto found = std::ranges::find_if(ip.hosts, [&](const DhcpHost& other) { return fits(pattern, other); });
+        if ((parent == nullptr || parent == &ip) && found != ip.hosts.end()) {
+            ip.hosts.erase(found);
+            return {};
+        }
+    }
+    return refuse(fmt::format("couldn't locate a matching dhcp host entry in network '{}'", spec.name.str()));
+}
+
 }  // namespace
 
 Result<void> check_unlike(const Spec& spec, IpFamily family, const DhcpHost& host, const DhcpHost* replaced) {
@@ -114,17 +122,12 @@ Result<void> check_unlike(const Spec& spec, IpFamily family, const DhcpHost& hos
 
 Result<void> update_dhcp_host(Spec& spec, const Update& update, const Node& node) {
     TRY(IpAddress* const parent, parent_of(spec, update, node));
-    const bool removes = update.command == Command::remove;
-    TRY(DhcpHost host, parse_dhcp_host(node, parent->address, removes ? Entry::partial : Entry::whole));
-    auto& hosts = parent->hosts;
-    if (removes) {
-        const auto found = std::ranges::find_if(hosts, [&](const DhcpHost& other) { return fits(host, other); });
-        if (found == hosts.end()) {
-            return refuse(fmt::format("couldn't locate a matching dhcp host entry in network '{}'", spec.name.str()));
-        }
-        hosts.erase(found);
-        return {};
+    if (update.command == Command::remove) {
+        TRY(const DhcpHost host, parse_dhcp_host(node, parent->address, Entry::partial));
+        return remove_host(spec, update.parent < 0 && !host.address ? nullptr : parent, host);
     }
+    TRY(DhcpHost host, parse_dhcp_host(node, parent->address, Entry::whole));
+    auto& hosts = parent->hosts;
     if (update.command == Command::modify) {
         return modify_host(spec, *parent, std::move(host));
     }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "network/extras.h"
 #include "network/xml_parts.h"
 
 namespace bascule::network {
@@ -77,6 +78,21 @@ Result<LeaseTime> parse_lease(const Node& node) {
     return lease;
 }
 
+// <association iaid='…'/> of our own namespace, if there is one.
+Result<std::optional<std::uint32_t>> read_association(Reader& host) {
+    const auto found = host.foreign(kOwnNamespace, "association");
+    if (found.empty()) {
+        return std::optional<std::uint32_t>();
+    }
+    if (found.size() > 1) {
+        return inconsistent(*found[1], {}, "is there twice");
+    }
+    Reader r(*found[0]);
+    const auto iaid = r.req("iaid", xml::kUnsigned);
+    TRY_OK(r.finish());
+    return iaid;
+}
+
 Result<void> check_inside(const Node& node, std::string_view attr, const Prefix& subnet, const Ip& address) {
     if (!subnet.contains(address)) {
         return inconsistent(node, attr, fmt::format("{} is not in the subnet {}", format(address), format(subnet)));
@@ -106,13 +122,14 @@ Result<void> check_hosts(const std::vector<DhcpHost>& hosts, const std::vector<c
                     *nodes[i], attr,
                     fmt::format("'{}' is already the {} of the host in line {}", value, attr, nodes[k]->line));
             };
-            if (hosts[i].mac && hosts[i].mac == hosts[k].mac) {
+            const bool same_ia = hosts[i].iaid == hosts[k].iaid;
+            if (same_ia && hosts[i].mac && hosts[i].mac == hosts[k].mac) {
                 return again("mac", format(*hosts[i].mac));
             }
-            if (!hosts[i].id.empty() && hosts[i].id_octets() == hosts[k].id_octets()) {
+            if (same_ia && !hosts[i].id.empty() && hosts[i].id_octets() == hosts[k].id_octets()) {
                 return again("id", hosts[i].id);
             }
-            if (!hosts[i].name.empty() && hosts[i].name == hosts[k].name) {
+            if (same_ia && !hosts[i].name.empty() && hosts[i].name == hosts[k].name) {
                 return again("name", hosts[i].name);
             }
             if (hosts[i].address == hosts[k].address) {
@@ -154,14 +171,13 @@ Result<DhcpHost> parse_dhcp_host(const Node& node, const IpInterface& server, En
                  .name = r.opt("name", kDnsName).value_or(""),
                  .address = whole ? r.req("ip", address_of(subnet)) : r.opt("ip", address_of(subnet)),
                  .lease = r.parse_child("lease", parse_lease)};
+    TRY(out.iaid, read_association(r));
     TRY_OK(r.finish());
-    if (v6 && out.mac) {
-        return inconsistent(node, "mac", "a client of DHCPv6 is known by its id (DUID) or name");
+    if (!v6 && out.iaid && whole) {
+        return inconsistent(node, {}, "identity associations are IPv6's: an IPv4 host has no <association>");
     }
     if (!out.mac && out.id.empty() && out.name.empty() && (whole || !out.address)) {
-        return inconsistent(
-            node, {},
-            v6 ? "needs an id or a name to know the client by" : "needs a mac, id or name to know the client by");
+        return inconsistent(node, {}, "needs a mac, id or name to know the client by");
     }
     if (!out.address || !whole) {
         return out;

@@ -116,6 +116,29 @@ TEST_F(Dhcp6, ClonesWithOneDuidGetDifferentAddresses) {
     EXPECT_EQ(seen.size(), 3U);
 }
 
+TEST_F(Dhcp6, ReservationsForOneAssociationComeBeforeThoseForAllAndThePortBeforeTheDuid) {
+    const auto given = [&](std::uint32_t iaid, const MacAddr& port) {
+        const Outcome6 out = handle(from(Type6::solicit, {{.iaid = iaid}}, kDuid), port);
+        return out.reply->message.ias[0].addresses.at(0).address;
+    };
+    auto& hosts = spec.subnets[0].hosts;
+    hosts.push_back({.mac = kMac1, .address = "2001:db8:1::50"_ip});
+    hosts.push_back({.mac = kMac1, .address = "2001:db8:1::51"_ip, .iaid = 5});
+    hosts.push_back({.address = "2001:db8:1::52"_ip, .client_id = kDuid, .iaid = 6});
+    hosts.push_back({.address = "2001:db8:1::53"_ip, .iaid = 9});  // whoever says it
+    server.configure(spec);
+    EXPECT_EQ(given(1, kMac1), "2001:db8:1::50"_ip);
+    EXPECT_EQ(given(5, kMac1), "2001:db8:1::51"_ip);
+    EXPECT_EQ(given(1, kMac2), "2001:db8:1::98"_ip);
+    EXPECT_EQ(given(6, kMac2), "2001:db8:1::52"_ip);
+    EXPECT_EQ(lease6(kMac3, 0, 9), "2001:db8:1::53"_ip);
+    EXPECT_NE(lease6(kMac3, 0, 10), "2001:db8:1::53"_ip);
+    hosts.resize(2);  // they go while it serves
+    server.configure(spec);
+    EXPECT_EQ(given(6, kMac2), "2001:db8:1::98"_ip);
+    EXPECT_NE(given(5, kMac1), "2001:db8:1::51"_ip);
+}
+
 TEST_F(Dhcp6, ReservedAddressesAreKeptFromOthers) {
     const Outcome6 out = handle(to_us(Type6::request, {holding("2001:db8:1::99"_ip)}));
     EXPECT_NE(out.reply->message.ias[0].addresses[0].address, "2001:db8:1::99"_ip);

@@ -70,6 +70,8 @@ TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
                                    "server=/out.example/#",
                                    "server=/six.example/fd00::53",
                                    "dhcp-ignore-clid",
+                                   "dhcp-option=224,7",
+                                   "dhcp-match=set:x,60,PXE",
                                    "bogus-priv"}) {
         EXPECT_EQ(said(line), "") << line;
     }
@@ -104,10 +106,8 @@ TEST(NetworkRealisable, DnsmasqsLinesAreDoneOrRefusedByName) {
                                    "dhcp-option=42,x,y",
                                    "dhcp-option=tag:x,42,10.0.0.1",
                                    "dhcp-option=26,9",
-                                   "dhcp-option=224,7",
                                    "dhcp-boot=",
                                    "dhcp-boot=a,b,c",
-                                   "dhcp-match=set:x,60,PXE",
                                    "dhcp-match=x",
                                    "conf-file=/etc/passwd",
                                    ""}) {

@@ -85,12 +85,132 @@ TEST(NetworkServices, WhatIsWrongIsRefusedWithItsPlace) {
                                       "delegate from='10.0.0.0/8'",
                                       "delegate from='2001:db8::/56' length='48'",
                                       "advertise interval='1'",
+                                      "advertise interval='600' lifetime='599'",
                                       "advertise nat64='64:ff9b::/95'",
                                       "prefix of='2001:db8::/64' preferred='9' valid='5'",
-                                      "dhcp nonsense='1'"}) {
+                                      "dhcp nonsense='1'",
+                                      "option code='7' type='ip' value='2001:db8::1'",
+                                      "option code='7' type='ip' value='10.0.0.1' family='ipv6'",
+                                      "option code='43' sub='0' type='u8' value='1'",
+                                      "option code='43' sub='255' type='u8' value='1'",
+                                      "option code='43' sub='1' enterprise='5' type='u8' value='1'",
+                                      "option code='125' sub='1' type='u8' value='1'",
+                                      "option code='23' family='ipv6' sub='1' type='u8' value='1'",
+                                      "reserve ip='10.0.0.9' iaid='7'",
+                                      "reserve ip='2001:db8:1::9' iaid='4294967296'"}) {
         const auto extras = read(element);
         EXPECT_FALSE(extras) << element;
         EXPECT_NE(extras.error().message.find("line 1"), std::string::npos) << extras.error().message;
+    }
+}
+
+TEST(NetworkServices, OptionsInOptionsAreTypedAndJoined) {
+    ServiceExtras extras;
+    for (const char* const element :
+         {"option code='43' sub='6' type='u8' value='8' vendor='PXEClient'",
+          "option code='43' sub='8' type='ip' value='10.0.0.9' vendor='PXEClient'",
+          "option code='43' sub='1' type='text' value='x' vendor='other'",
+          "option code='125' enterprise='3561' sub='5' type='text' value='ab' force='yes'",
+          "option code='125' enterprise='9' sub='1' type='u8' value='7' force='yes'",
+          "option code='17' family='ipv6' enterprise='4491' sub='32' type='ip' value='2001:db8::9'"}) {
+        const auto one = read(element);
+        ASSERT_TRUE(one) << element << ": " << one.error().message;
+        extras.suboptions.push_back(one->suboptions.at(0));
+    }
+    dhcp::Spec spec = service();
+    apply(extras, spec);
+    ASSERT_EQ(spec.options.size(), 3U);
+    EXPECT_EQ(spec.options[0].when.vendor_class, "PXEClient");
+    EXPECT_EQ(spec.options[0].value, (std::vector<std::uint8_t>{6, 1, 8, 8, 4, 10, 0, 0, 9}));
+    EXPECT_EQ(spec.options[1].value, (std::vector<std::uint8_t>{1, 1, 'x'}));
+    EXPECT_EQ(spec.options[2].value,
+              (std::vector<std::uint8_t>{0, 0, 0x0d, 0xe9, 4, 5, 2, 'a', 'b', 0, 0, 0, 9, 3, 1, 1, 7}));
+    ASSERT_EQ(spec.options6.size(), 1U);
+    EXPECT_EQ(spec.options6[0].value.size(), 4U + 4U + 16U);
+    EXPECT_EQ(spec.options6[0].value[5], 32);
+}
+
+TEST(NetworkServices, WhatIsForNoSubnetIsSaid) {
+    const std::vector<IpInterface> subnets{{"10.0.0.1"_ip, 24}};
+    EXPECT_EQ(misplaced(*read("prefix of='2001:db8:9::/64'"), subnets), "<prefix of='2001:db8:9::/64'>");
+    EXPECT_EQ(misplaced(*read("delegate from='2001:db8::/56'"), subnets), "<delegate from='2001:db8::/56'>");
+    EXPECT_EQ(misplaced(*read("reserve ip='10.0.1.9' name='x'"), subnets), "<reserve ip='10.0.1.9'>");
+    EXPECT_EQ(misplaced(*read("reserve ip='10.0.0.9' name='x'"), subnets), "");
+}
+
+TEST(NetworkServices, OptionLinesForDnsmasqAreEncodedByWhatTheyHold) {
+    using Octets = std::vector<std::uint8_t>;
+    const struct {
+        std::string line;
+        std::uint8_t code;
+        Octets value;
+    } kCases[] = {
+        {"dhcp-option=3", 3, {}},
+        {"dhcp-option = 3 , 10.0.0.7", 3, {10, 0, 0, 7}},
+        {"dhcp-option=option:router,0.0.0.0", 3, {10, 0, 0, 1}},
+        {"dhcp-option=6,8.8.8.8, 8.8.4.4", 6, {8, 8, 8, 8, 8, 8, 4, 4}},
+        {"dhcp-option=option:mtu,1450", 26, {5, 170}},
+        {"dhcp-option=26,1450", 26, {5, 170}},
+        {"dhcp-option=19,0", 19, {0}},
+        {"dhcp-option=23,50", 23, {50}},
+        {"dhcp-option=option:time-offset,3600", 2, {0, 0, 14, 16}},
+        {"dhcp-option=46,8", 46, {8}},
+        {"dhcp-option=210,\"a,b\"", 210, {'a', ',', 'b'}},
+        {"dhcp-option=252,http://w/p", 252, {'h', 't', 't', 'p', ':', '/', '/', 'w', '/', 'p'}},
+        {"dhcp-option=128,e4:45:74:68:00:00", 128, {0xe4, 0x45, 0x74, 0x68, 0, 0}},
+        {"dhcp-option=211,1200i", 211, {0, 0, 4, 176}},
+        {"dhcp-option=211,300", 211, {1, 44}},
+        {"dhcp-option=option:tftp-server,10.0.0.9", 66, {'1', '0', '.', '0', '.', '0', '.', '9'}},
+        {"dhcp-option=150,10.0.0.9", 150, {10, 0, 0, 9}},
+        {"dhcp-option=121,10.8.0.0/16,10.0.0.7,0.0.0.0/0,10.0.0.1", 121, {16, 10, 8, 10, 0, 0, 7, 0, 10, 0, 0, 1}},
+        {"dhcp-option=119,a.b", 119, {1, 'a', 1, 'b', 0}},
+        {"dhcp-option=vendor:PXEClient,6,2b", 43, {6, 1, 2}},
+        {"dhcp-option=encap:175,190,user", 175, {190, 4, 'u', 's', 'e', 'r'}},
+        {"dhcp-option=vi-encap:2,10,text", 125, {0, 0, 0, 2, 6, 10, 4, 't', 'e', 'x', 't'}},
+    };
+    for (const auto& [line, code, value] : kCases) {
+        dhcp::Spec spec = service();
+        const auto added = add_dnsmasq({line}, spec);
+        ASSERT_TRUE(added) << line << ": " << added.error().message;
+        ASSERT_EQ(spec.options.size(), 1U) << line;
+        EXPECT_EQ(spec.options[0].code, code) << line;
+        EXPECT_EQ(spec.options[0].value, value) << line;
+    }
+    dhcp::Spec spec = service();
+    ASSERT_TRUE(add_dnsmasq({"dhcp-option=vendor:PXEClient,6,2b", "dhcp-option=vendor:PXEClient,8,10.0.0.9"}, spec));
+    EXPECT_EQ(spec.options[0].value, (Octets{6, 1, 2, 8, 4, 10, 0, 0, 9}));
+    for (const char* const line :
+         {"dhcp-option=", "dhcp-option=0,1", "dhcp-option=255,1", "dhcp-option=53,1", "dhcp-option=option:nonsense,1",
+          "dhcp-option=option6:dns-server,[::]", "dhcp-option=26,70000", "dhcp-option=23,256",
+          "dhcp-option=121,10.0.0.1", "dhcp-option=119,a..b", "dhcp-option=210,a,b", "dhcp-option=vi-encap:x,1,2",
+          "dhcp-option=encap:0,1,2", "dhcp-option=tag:nobody,3,10.0.0.1", "dhcp-option=vendor:X"}) {
+        dhcp::Spec refused = service();
+        const auto added = add_dnsmasq({line}, refused);
+        ASSERT_FALSE(added) << line;
+        EXPECT_NE(added.error().message.find(line), std::string::npos) << added.error().message;
+    }
+}
+
+TEST(NetworkServices, HostLinesForDnsmasqAreReservations) {
+    dhcp::Spec spec = service();
+    const auto added = add_dnsmasq({"dhcp-host=52:54:00:00:00:01,10.0.0.9,web,12h",
+                                    "dhcp-host=id:01:02,10.0.0.10,infinite", "dhcp-host=mail,[2001:db8:1::9]"},
+                                   spec);
+    ASSERT_TRUE(added) << added.error().message;
+    ASSERT_EQ(spec.subnets[0].hosts.size(), 2U);
+    const dhcp::Reservation& web = spec.subnets[0].hosts[0];
+    EXPECT_EQ(web.mac, "52:54:00:00:00:01"_mac);
+    EXPECT_EQ(web.name, "web");
+    EXPECT_EQ(web.address, "10.0.0.9"_ip);
+    EXPECT_EQ(web.lease, std::chrono::hours(12));
+    EXPECT_EQ(spec.subnets[0].hosts[1].client_id, (std::vector<std::uint8_t>{1, 2}));
+    EXPECT_EQ(spec.subnets[0].hosts[1].lease, std::chrono::seconds(0));
+    EXPECT_EQ(spec.subnets[1].hosts.at(0).name, "mail");
+    for (const char* const line :
+         {"dhcp-host=52:54:00:00:00:01", "dhcp-host=52:54:00:00:00:02,10.9.9.9", "dhcp-host=10.0.0.11",
+          "dhcp-host=52:54:00:00:00:02,10.0.0.11,set:red", "dhcp-host=52:54:00:00:00:02,10.0.0.9",
+          "dhcp-host=52:54:00:00:00:02,10.0.0.11,ignore,x", "dhcp-host=52:54:00:00:00:02,10.0.0.11,30s"}) {
+        EXPECT_FALSE(add_dnsmasq({line}, spec)) << line;
     }
 }
 

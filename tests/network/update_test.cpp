@@ -63,6 +63,34 @@ TEST(NetworkUpdate, AHostGoesToTheSubnetThatItsAddressIsIn) {
     EXPECT_EQ(spec.addresses[2].hosts[0].address, "2001:db8::7"_ip);
 }
 
+TEST(NetworkUpdate, AnIpv6HostIsKnownByItsPortAndForOneAssociationToo) {
+    Spec spec = sample();
+    const auto change = [&](Command command, std::string_view xml) {
+        return tried(spec, Section::ip_dhcp_host, command, xml);
+    };
+    EXPECT_EQ(change(Command::add_last, "<host mac='52:54:00:00:00:07' ip='2001:db8::17'/>"), "");
+    EXPECT_EQ(change(Command::add_last,
+                     "<host mac='52:54:00:00:00:07' ip='2001:db8::18'><b:association xmlns:b='urn:bascule:1' "
+                     "iaid='4294967295'/></host>"),
+              "");
+    EXPECT_EQ(change(Command::add_last, "<host mac='52:54:00:00:00:07' ip='2001:db8::19'/>"),
+              "there is an existing dhcp host entry in network 'n' that matches \"<host mac='52:54:00:00:00:07' "
+              "ip='2001:db8::19'/>\"");
+    ASSERT_EQ(spec.addresses[2].hosts.size(), 3U);
+    EXPECT_EQ(spec.addresses[2].hosts[2].iaid, 4294967295U);
+    EXPECT_NE(change(Command::add_last, "<host id='1' ip='2001:db8::20'><association iaid='1'/></host>"), "");
+    EXPECT_NE(change(Command::add_last,
+                     "<host id='1' ip='2001:db8::20'><b:association xmlns:b='urn:bascule:1' "
+                     "iaid='4294967296'/></host>"),
+              "");
+    EXPECT_EQ(change(Command::remove,
+                     "<host mac='52:54:00:00:00:07'><b:association xmlns:b='urn:bascule:1' iaid='4294967295'/></host>"),
+              "");
+    EXPECT_EQ(change(Command::remove, "<host mac='52:54:00:00:00:07'/>"), "");
+    EXPECT_EQ(spec.addresses[2].hosts.size(), 1U);
+    EXPECT_EQ(spec.addresses[0].hosts.size(), 2U);
+}
+
 TEST(NetworkUpdate, EachSubnetMayHaveDhcp) {
     Spec spec = sample();
     EXPECT_EQ(tried(spec, Section::ip_dhcp_host, Command::add_last, "<host name='x' ip='10.0.1.5'/>"), "");
