@@ -354,6 +354,7 @@ nwfilter::Abilities Filters::abilities() const {
     return {.tracking = bridge.tracking,
             .reject = bridge.reject,
             .bridge_name = bridge.bridge_name,
+            .reject_routed = bridge.reject_routed,
             .timeouts = bridge.timeouts,
             .helpers = bridge.helpers,
             .sets = [this](const std::string& name) -> Result<nwfilter::NamedSet> {

@@ -38,7 +38,8 @@
 // policy for frames to the guest rejects, all of it stands a second time where frames come in, for those that go to
 // the guest's MAC address in its bridge: `meta ibrname . ether daddr` is then the port, in maps and in sets, and what
 // is dropped or rejected is so before it is forwarded. Frames of the host itself, and what it routes, come in nowhere:
-// they meet the rules where they go out, where a reject is a drop that says nothing.
+// they meet the rules where they go out. There a reject drops and marks the packet's connection, whose next packet is
+// rejected in the host's IP layer before it gets that far (nwfilter/render).
 #pragma once
 
 #include <chrono>
@@ -85,6 +86,7 @@ struct Abilities {
     bool tracking = false;                                       // between bridge ports (nf_conntrack_bridge)
     bool reject = false;                                         // nft_reject_bridge; without it a reject is a drop
     bool bridge_name = false;                                    // nft_meta_bridge: which bridge a frame comes into
+    bool reject_routed = false;                                  // marked connections, in the host's IP layer
     bool timeouts = false;                                       // connections can have their own
     std::set<std::string> helpers{};                             // of helpers(), those that the kernel has
     std::function<Result<NamedSet>(const std::string&)> sets{};  // none: there are no sets

@@ -22,6 +22,8 @@ constexpr int kPriority = -150;
 constexpr int kLayers = 2;
 // The mark of resets and ICMP errors that rejecting makes.
 constexpr std::uint32_t kRejection = 0x62617363;
+// The bit of a connection's mark that says: its last packet was rejected on its way out to a guest.
+constexpr std::uint32_t kRefused = 0x40000000;
 
 // Where a policy's rules stand, and how they know the port.
 struct Way {
@@ -35,6 +37,7 @@ struct Way {
     const CounterSet& drops;        // where drops are counted
     bool tells = false;             // whoever is rejected is told
     bool made_here = false;         // what rejecting makes comes this way, too
+    bool refuses = false;           // rejected connections are marked: see refuse_marked()
     bool asks_own_address = false;  // the look-up that fold() puts first stands in front of the map
 };
 
@@ -120,6 +123,10 @@ private:
     // What the decision says, each behind what it needs beside the decision's own conditions: TCP is rejected with a
     // reset, all else with ICMP. A reject is to be seen by its sender, who is told only where frames come in.
     std::vector<std::pair<std::string, std::string>> verdicts(const policy::Decision& decision) {
+        if (decision.action == policy::Action::reject && way_.refuses) {
+            const std::string mark = fmt::format("ct mark set ct mark | {:#010x} drop", kRefused);
+            return {{"", final(decision, "nwf_reject", mark)}};
+        }
         if (decision.action != policy::Action::reject || !way_.tells) {
             return {{"", verdict(decision)}};
         }
@@ -345,14 +352,16 @@ bool fits(const TableDef& def) {
     return octets <= kLongest;
 }
 
-// Whether somebody who sends to the port has to be told of a reject, and can be.
-bool rejects_ahead(const Compiled& compiled, const Port& port, const Abilities& abilities) {
-    const auto rejects = [](const policy::Section& section) {
+bool rejects(const policy::Policy& p) {
+    return std::ranges::any_of(p.sections, [](const policy::Section& section) {
         return std::ranges::any_of(section.decisions,
                                    [](const policy::Decision& d) { return d.action == policy::Action::reject; });
-    };
-    return port.bridge && abilities.reject && abilities.bridge_name &&
-           std::ranges::any_of(compiled.in.policy.sections, rejects) &&
+    });
+}
+
+// Whether somebody who sends to the port has to be told of a reject, and can be.
+bool rejects_ahead(const Compiled& compiled, const Port& port, const Abilities& abilities) {
+    return port.bridge && abilities.reject && abilities.bridge_name && rejects(compiled.in.policy) &&
            std::ranges::all_of(tables_of(compiled.in.policy),
                                [&](const std::string& name) { return fits(compiled.tables.at(name)); });
 }
@@ -391,6 +400,21 @@ void render_ahead(const Compiled& compiled, const Port& port, kernel::Table& tab
     Renderer(way, table).run();
     for (const std::string& name : tables_of(compiled.in.policy)) {
         put_rows(compiled, name, ahead(name), {kAheadType, element}, table);
+    }
+}
+
+// What the host itself sends to a guest, or routes to it, comes into no bridge. Where it goes out the kernel cannot
+// reject; but what is dropped there still has its connection, whose mark is seen when its next packet leaves the host's
+// IP layer: the TCP SYN's first repetition, or the datagram after. That one is rejected and the mark taken back, so
+// that the filter is asked again for the one behind it.
+void refuse_marked(kernel::Table& table) {
+    const std::string to =
+        table.add_chain("nwf_refuse", {{}, {"counter", "meta l4proto tcp reject with tcp reset", "reject"}});
+    for (const char* const hook : {"output", "forward"}) {
+        table.add_chain(fmt::format("nwf_refuse_{}", hook),
+                        {kernel::Hook{"filter", hook, 0, {}, "accept"},
+                         {fmt::format("ct mark & {0:#010x} != 0 ct mark set ct mark & {1:#010x} goto {2}", kRefused,
+                                      ~kRefused, to)}});
     }
 }
 
@@ -439,7 +463,8 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
                  .key_type = "ifname",
                  .element = name,
                  .drops = kDropsTo,
-                 .made_here = true};
+                 .made_here = true,
+                 .refuses = abilities.reject_routed};
     Renderer(from, table).run();
     Renderer(to, table).run();
     for (const auto& [set, def] : compiled.tables) {
@@ -454,7 +479,14 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
     if (compiled.limits && abilities.timeouts) {
         render_timeouts(port.ifname, table);
     }
-    return table.empty() ? kernel::Ruleset{} : kernel::Ruleset{{kernel::Family::bridge, std::move(table)}};
+    kernel::Ruleset out;
+    if (!table.empty()) {
+        out.emplace(kernel::Family::bridge, std::move(table));
+    }
+    if (to.refuses && rejects(compiled.in.policy)) {
+        refuse_marked(out[kernel::Family::inet]);
+    }
+    return out;
 }
 
 std::vector<LearnedSet> learned_sets(const Compiled& compiled, const Port& port, const Abilities& abilities) {

@@ -36,9 +36,20 @@ BridgeAbilities bridge_abilities(const std::set<std::string>& helpers) {
     nft_ctx_buffer_output(context.get());
     nft_ctx_buffer_error(context.get());
     nft_ctx_set_dry_run(context.get(), true);
+    const auto takes_inet = [&](std::string_view rule) {
+        const std::string script =
+            "add table inet bascule_probe\n"
+            "add chain inet bascule_probe probe { type filter hook output priority 0; }\n"
+            "add rule inet bascule_probe probe " +
+            std::string(rule) + "\n";
+        return nft_run_cmd_from_buffer(context.get(), script.c_str()) == 0;
+    };
     BridgeAbilities out{.tracking = takes(context.get(), "ct state new"),
                         .reject = takes(context.get(), "reject"),
                         .bridge_name = takes(context.get(), "meta ibrname \"bascule\"")};
+    out.reject_routed = out.tracking && takes(context.get(), "ct mark set ct mark | 0x1") &&
+                        takes_inet("ct mark 0x1 ct mark set ct mark & 0x1 reject with tcp reset") &&
+                        takes_inet("reject");
     for (const std::string& helper : helpers) {
         const auto space = helper.find(' ');
         const std::string object = fmt::format("add ct helper bridge bascule_probe h {{ type \"{}\" protocol {}; }}\n",

@@ -12,6 +12,8 @@ struct BridgeAbilities {
     bool tracking = false;     // `ct`, with nf_conntrack_bridge
     bool reject = false;       // with nft_reject_bridge
     bool bridge_name = false;  // `meta ibrname`, with nft_meta_bridge
+    // Marks of connections set in the bridge, and `reject` with `ct mark` in the IP layer.
+    bool reject_routed = false;
     // Of the protocols asked for, as "ftp tcp": those whose further connections can be known (nf_conntrack_ftp).
     std::set<std::string> helpers{};
     bool timeouts = false;  // of connections (CONFIG_NF_CONNTRACK_TIMEOUT)

@@ -49,6 +49,7 @@ private:
 inline const Abilities kAble{.tracking = true,
                              .reject = true,
                              .bridge_name = true,
+                             .reject_routed = true,
                              .timeouts = true,
                              .helpers = {"ftp tcp", "tftp udp"},
                              .sets = [](const std::string& name) {

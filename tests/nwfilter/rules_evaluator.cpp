@@ -299,6 +299,10 @@ private:
             at_ += 4;  // meta mark set 0x80000001
             return;
         }
+        if (at_ + 2 < tokens_.size() && tokens_[at_] == "ct" && tokens_[at_ + 2] == "set") {
+            at_ += 7;  // ct mark set ct mark | 0x40000000
+            return;
+        }
         if (take("comment") || take("update")) {
             at_ = tokens_.size();
         } else if (take("accept")) {
