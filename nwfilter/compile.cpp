@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nwfilter/conditions.h"
+#include "nwfilter/literals.h"
 #include "nwfilter/protocols.h"
 #include "nwfilter/variables.h"
 
@@ -134,7 +135,8 @@ std::optional<Stance> stance_of(const Rule& rule, bool out) {
         return std::nullopt;
     }
     if (state != nullptr) {
-        stance.states = std::get<States>(state->value).bits;
+        const std::uint8_t bits = std::get<States>(state->value).bits;
+        stance.states = state->negated ? kAllStates & ~bits : bits;
     } else if (tracks) {
         stance.states = own ? kNew | kEstablished : kEstablished;
         if (!has_icmp_type(rule)) {
@@ -304,8 +306,9 @@ private:
 
 Result<Compiled> compile(const Flat& flat, const Port& port, Values mode) {
     TRY(const PortValues values, PortValues::of(port));
+    TRY(const Literal plain, literal(flat, values));
     Compiled compiled;
-    Compiler compiler(flat, values, mode, compiled);
+    Compiler compiler(plain.flat, values, mode, compiled);
     TRY_OK(compiler.direction(compiled.out, true));
     TRY_OK(compiler.direction(compiled.in, false));
     return compiled;

@@ -100,6 +100,7 @@ public:
             }
             out.own = out.own || from_port;
             out.any_of = in_place();
+            TRY_OK(check_ranges(out.any_of));
             return out;
         }
         TRY_OK(check_learned());
@@ -210,6 +211,27 @@ private:
                             fmt::format("{}: lets pass what is not the learned address, which is everything as long as "
                                         "none is learned; give the parameter IP",
                                         rule_.origin()));
+            }
+        }
+        return {};
+    }
+
+    // Of variables: those of literals are checked where they are read.
+    Result<void> check_ranges(const std::vector<std::vector<policy::Condition>>& alternatives) const {
+        for (const auto& when : alternatives) {
+            for (const policy::Condition& condition : when) {
+                const auto* const among = std::get_if<policy::Among>(&condition.test);
+                if (among == nullptr) {
+                    continue;
+                }
+                for (const policy::Interval& values : among->values) {
+                    if (values.last < values.first) {
+                        return fail(Code::invalid_argument,
+                                    fmt::format("{}: a range ends before it begins: from {} to {}", rule_.origin(),
+                                                policy::format(among->field, values.first),
+                                                policy::format(among->field, values.last)));
+                    }
+                }
             }
         }
         return {};

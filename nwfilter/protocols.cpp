@@ -195,6 +195,23 @@ constexpr std::array<NumberName, 4> kStates{{{"NEW", kernel::policy::ct_state::k
                                              {"RELATED", kernel::policy::ct_state::kRelated},
                                              {"INVALID", kernel::policy::ct_state::kInvalid}}};
 
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+// The peer reads words in any case.
+bool same_word(std::string_view a, std::string_view b) {
+    return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string_view trimmed(std::string_view text) {
+    while (text.starts_with(' ')) {
+        text.remove_prefix(1);
+    }
+    while (text.ends_with(' ')) {
+        text.remove_suffix(1);
+    }
+    return text;
+}
+
 // "NEW,ESTABLISHED" as bits. NONE and nothing are none.
 template <std::size_t N>
 std::optional<std::uint8_t> parse_bits(std::string_view text, const std::array<NumberName, N>& names,
@@ -202,12 +219,14 @@ std::optional<std::uint8_t> parse_bits(std::string_view text, const std::array<N
     std::uint32_t out = 0;
     while (!text.empty()) {
         const auto comma = text.find(',');
-        const std::string_view word = text.substr(0, comma);
-        const auto found = std::ranges::find(names, word, &NumberName::name);
-        if (found == names.end() && word != "NONE" && (word != "ALL" || all == 0)) {
+        const std::string_view word = trimmed(text.substr(0, comma));
+        const auto found =
+            std::ranges::find_if(names, [&](const NumberName& name) { return same_word(name.name, word); });
+        const bool every = all != 0 && same_word(word, "ALL");
+        if (found == names.end() && !same_word(word, "NONE") && !every) {
             return std::nullopt;
         }
-        out |= found != names.end() ? found->number : word == "ALL" ? all : 0U;
+        out |= found != names.end() ? found->number : every ? all : 0U;
         if (comma == std::string_view::npos) {
             break;
         }
@@ -243,9 +262,23 @@ std::optional<TcpFlags> parse_tcp_flags(std::string_view text) {
     return mask && set ? std::optional(TcpFlags{*mask, *set}) : std::nullopt;
 }
 
+bool names_none(std::string_view list) {
+    for (;;) {
+        const auto comma = list.find(',');
+        if (same_word(trimmed(list.substr(0, comma)), "NONE")) {
+            return true;
+        }
+        if (comma == std::string_view::npos) {
+            return false;
+        }
+        list.remove_prefix(comma + 1);
+    }
+}
+
 std::optional<States> parse_states(std::string_view text) {
     const auto bits = text.empty() ? std::nullopt : parse_bits(text, kStates, 0);
-    const bool mixed = bits && *bits != 0 && text.find("NONE") != std::string_view::npos;
+    // NONE stands alone.
+    const bool mixed = bits && (*bits != 0 || text.find(',') != std::string_view::npos) && names_none(text);
     return bits && !mixed ? std::optional(States{*bits}) : std::nullopt;
 }
 
@@ -262,8 +295,7 @@ std::optional<Text> parse_ipset_flags(std::string_view text) {
     for (unsigned count = 1; count <= kMost; ++count) {
         const auto comma = text.find(',');
         std::string word(text.substr(0, comma));
-        std::ranges::transform(word, word.begin(),
-                               [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
+        std::ranges::transform(word, word.begin(), lower);
         if (word != "src" && word != "dst") {
             return std::nullopt;
         }
@@ -290,7 +322,7 @@ std::optional<Number> parse_number(std::string_view text, std::uint32_t min, std
 
 std::optional<Number> parse_named(const AttributeRow& row, std::string_view text) {
     for (const auto& [name, number] : row.names) {
-        if (name == text) {
+        if (same_word(name, text)) {
             return Number{number, false};
         }
     }

@@ -73,6 +73,9 @@ std::string expected(const AttributeRow& row);
 std::optional<Value> parse_value(const AttributeRow& row, std::string_view text);
 std::string format_value(const AttributeRow& row, const Value& value);
 
+inline constexpr std::uint8_t kAllStates = kernel::policy::ct_state::kInvalid | kernel::policy::ct_state::kEstablished |
+                                           kernel::policy::ct_state::kRelated | kernel::policy::ct_state::kNew;
+
 std::string_view name_of(Protocol protocol);  // the element; empty for `any`
 std::optional<Protocol> protocol_of(std::string_view element);
 // The Ethernet type of the protocol's frames; 0 for `mac`, `stp` and `any`.

@@ -98,10 +98,6 @@ std::optional<Value> read_value(xml::Reader& r, const AttributeRow& attribute, c
         }
         return value;
     }
-    if (attribute.type == Type::states || attribute.type == Type::tcp_flags || attribute.type == Type::ipset_flags) {
-        r.report(Kind::malformed, attribute.name, expected(attribute) + "; it cannot be a variable", text);
-        return std::nullopt;
-    }
     auto variable = parse_variable(text);
     if (!variable) {
         r.report(Kind::malformed, attribute.name,
@@ -130,13 +126,14 @@ Result<void> read_element(const xml::Node& node, Rule& rule) {
         if (!text) {
             continue;
         }
-        if (negated && rows[i].role == Role::state) {
-            r.report(Kind::inconsistent, rows[i].name, "cannot be under match='no': list the other states", *text);
-        }
         if (std::ranges::find(rule.attributes, i, &Attribute::row) != rule.attributes.end()) {
             r.report(Kind::inconsistent, rows[i].name, "an attribute may be given once a rule", *text);
         }
         if (auto value = read_value(r, rows[i], *text)) {
+            const auto* const states = std::get_if<States>(&*value);
+            if (negated && states != nullptr && (states->bits == 0 || states->bits == kAllStates)) {
+                r.report(Kind::inconsistent, rows[i].name, "leaves no state over under match='no'", *text);
+            }
             // Masks and ends of ranges have no sign of their own; a comment has none at all.
             const bool sign = negated && rows[i].role != Role::comment && rows[i].role != Role::ipset_flags &&
                               rows[i].role != Role::mask && rows[i].role != Role::range_end;

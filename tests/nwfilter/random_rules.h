@@ -114,7 +114,7 @@ private:
                 text =
                     " " + std::string(attribute.modifier) + "='" + std::string(random_.pick(attribute.modifiers)) + "'";
             }
-            const bool sign = random_.one_in(4) && attribute.name != "state";
+            const bool sign = random_.one_in(4) && value != "NONE";
             (sign ? negated : plain) += " " + std::string(attribute.name) + "='" + std::string(value) + "'" + text;
         }
         const bool icmp6 = protocol == Protocol::ipv6 && ((plain + negated).find(" type=") != std::string::npos ||

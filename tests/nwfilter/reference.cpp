@@ -529,7 +529,7 @@ bool ip_rule_takes(const Instance& instance, const Walk& walk) {
     }
     if (state != nullptr) {
         const std::uint8_t states = std::get<States>(state->value).bits;
-        return states == 0 || in_states(states, walk.tracked.state);
+        return states == 0 || in_states(states, walk.tracked.state) != state->negated;
     }
     if (rule.action != Action::accept || inout || !rule.state_match) {
         return true;

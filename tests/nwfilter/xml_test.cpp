@@ -110,6 +110,16 @@ TEST(FilterXml, TheManualsSpellingsAreKnown) {
     EXPECT_NE(format(*spaced).find("<tcp srcipaddr='$A[@2]' dstipaddr='$B[1]' dstportstart='$C'/>"), std::string::npos);
 }
 
+// As the peer does.
+TEST(FilterXml, WordsAreReadInAnyCase) {
+    const auto filter = parse(rule("<tcp state='new, Established' flags='syn, ack/Syn'/>") + "<!-- -->");
+    ASSERT_TRUE(filter) << filter.error().message;
+    EXPECT_NE(format(*filter).find("<tcp state='NEW,ESTABLISHED' flags='SYN,ACK/SYN'/>"), std::string::npos)
+        << format(*filter);
+    EXPECT_NE(format(*parse(rule("<arp opcode='reply'/>"))).find("opcode='Reply'"), std::string::npos);
+    EXPECT_NE(format(*parse(rule("<mac protocolid='IPv4'/>"))).find("protocolid='ipv4'"), std::string::npos);
+}
+
 struct Fault {
     std::string xml, message;
 };
@@ -161,8 +171,10 @@ TEST(FilterXml, WhatThePeerWouldLoseInSilenceIsAnErrorWithItsLine) {
         {rule("<tcp state='NEW,SOME'/>"),
          "line 3: <tcp state>: expected a list of NEW, ESTABLISHED, RELATED and INVALID, or NONE or a $VARIABLE, got "
          "'NEW,SOME'"},
-        {rule("<tcp match='no' state='NEW'/>"),
-         "line 3: <tcp state>: cannot be under match='no': list the other states, got 'NEW'"},
+        {rule("<tcp match='no' state='NEW,ESTABLISHED,RELATED,INVALID'/>"),
+         "line 3: <tcp state>: leaves no state over under match='no', got 'NEW,ESTABLISHED,RELATED,INVALID'"},
+        {rule("<tcp match='no' state='NONE'/>"),
+         "line 3: <tcp state>: leaves no state over under match='no', got 'NONE'"},
         {rule("<tcp flags='SYN'/>"),
          "line 3: <tcp flags>: expected MASK/FLAGS of SYN, ACK, URG, PSH, FIN, RST, ALL and NONE, such as SYN,ACK/SYN "
          "or a $VARIABLE, got 'SYN'"},
