@@ -123,6 +123,11 @@ void Ports::keep(Port port) {
     if (port.spec.network) {
         by_lease_[{*port.spec.network, port.spec.mac}].insert(name);
     }
+    if (const auto learned = learned_.find(name);
+        learned != learned_.end() && (!port.attachment || !port.attachment->learning)) {
+        // Where addresses are given, or none matters, what the port's own frames taught is over.
+        std::erase_if(learned->second, [](const dhcp::LearnedAddress& one) { return !one.leased; });
+    }
     ports_.insert_or_assign(name, std::move(port));
     tell(name);
 }
