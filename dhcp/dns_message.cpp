@@ -328,8 +328,10 @@ Bytes encode_answer(const Query& query, const Answer& answer, bool recursion) {
     }
     out.put_u16(6, records);
     if (answer.zone && !bad_version && out.size() + 3 * answer.zone->size() + 45 <= limit) {
+        // Behind a denial, as a rule; who asks for the SOA itself gets it as his answer.
+        const bool asked = query.type == kTypeSoa && query.name == *answer.zone && answer.rcode == Rcode::no_error;
         write_soa(out, *answer.zone);
-        out.put_u16(8, 1);
+        out.put_u16(asked ? 6 : 8, 1);
     }
     if (query.edns) {
         write_opt(out, *query.edns);

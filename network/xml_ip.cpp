@@ -56,17 +56,6 @@ Result<void> check_interface(const Node& node, const IpInterface& ip) {
     return {};
 }
 
-// A reverse zone ends at an octet (in-addr.arpa) or a hexadecimal digit (ip6.arpa).
-Result<void> check_local_ptr(const Node& node, const IpInterface& ip) {
-    const unsigned step = ip.address.is_v4() ? 8 : 4;
-    if (ip.length % step != 0) {
-        return inconsistent(
-            node, "localPtr",
-            fmt::format("a reverse zone needs a prefix that is a multiple of {}, not {}", step, ip.length));
-    }
-    return {};
-}
-
 Result<std::string> parse_tftp(const Node& node) {
     Reader r(node);
     auto root = r.req("root", kFolder);
@@ -82,9 +71,6 @@ Result<IpAddress> parse_ip_element(const Node& node) {
                  .family_written = read.family_written,
                  .local_ptr = r.opt("localPtr", xml::kYesNo)};
     TRY_OK(check_interface(node, ip.address));
-    if (ip.local_ptr == true) {
-        TRY_OK(check_local_ptr(node, ip.address));
-    }
     ip.tftp_root = r.parse_child("tftp", parse_tftp).value_or("");
     if (!ip.tftp_root.empty() && ip.address.address.is_v6()) {
         return inconsistent(*r.child("tftp"), {}, "goes with an IPv4 <ip> only");

@@ -211,6 +211,23 @@ TEST_F(ZoneTest, ALocalDomainIsNeverForwarded) {
     EXPECT_EQ(ask("notexample.test", kTypeA), "forward");
 }
 
+TEST_F(ZoneTest, AZonesSoaIsAnAnswerWhereItIsAskedForAndGoesWithDenialsElsewhere) {
+    spec.domain_local = true;
+    const auto counts = [&](const std::string& name, std::uint16_t type) {
+        const auto reaction = react(dns_query(name, type), Zone(spec), leases, false);
+        const auto* const reply = std::get_if<Bytes>(&reaction);
+        const auto header = reply == nullptr ? std::nullopt : decode_header(*reply);
+        return header
+                   ? fmt::format("{} {} {}", static_cast<unsigned>(header->rcode), header->answers, header->authorities)
+                   : "none";
+    };
+    EXPECT_EQ(counts("Example.Test", kTypeSoa), "0 1 0");
+    EXPECT_EQ(counts("122.168.192.in-addr.arpa", kTypeSoa), "0 1 0");
+    EXPECT_EQ(counts("example.test", kTypeA), "0 0 1");
+    EXPECT_EQ(counts("vm1.example.test", kTypeSoa), "0 0 1");
+    EXPECT_EQ(counts("nobody.example.test", kTypeSoa), "3 0 1");
+}
+
 TEST_F(ZoneTest, ReverseNames) {
     EXPECT_EQ(ask("10.122.168.192.in-addr.arpa", kTypePtr), "PTR vm1.example.test");
     EXPECT_EQ(ask("9.122.168.192.in-addr.arpa", kTypePtr), "PTR db.example.test");
