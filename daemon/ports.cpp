@@ -7,28 +7,26 @@
 
 namespace bascule::daemon {
 
-// Ports of a class hold one copy of its rules: a chain's name stands for its content.
-void Ports::share(kernel::Ruleset& rules, Pool& pool) const {
-    for (auto& [family, table] : rules) {
-        const auto known = ledger_.wanted().rules.find(family);
-        for (auto& [name, chain] : table.chains) {
-            if (known != ledger_.wanted().rules.end()) {
-                if (const auto same = known->second.chains.find(name); same != known->second.chains.end()) {
-                    chain.rules = same->second.rules;
-                    continue;
-                }
-            }
-            chain.rules = pool.try_emplace(name, chain.rules).first->second;
-        }
+const nwfilter::Abilities& Ports::abilities() const {
+    if (!abilities_) {
+        abilities_ = ask_abilities_ ? ask_abilities_() : nwfilter::Abilities{};
     }
+    return *abilities_;
 }
 
 Result<Ports::Port> Ports::attach(PortSpec spec) const {
-    Pool pool;
-    return attach(std::move(spec), pool);
+    const bool fresh = !abilities_;
+    nwfilter::Classes ready = classes();
+    auto port = attach(spec, ready);
+    if (!port && !fresh && ask_abilities_ && port.error().code == Code::unsupported_config) {
+        abilities_.reset();
+        nwfilter::Classes again = classes();
+        port = attach(std::move(spec), again);
+    }
+    return port;
 }
 
-Result<Ports::Port> Ports::attach(PortSpec spec, Pool& pool) const {
+Result<Ports::Port> Ports::attach(PortSpec spec, nwfilter::Classes& classes) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
         nwfilter::Port filter = *port.spec.filter;
@@ -36,8 +34,7 @@ Result<Ports::Port> Ports::attach(PortSpec spec, Pool& pool) const {
         if (!port.by_mac) {
             filter.bridge.reset();
         }
-        TRY(port.attachment, attach_filter(filter));
-        share(port.attachment->rules, pool);
+        TRY(port.member, classes.attach(filter));
     }
     return port;
 }
@@ -55,18 +52,58 @@ bool Ports::mac_is_free(const nwfilter::Port& filter) const {
     return other == nullptr || other->ifname == filter.ifname;
 }
 
-Result<nwfilter::Attachment> Ports::attach_filter(const nwfilter::Port& filter) const {
-    const bool fresh = !abilities_;
-    if (fresh) {
-        abilities_ = ask_abilities_ ? ask_abilities_() : nwfilter::Abilities{};
+// ---- classes ------------------------------------------------------------------------------------
+
+void Ports::Moves::add(const Port& port, int ports) {
+    if (port.member) {
+        auto& [common, sum] = by_class[port.member->common->name];
+        common = port.member->common;
+        sum += ports;
     }
-    auto attachment = nwfilter::attach(filter, lookup_, *abilities_);
-    if (!attachment && !fresh && ask_abilities_ && attachment.error().code == Code::unsupported_config) {
-        abilities_ = ask_abilities_();
-        attachment = nwfilter::attach(filter, lookup_, *abilities_);
-    }
-    return attachment;
 }
+
+void Ports::Moves::replace(const Port* former, const Port& next) {
+    if (former != nullptr) {
+        add(*former, -1);
+    }
+    add(next, 1);
+}
+
+// The classes that come with their first port, or go with their last.
+kernel::Ledger::Changes Ports::changes(const Moves& moves) const {
+    kernel::Ledger::Changes out;
+    for (const auto& [name, move] : moves.by_class) {
+        const auto& [common, sum] = move;
+        const auto found = classes_.find(name);
+        const auto before = found == classes_.end() ? 0 : static_cast<std::ptrdiff_t>(found->second);
+        if (before == 0 && sum > 0) {
+            kernel::State wish;
+            wish.rules = common->rules;
+            wish.sysctls = common->sysctls;
+            out.emplace_back(name, std::move(wish));
+        } else if (before > 0 && before + sum == 0) {
+            out.emplace_back(name, std::nullopt);
+        }
+    }
+    return out;
+}
+
+void Ports::note(const Moves& moves) {
+    for (const auto& [name, move] : moves.by_class) {
+        std::size_t& ports = classes_[name];
+        ports = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(ports) + move.second);
+        if (ports == 0) {
+            classes_.erase(name);
+        }
+    }
+}
+
+const Ports::Port* Ports::find(const IfName& ifname) const {
+    const auto found = ports_.find(ifname);
+    return found == ports_.end() ? nullptr : &found->second;
+}
+
+// ---- ports --------------------------------------------------------------------------------------
 
 const nwfilter::Port* Ports::filter_of(const IfName& ifname) const {
     const auto port = ports_.find(ifname);
@@ -75,23 +112,20 @@ const nwfilter::Port* Ports::filter_of(const IfName& ifname) const {
 
 kernel::State Ports::wish(const Port& port) const {
     kernel::State state = port.spec.link;
-    if (!port.attachment) {
+    if (!port.member) {
         return state;
     }
-    kernel::merge(state.rules, port.attachment->rules);
-    for (const auto& [key, value] : port.attachment->sysctls) {
-        state.sysctls.emplace(key, value);
-    }
-    if (!port.attachment->learning) {
+    kernel::merge(state.rules, port.member->elements);
+    if (!port.member->learning) {
         return state;
     }
     bool four = false;
     for (const auto& [address, expires] : addresses_of(port)) {
-        kernel::merge(state.rules, nwfilter::learned(*port.attachment, address, expires));
+        kernel::merge(state.rules, nwfilter::learned(port.member->learned, address, expires));
         four = four || address.is_v4();
     }
     if (!four) {
-        kernel::merge(state.rules, nwfilter::first_frame(*port.attachment->learning, port.spec.ifname));
+        kernel::merge(state.rules, nwfilter::first_frame(*port.member->learning, port.spec.ifname));
     }
     return state;
 }
@@ -124,7 +158,7 @@ void Ports::keep(Port port) {
         by_lease_[{*port.spec.network, port.spec.mac}].insert(name);
     }
     if (const auto learned = learned_.find(name);
-        learned != learned_.end() && (!port.attachment || !port.attachment->learning)) {
+        learned != learned_.end() && (!port.member || !port.member->learning)) {
         // Where addresses are given, or none matters, what the port's own frames taught is over.
         std::erase_if(learned->second, [](const dhcp::LearnedAddress& one) { return !one.leased; });
     }
@@ -132,22 +166,50 @@ void Ports::keep(Port port) {
     tell(name);
 }
 
+// Its own things and those of its class.
+kernel::Scope Ports::scope_of(const Port& port) const {
+    kernel::Scope scope = kernel::Scope::of(wish(port));
+    if (port.member) {
+        kernel::State common;
+        common.rules = port.member->common->rules;
+        scope.add(common);
+    }
+    return scope;
+}
+
 Result<void> Ports::plug(PortSpec spec) {
     TRY(Port port, attach(std::move(spec)));
-    TRY_OK(kernel::commit(kernel_, ledger_, owner(port.spec.ifname), wish(port)));
+    const Port* const former = find(port.spec.ifname);
+    Moves moves;
+    moves.replace(former, port);
+    auto changes = this->changes(moves);
+    // Looked at is all of it, and what it had.
+    kernel::Scope scope = scope_of(port);
+    if (const kernel::State* const had = ledger_.wish(owner(port.spec.ifname)); had != nullptr) {
+        scope.add(*had);
+    }
+    changes.emplace_back(owner(port.spec.ifname), wish(port));
+    TRY_OK(kernel::commit_all(kernel_, ledger_, std::move(changes), std::move(scope)));
+    note(moves);
     keep(std::move(port));
     return {};
 }
 
 Result<void> Ports::remember(PortSpec spec) {
     TRY(Port port, attach(std::move(spec)));
-    TRY(const kernel::Scope scope, ledger_.put(owner(port.spec.ifname), wish(port)));
+    Moves moves;
+    moves.replace(find(port.spec.ifname), port);
+    auto changes = this->changes(moves);
+    changes.emplace_back(owner(port.spec.ifname), wish(port));
+    TRY(const kernel::Scope scope, ledger_.exchange(changes));
     (void)scope;  // the caller reconciles everything
+    note(moves);
     keep(std::move(port));
     return {};
 }
 
 Result<void> Ports::unplug(const IfName& ifname) {
+    std::vector<std::string> owners{owner(ifname)};
     if (const auto port = ports_.find(ifname); port != ports_.end()) {
         if (port->second.spec.network) {
             const LeaseKey key{*port->second.spec.network, port->second.spec.mac};
@@ -157,11 +219,17 @@ Result<void> Ports::unplug(const IfName& ifname) {
                 by_lease_.erase(key);
             }
         }
+        Moves moves;
+        moves.add(port->second, -1);
+        for (auto& [name, wish] : changes(moves)) {
+            owners.push_back(std::move(name));
+        }
+        note(moves);
         ports_.erase(port);
         learned_.erase(ifname);
         tell(ifname);
     }
-    return kernel::withdraw(kernel_, ledger_, owner(ifname));
+    return kernel::withdraw(kernel_, ledger_, owners);
 }
 
 std::set<IfName> Ports::names() const {
@@ -174,7 +242,7 @@ std::set<IfName> Ports::names() const {
 
 bool Ports::uses(const std::string& filter) const {
     for (const auto& [name, port] : ports_) {
-        if (port.attachment && port.attachment->filters.contains(filter)) {
+        if (port.member && port.member->common->filters.contains(filter)) {
             return true;
         }
     }
@@ -210,49 +278,75 @@ std::vector<Ip> Ports::addresses_of(const IfName& ifname) const {
 std::vector<const nwfilter::Port*> Ports::using_filter(const std::string& filter) const {
     std::vector<const nwfilter::Port*> out;
     for (const auto& [name, port] : ports_) {
-        if (port.attachment && port.attachment->filters.contains(filter)) {
+        if (port.member && port.member->common->filters.contains(filter)) {
             out.push_back(&*port.spec.filter);
         }
     }
     return out;
 }
 
-// Those ports anew, all in one transaction.
+// Those ports anew.
+template <class Reached>
+Result<std::vector<Ports::Port>> Ports::attached_again(Reached reached) {
+    std::vector<Port> out;
+    nwfilter::Classes ready = classes();
+    for (const auto& [name, port] : ports_) {
+        if (!port.member || !reached(*port.member->common)) {
+            continue;
+        }
+        auto next = attach(port.spec, ready);
+        if (!next) {
+            return std::unexpected(std::move(next.error()).in("port " + name.str()));
+        }
+        out.push_back(std::move(*next));
+    }
+    return out;
+}
+
+// Those ports anew, all in one transaction. What the kernel is told of is what differs.
 template <class Reached>
 Result<void> Ports::attach_again(Reached reached) {
-    std::map<IfName, Port> next;
-    Pool pool;
-    std::vector<std::pair<std::string, kernel::State>> wishes;
-    for (const auto& [name, port] : ports_) {
-        if (port.attachment && reached(*port.attachment)) {
-            auto attached = attach(port.spec, pool);
-            if (!attached) {
-                return std::unexpected(std::move(attached.error()).in("port " + name.str()));
-            }
-            wishes.emplace_back(owner(name), wish(*attached));
-            next.emplace(name, std::move(*attached));
-        }
+    const bool fresh = !abilities_;
+    auto next = attached_again(reached);
+    if (!next && !fresh && ask_abilities_ && next.error().code == Code::unsupported_config) {
+        abilities_.reset();
+        next = attached_again(reached);
     }
-    TRY_OK(kernel::commit_all(kernel_, ledger_, std::move(wishes)));
-    for (auto& [name, port] : next) {
-        ports_.insert_or_assign(name, std::move(port));
-        tell(name);
+    if (!next) {
+        return std::unexpected(std::move(next).error());
+    }
+    Moves moves;
+    for (const Port& port : *next) {
+        moves.replace(find(port.spec.ifname), port);
+    }
+    auto changes = this->changes(moves);
+    for (const Port& port : *next) {
+        changes.emplace_back(owner(port.spec.ifname), wish(port));
+    }
+    TRY_OK(kernel::commit_all(kernel_, ledger_, std::move(changes)));
+    note(moves);
+    for (Port& port : *next) {
+        Port& kept = ports_.at(port.spec.ifname);
+        const bool learns_otherwise = kept.member->learning != port.member->learning;
+        kept = std::move(port);
+        if (learns_otherwise) {
+            tell(kept.spec.ifname);
+        }
     }
     return {};
 }
 
 Result<void> Ports::refilter(const std::set<std::string>& changed) {
-    return attach_again([&](const nwfilter::Attachment& attachment) {
-        return std::ranges::any_of(changed,
-                                   [&](const std::string& filter) { return attachment.filters.contains(filter); });
+    return attach_again([&](const nwfilter::Common& common) {
+        return std::ranges::any_of(changed, [&](const std::string& filter) { return common.filters.contains(filter); });
     });
 }
 
 Result<void> Ports::refresh_sets() {
-    return attach_again([](const nwfilter::Attachment& attachment) { return !attachment.sets.empty(); });
+    return attach_again([](const nwfilter::Common& common) { return !common.sets.empty(); });
 }
 
-std::vector<std::pair<std::string, kernel::State>> Ports::note(const LeaseKey& key, const Lease& lease) {
+kernel::Ledger::Changes Ports::note(const LeaseKey& key, const Lease& lease) {
     const auto fed = by_lease_.find(key);
     if (!lease.ended) {
         leases_[key][lease.address] = lease.expires;
@@ -262,14 +356,14 @@ std::vector<std::pair<std::string, kernel::State>> Ports::note(const LeaseKey& k
             leases_.erase(known);
         }
     }
-    std::vector<std::pair<std::string, kernel::State>> wishes;
+    kernel::Ledger::Changes wishes;
     for (const IfName& name : fed == by_lease_.end() ? std::set<IfName>{} : fed->second) {
         // A server that takes a lease back takes what its own words had taught, too.
         if (const auto learned = learned_.find(name); lease.ended && learned != learned_.end()) {
             std::erase_if(learned->second, [&](const auto& one) { return one.leased && one.address == lease.address; });
         }
         const Port& port = ports_.at(name);
-        if (port.attachment && port.attachment->learning) {
+        if (port.member && port.member->learning) {
             wishes.emplace_back(owner(name), wish(port));
         }
     }
@@ -282,10 +376,9 @@ Result<void> Ports::lease(const Uuid& network, const MacAddr& mac, const Lease& 
 }
 
 void Ports::lease_quietly(const Uuid& network, const MacAddr& mac, const Lease& lease) {
-    for (auto& [name, wish] : note({network, mac}, lease)) {
-        // Cannot contradict another owner: the elements carry this port's own name.
-        [[maybe_unused]] const auto scope = ledger_.put(name, std::move(wish));
-    }
+    auto wishes = note({network, mac}, lease);
+    // Cannot contradict another owner: the elements carry the port's own name.
+    [[maybe_unused]] const auto scope = ledger_.exchange(wishes);
 }
 
 Result<void> Ports::learned(const IfName& ifname, const std::vector<dhcp::LearnedAddress>& addresses) {
@@ -303,10 +396,10 @@ void Ports::learned_quietly(const IfName& ifname, const std::vector<dhcp::Learne
 
 std::optional<dhcp::WatchedPort> Ports::watched(const IfName& ifname) const {
     const auto port = ports_.find(ifname);
-    if (port == ports_.end() || !port->second.attachment || !port->second.attachment->learning) {
+    if (port == ports_.end() || !port->second.member || !port->second.member->learning) {
         return std::nullopt;
     }
-    const nwfilter::Learning& how = *port->second.attachment->learning;
+    const nwfilter::Learning& how = *port->second.member->learning;
     dhcp::WatchedPort out{
         .index = 0, .name = ifname, .mac = port->second.spec.filter->mac, .any = how.any, .v4 = how.v4, .v6 = how.v6};
     if (const auto learned = learned_.find(ifname); learned != learned_.end()) {
@@ -319,7 +412,7 @@ Result<void> Ports::settle(const Uuid& network) {
     kernel::Scope scope;
     for (const auto& [name, port] : ports_) {
         if (port.spec.network == network) {
-            scope.add(wish(port));
+            scope.add(scope_of(port));
         }
     }
     TRY([[maybe_unused]] const std::size_t applied, kernel::reconcile(kernel_, ledger_, scope));

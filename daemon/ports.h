@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,14 +13,16 @@
 #include "kernel/io.h"
 #include "kernel/kernel.h"
 #include "kernel/ledger.h"
+#include "nwfilter/classes.h"
 #include "nwfilter/port.h"
 
 namespace bascule::daemon {
 
 // Where something plugs into a bridge: a guest's NIC, or a device that a client put under a filter by
-// nwfilter-binding-create. Each port is one owner in the ledger ("port:vnet0"), whose wish is the link,
-// its filter's chains and elements, and the addresses learned for it: one wish, so that the plan can put
-// the filter in force before the link comes up.
+// nwfilter-binding-create. Each port is one owner in the ledger ("port:vnet0"), whose wish is the link, its elements in
+// its filter's sets, and the addresses learned for it. What ports of a class have together, chains and sets, is an
+// owner of its own ("filters_…"), which comes with the first of them and goes with the last. Both change together, so
+// that the plan can put the filter in force before the link comes up.
 struct PortSpec {
     IfName ifname;
     MacAddr mac;
@@ -85,23 +88,35 @@ private:
     using LeaseKey = std::pair<Uuid, MacAddr>;
     struct Port {
         PortSpec spec;
-        std::optional<nwfilter::Attachment> attachment;
-        bool by_mac = false;  // its rules may take its MAC address in its bridge for the port
+        std::optional<nwfilter::Member> member;  // none: it has no filter
+        bool by_mac = false;                     // its rules may take its MAC address in its bridge for the port
     };
+    using Common = std::shared_ptr<const nwfilter::Common>;
     static std::string owner(const IfName& ifname) { return "port:" + ifname.str(); }
-    // Rules' texts by their chains' names, of ports that are made ready together.
-    using Pool = std::map<std::string, kernel::RuleTexts>;
+    const nwfilter::Abilities& abilities() const;
+    nwfilter::Classes classes() const { return {lookup_, abilities(), ledger_.wanted().rules}; }
     Result<Port> attach(PortSpec spec) const;
-    Result<Port> attach(PortSpec spec, Pool& pool) const;
-    void share(kernel::Ruleset& rules, Pool& pool) const;
+    Result<Port> attach(PortSpec spec, nwfilter::Classes& classes) const;
     bool mac_is_free(const nwfilter::Port& filter) const;
-    Result<nwfilter::Attachment> attach_filter(const nwfilter::Port& filter) const;
     template <class Reached>
     Result<void> attach_again(Reached reached);
+    template <class Reached>
+    Result<std::vector<Port>> attached_again(Reached reached);
     kernel::State wish(const Port& port) const;
+    kernel::Scope scope_of(const Port& port) const;
     void keep(Port port);
+
+    // Classes that ports come to, or leave.
+    struct Moves {
+        std::map<std::string, std::pair<Common, int>> by_class;
+        void add(const Port& port, int ports);
+        void replace(const Port* former, const Port& next);
+    };
+    kernel::Ledger::Changes changes(const Moves& moves) const;
+    void note(const Moves& moves);
+    const Port* find(const IfName& ifname) const;
     // Notes a lease; the wishes that change by it.
-    std::vector<std::pair<std::string, kernel::State>> note(const LeaseKey& key, const Lease& lease);
+    kernel::Ledger::Changes note(const LeaseKey& key, const Lease& lease);
     // Every address the port may use, and when that ends.
     std::map<Ip, std::optional<kernel::Time>> addresses_of(const Port& port) const;
     void tell(const IfName& ifname) const;
@@ -112,6 +127,7 @@ private:
     std::function<nwfilter::Abilities()> ask_abilities_;
     mutable std::optional<nwfilter::Abilities> abilities_;
     std::map<IfName, Port> ports_;
+    std::map<std::string, std::size_t> classes_;  // how many ports each has
     std::map<LeaseKey, std::map<Ip, std::optional<kernel::Time>>> leases_;
     std::map<IfName, std::vector<dhcp::LearnedAddress>> learned_;
     std::function<void(const IfName&)> changed_;

@@ -3,7 +3,11 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "kernel/state.h"
@@ -19,9 +23,14 @@ public:
     void adapt(Adapt adapt) { adapt_ = std::move(adapt); }
 
     // Replaces the owner's wish. Code::conflict names the thing and the other owner; the ledger is then
-    // unchanged. Returns the scope of everything the owner had or has now. A wish brings the definitions of the
-    // sets that its elements are in. Costs what the owner has, not what the others have.
+    // unchanged. Returns the scope of everything the owner had or has now. The sets that its elements are in are
+    // defined in the wish or in another one. Costs what the owner has, not what the others have.
     Result<Scope> put(const std::string& owner, State wish);
+    // Wishes by owner, each of them once; none: the owner wants nothing any more.
+    using Changes = std::vector<std::pair<std::string, std::optional<State>>>;
+    // The same for all of these owners at once, which get their former wishes in return: doing it again goes back.
+    // Returns the scope of what differs, and costs what differs besides a comparison. Refused, nothing has changed.
+    Result<Scope> exchange(Changes& changes);
     // The scope of all that the owner had; empty when it had nothing.
     Scope withdraw(const std::string& owner);
 
@@ -33,9 +42,18 @@ public:
     const std::map<std::string, State>& wishes() const { return wishes_; }
 
 private:
-    Result<void> check_conflicts(const std::string& owner, const State& wish) const;
-    void unite(const State& wish);
-    void divide(const State& wish);  // the owner is already out of wishes_
+    struct Step {
+        std::string_view owner;
+        const State *former, *next;
+    };
+    void swap(Changes& changes);
+    std::vector<Step> steps_of(const Changes& changes) const;
+    // What the wish has and the other one has not comes, or goes, and is noted. `placed` counts what came until
+    // something stood against it, `most` what may go.
+    Result<void> unite(std::string_view owner, const State& wish, const State& than, std::size_t& placed, State& come);
+    void divide(const State& wish, const State& than, std::size_t& most, State& gone);
+    Result<void> check_sets(const State& wish) const;
+    void prune(const State& wish);
 
     Adapt adapt_;
     std::map<std::string, State> wishes_;

@@ -155,6 +155,7 @@ struct Decision {
     Action action = Action::next;
     std::size_t section = 0;  // of `enter`
     std::string origin;       // what it stands for: "no-mac-spoofing/rule 2"
+    bool own = false;         // its conditions hold values of one port
     bool operator==(const Decision&) const = default;
 };
 

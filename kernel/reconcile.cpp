@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kernel/reconcile.h"
 
-#include <map>
 #include <optional>
+#include <utility>
 
 #include "kernel/plan.h"
 
@@ -21,56 +21,43 @@ Result<std::size_t> reconcile(Kernel& kernel, const Ledger& ledger, const Scope&
 }
 
 Result<void> commit(Kernel& kernel, Ledger& ledger, const std::string& owner, State wish) {
-    std::vector<std::pair<std::string, State>> wishes;
-    wishes.emplace_back(owner, std::move(wish));
-    return commit_all(kernel, ledger, std::move(wishes));
+    Scope scope = Scope::of(wish);
+    if (const State* const former = ledger.wish(owner); former != nullptr) {
+        scope.add(*former);
+    }
+    Ledger::Changes changes;
+    changes.emplace_back(owner, std::move(wish));
+    return commit_all(kernel, ledger, std::move(changes), std::move(scope));
 }
 
-Result<void> commit_all(Kernel& kernel, Ledger& ledger, std::vector<std::pair<std::string, State>> wishes) {
-    // All former wishes go before the first new one comes: what several of the owners share may change for all of
-    // them at once, and must not look like a contradiction half-way.
-    std::map<std::string, std::optional<State>> former;
-    Scope scope;
-    for (const auto& [owner, wish] : wishes) {
-        const State* const known = ledger.wish(owner);
-        former.try_emplace(owner, known == nullptr ? std::nullopt : std::optional(*known));
-        scope.add(ledger.withdraw(owner));
-    }
-    const auto restore = [&] {
-        for (const auto& [owner, before] : former) {
-            ledger.withdraw(owner);
-        }
-        for (auto& [owner, before] : former) {
-            if (before) {
-                // These did not contradict each other, nor the others' wishes, which are as they were.
-                [[maybe_unused]] const auto put = ledger.put(owner, *std::move(before));
-            }
-        }
-    };
-    for (auto& [owner, wish] : wishes) {
-        const auto touched = ledger.put(owner, std::move(wish));
-        if (!touched) {
-            restore();
-            return std::unexpected(touched.error());
-        }
-        scope.add(*touched);
-    }
+Result<void> commit_all(Kernel& kernel, Ledger& ledger, Ledger::Changes changes, Scope also) {
+    TRY(Scope scope, ledger.exchange(changes));
+    scope.add(also);
     const auto done = reconcile(kernel, ledger, scope);
     if (done) {
         return {};
     }
-    restore();
+    // What was before did not contradict itself.
+    [[maybe_unused]] const auto back = ledger.exchange(changes);
     Error first = done.error();
-    if (const auto back = reconcile(kernel, ledger, scope); !back) {
-        first.message += "; going back failed as well: " + back.error().message;
+    if (const auto restored = reconcile(kernel, ledger, scope); !restored) {
+        first.message += "; going back failed as well: " + restored.error().message;
     }
     return std::unexpected(std::move(first));
 }
 
-Result<void> withdraw(Kernel& kernel, Ledger& ledger, const std::string& owner) {
-    const Scope scope = ledger.withdraw(owner);
+Result<void> withdraw(Kernel& kernel, Ledger& ledger, const std::vector<std::string>& owners) {
+    Ledger::Changes changes;
+    for (const std::string& owner : owners) {
+        changes.emplace_back(owner, std::nullopt);
+    }
+    TRY(const Scope scope, ledger.exchange(changes));
     TRY([[maybe_unused]] const std::size_t applied, reconcile(kernel, ledger, scope));
     return {};
+}
+
+Result<void> withdraw(Kernel& kernel, Ledger& ledger, const std::string& owner) {
+    return withdraw(kernel, ledger, std::vector{owner});
 }
 
 }  // namespace bascule::kernel

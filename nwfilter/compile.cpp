@@ -291,7 +291,8 @@ private:
         auto& decisions = directed.policy.sections[section].decisions;
         for (auto& when : alternatives.any_of) {
             when.insert(when.end(), more.begin(), more.end());
-            decisions.push_back({std::move(when), action_of(rule.rule->action, rule.rule->protocol), 0, rule.origin()});
+            decisions.push_back({std::move(when), action_of(rule.rule->action, rule.rule->protocol), 0, rule.origin(),
+                                 alternatives.own});
         }
         return {};
     }
@@ -308,6 +309,7 @@ Result<Compiled> compile(const Flat& flat, const Port& port, Values mode) {
     TRY(const PortValues values, PortValues::of(port));
     TRY(const Literal plain, literal(flat, values));
     Compiled compiled;
+    compiled.in_place = plain.names;
     Compiler compiler(plain.flat, values, mode, compiled);
     TRY_OK(compiler.direction(compiled.out, true));
     TRY_OK(compiler.direction(compiled.in, false));

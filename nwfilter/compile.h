@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -36,6 +37,15 @@ struct TableDef {
     bool operator==(const TableDef&) const = default;
 };
 
+// Where a column of a port's rows comes from: the values of a parameter, or one of them, read as that attribute's type.
+struct Column {
+    std::uint8_t row = 0;  // of the table in protocols.h
+    kernel::policy::Field field{};
+    std::string name;
+    std::optional<unsigned> element;
+    auto operator<=>(const Column&) const = default;
+};
+
 // A row that is still without the learned address, which goes where there is no value.
 using AwaitingRow = std::vector<std::optional<kernel::policy::Value>>;
 
@@ -50,6 +60,11 @@ struct Compiled {
     std::map<std::string, TableDef> tables;
     kernel::policy::Tables rows;  // this port's
     std::map<std::string, std::set<AwaitingRow>> awaiting;
+    // How another port that gets this same policy has its rows: each list of columns gives a row for each value.
+    std::map<std::string, std::set<std::vector<Column>>> columns;
+    std::set<std::string> in_place;  // the parameters whose values stand in the policy
+    // The tables of MAC and IPv4 addresses that make up the one that fold() asks first.
+    std::optional<std::pair<std::string, std::string>> own_address;
     bool learns_ip = false;
     std::map<std::string, std::string> sets;   // the named sets that it asks, with a rule that does
     std::string tracked_by;                    // a rule that asks connection tracking; empty: none does

@@ -19,21 +19,6 @@ using policy::Field;
 constexpr std::uint32_t kVlan = 0x8100, kServiceVlan = 0x88a8;
 constexpr std::uint16_t kIp6 = 0x86dd;
 
-policy::Value to_field(Field field, const Value& value) {
-    struct Visitor {
-        Field field;
-        policy::Value operator()(const MacAddr& mac) const { return policy::Value::of(mac); }
-        policy::Value operator()(const Ip& ip) const { return policy::Value::of(ip); }
-        policy::Value operator()(const Number& number) const { return policy::Value::of(field, number.value); }
-        policy::Value operator()(bool flag) const { return policy::Value::of(field, flag ? 1 : 0); }
-        policy::Value operator()(const Text& /*text*/) const { return {}; }
-        policy::Value operator()(const TcpFlags& flags) const { return policy::Value::of(field, flags.set); }
-        policy::Value operator()(const States& /*states*/) const { return {}; }
-        policy::Value operator()(const Variable& /*variable*/) const { return {}; }
-    };
-    return std::visit(Visitor{field}, value);
-}
-
 // What an attribute's mask leaves of a field: "24" or ff:ff:ff:00:00:00.
 policy::Value to_mask(Field field, const Value& mask) {
     if (const auto* const mac = std::get_if<MacAddr>(&mask)) {
@@ -99,6 +84,11 @@ public:
                                         rule_.origin()));
             }
             out.own = out.own || from_port;
+            for (const Bound& bound : bounds_) {
+                if (bound.from_port) {
+                    to_.in_place.insert(bound.name);
+                }
+            }
             out.any_of = in_place();
             TRY_OK(check_ranges(out.any_of));
             return out;
@@ -297,7 +287,7 @@ private:
 
     policy::Condition literal(const Term& term, const Value& value, const Value* modifier) const {
         policy::Among among{term.field, policy::Value::ones(term.field), {}};
-        const policy::Value first = to_field(term.field, value);
+        const policy::Value first = field_value(term.field, value);
         policy::Interval interval{first, first};
         if (const auto* const flags = std::get_if<TcpFlags>(&value)) {
             among.mask = policy::Value::of(term.field, flags->mask);
@@ -305,7 +295,7 @@ private:
             among.mask = to_mask(term.field, *modifier);
             interval.first = interval.last = first.masked(among.mask);
         } else if (modifier != nullptr) {
-            interval.last = to_field(term.field, *modifier);
+            interval.last = field_value(term.field, *modifier);
         }
         if (among.field == Field::protocol) {
             among.field = type_field(term, interval);
@@ -434,6 +424,7 @@ private:
     policy::Condition look_up(const std::vector<const Term*>& terms) {
         policy::Listed listed;
         TableDef def;
+        std::vector<Column> columns;
         std::string types, names;
         for (const Term* const term : terms) {
             listed.fields.push_back(term->field);
@@ -441,6 +432,8 @@ private:
             def.rarp = def.rarp || in_rarp(*term);
             types += (types.empty() ? "" : ".") + std::string(column_of(*term));
             names += (names.empty() ? "" : ".") + term->bound->key();
+            columns.push_back({term->attribute->row, term->field, term->bound->name,
+                               std::get<Variable>(term->attribute->value).element});
         }
         def.fields = listed.fields;
         listed.table = "nwf_" + types + "_" + names;
@@ -448,11 +441,13 @@ private:
         const bool learned = terms.front()->bound->learned;
         if (learned) {
             to_.awaiting[listed.table].insert(AwaitingRow(terms.size()));
+        } else {
+            to_.columns[listed.table].insert(std::move(columns));
         }
         for (std::size_t i = 0; i < tuples_of(bounds_, terms.front()->bound->group) && !learned; ++i) {
             policy::Row values;
             for (const Term* const term : terms) {
-                values.push_back(to_field(term->field, term->bound->values[i]));
+                values.push_back(field_value(term->field, term->bound->values[i]));
             }
             rows.insert(std::move(values));
         }
@@ -468,6 +463,21 @@ private:
 };
 
 }  // namespace
+
+policy::Value field_value(policy::Field field, const Value& value) {
+    struct Visitor {
+        Field field;
+        policy::Value operator()(const MacAddr& mac) const { return policy::Value::of(mac); }
+        policy::Value operator()(const Ip& ip) const { return policy::Value::of(ip); }
+        policy::Value operator()(const Number& number) const { return policy::Value::of(field, number.value); }
+        policy::Value operator()(bool flag) const { return policy::Value::of(field, flag ? 1 : 0); }
+        policy::Value operator()(const Text& /*text*/) const { return {}; }
+        policy::Value operator()(const TcpFlags& flags) const { return policy::Value::of(field, flags.set); }
+        policy::Value operator()(const States& /*states*/) const { return {}; }
+        policy::Value operator()(const Variable& /*variable*/) const { return {}; }
+    };
+    return std::visit(Visitor{field}, value);
+}
 
 policy::Condition to_bridges() {
     // IEEE 802.1D's group address.

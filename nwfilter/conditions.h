@@ -30,6 +30,9 @@ kernel::policy::Condition to_bridges();
 // The table of the named set's addresses of one family.
 std::string named_set(std::string_view name, bool six);
 
+// An attribute's value as that field of a packet has it.
+kernel::policy::Value field_value(kernel::policy::Field field, const Value& value);
+
 // Look-ups that the rule needs are added to `to`, with the port's rows.
 Result<Alternatives> conditions(const FlatRule& rule, const Place& place, const Flat& flat, const PortValues& values,
                                 Compiled& to);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace bascule::nwfilter {
@@ -94,6 +95,51 @@ void inline_short_sections(Directed& directed) {
         if (!entered) {
             sections[i].decisions.clear();
         }
+    }
+}
+
+// Conditions on the Ethernet type that all of these have: frames of another type need no look-up.
+std::vector<Condition> types_of_all(std::vector<Decision>::const_iterator first,
+                                    std::vector<Decision>::const_iterator last) {
+    std::vector<Condition> out;
+    for (const Condition& condition : first->when) {
+        const bool type = single_type(condition, Field::eth_type) || single_type(condition, Field::protocol);
+        if (type && std::all_of(first, last, [&](const Decision& decision) {
+                return std::ranges::find(decision.when, condition) != decision.when.end();
+            })) {
+            out.push_back(condition);
+        }
+    }
+    return out;
+}
+
+// A layer's decisions that hold one port's values go into sections of their own, so that ports which differ in nothing
+// else have that layer together. What leaves the layer has to stay in it.
+void move_own_decisions(Directed& directed) {
+    policy::Policy& p = directed.policy;
+    for (const std::size_t layer : p.layers) {
+        if (!directed.own.contains(layer)) {
+            continue;
+        }
+        const auto moves = [](const Decision& decision) { return decision.own && decision.action != Action::leave; };
+        const std::vector<Decision> all = std::exchange(p.sections[layer].decisions, {});
+        std::vector<Decision> left;
+        for (auto it = all.begin(); it != all.end();) {
+            const auto end = std::find_if_not(it, all.end(), moves);
+            if (end == it) {
+                left.push_back(*it++);
+                continue;
+            }
+            const std::size_t index = p.sections.size();
+            left.push_back({types_of_all(it, end), Action::enter, index, {}});
+            p.sections.push_back({"own" + std::to_string(index), {it, end}});
+            directed.own.insert(index);
+            it = end;
+        }
+        if (std::ranges::none_of(left, &Decision::own)) {
+            directed.own.erase(layer);
+        }
+        p.sections[layer].decisions = std::move(left);
     }
 }
 
@@ -217,15 +263,8 @@ void ask_own_address_first(Compiled& compiled) {
     }
     const std::string table(kOwnAddress);
     compiled.tables[table] = {{Field::eth_src, Field::ip4_src}, true};
-    auto& rows = compiled.rows[table];
-    for (const policy::Row& mac : compiled.rows[macs[0].table]) {
-        for (const AwaitingRow& awaiting : compiled.awaiting[ips[0].table]) {
-            compiled.awaiting[table].insert({mac[0], awaiting[0]});
-        }
-        for (const policy::Row& address : compiled.rows[ips[0].table]) {
-            rows.insert({mac[0], address[0]});
-        }
-    }
+    compiled.own_address = {macs[0].table, ips[0].table};
+    fill_own_address(*compiled.own_address, compiled.rows, compiled.awaiting);
     auto& decisions = p.sections[0].decisions;
     decisions.insert(decisions.begin(), {{policy::equals(Field::eth_type, policy::Value::of(Field::eth_type, kIp4)),
                                           {policy::Listed{{Field::eth_src, Field::ip4_src}, table}, false}},
@@ -243,6 +282,21 @@ bool is_own_address(const Decision& decision) {
     });
 }
 
+void fill_own_address(const std::pair<std::string, std::string>& from, policy::Tables& rows,
+                      std::map<std::string, std::set<AwaitingRow>>& awaiting) {
+    const std::string table(kOwnAddress);
+    const auto& [macs, addresses] = from;
+    auto& own = rows[table];
+    for (const policy::Row& mac : rows[macs]) {
+        for (const AwaitingRow& row : awaiting[addresses]) {
+            awaiting[table].insert({mac[0], row[0]});
+        }
+        for (const policy::Row& address : rows[addresses]) {
+            own.insert({mac[0], address[0]});
+        }
+    }
+}
+
 void fold(Compiled& compiled) {
     for (Directed* const directed : {&compiled.out, &compiled.in}) {
         inline_short_sections(*directed);
@@ -255,6 +309,9 @@ void fold(Compiled& compiled) {
         }
     }
     ask_own_address_first(compiled);
+    for (Directed* const directed : {&compiled.out, &compiled.in}) {
+        move_own_decisions(*directed);
+    }
 }
 
 }  // namespace bascule::nwfilter

@@ -24,14 +24,11 @@ struct Side {
 };
 
 // The chain that copies what it is entered with, as far as the port's rate goes.
-std::string add_copy(kernel::Table& table, const Side& side, const IfName& port) {
+std::string add_copy(kernel::Table& table, const Side& side) {
     const std::string rate = side.name("copied"), over = side.name("not_copied"), tell = side.name("told");
     table.sets[rate] = {.key = "ifname", .data = {}, .statement = std::string(kRate)};
     table.sets[over] = {.key = "ifname", .data = {}, .statement = "counter"};
     table.sets[tell] = {.key = "ifname", .data = {}, .statement = std::string(kTell)};
-    for (const std::string& set : {rate, over, tell}) {
-        table.elements[set][port.str()] = {};
-    }
     kernel::Chain chain;
     chain.rules = {
         fmt::format("{} @{} log group {} snaplen 1500 queue-threshold 1 return", side.device(), rate, kCopyGroup),
@@ -41,15 +38,15 @@ std::string add_copy(kernel::Table& table, const Side& side, const IfName& port)
     return table.add_chain(side.name("copy"), std::move(chain));
 }
 
-void add_side(kernel::Table& table, const Side& side, const IfName& port, kernel::Chain chain) {
+std::string add_side(kernel::Table& table, const Side& side, kernel::Chain chain) {
     const std::string map = side.name("learn");
-    const std::string name = table.add_chain(map, std::move(chain));
+    std::string name = table.add_chain(map, std::move(chain));
     table.sets[map] = {"ifname", "verdict"};
-    table.elements[map][port.str()] = {"jump " + name, std::nullopt};
     table.add_chain(
         "nwf_copies",
         {kernel::Hook{"filter", side.from ? "prerouting" : "postrouting", side.from ? kBefore : kBehind, {}, "accept"},
          {fmt::format("{} vmap @{}", side.device(), map)}});
+    return name;
 }
 
 std::string server_set(IpFamily family) { return family == IpFamily::v4 ? "nwf_dhcp_servers" : "nwf_dhcp6_servers"; }
@@ -84,24 +81,22 @@ Result<std::optional<Learning>> learning_of(const Parameters& parameters) {
     return std::optional(std::move(out));
 }
 
-kernel::Ruleset copies(const Learning& learning, const IfName& port, const MacAddr& mac) {
-    kernel::Table table;
+Copies copies(const Learning& learning) {
+    Copies copies;
+    kernel::Table& table = copies.table;
     const Side from{true}, to{false};
-    const std::string copy_from = "goto " + add_copy(table, from, port), copy_to = "goto " + add_copy(table, to, port);
+    const std::string copy_from = "goto " + add_copy(table, from), copy_to = "goto " + add_copy(table, to);
     table.sets["nwf_learn_mac"] = {"ifname . ether_addr", {}};
-    table.elements["nwf_learn_mac"][fmt::format("{} . {}", port.str(), format(mac))] = {};
 
     // Whose replies count.
     const auto believed = [&](IpFamily family) -> std::string {
         const std::string set = server_set(family);
         const bool four = family == IpFamily::v4;
-        for (const Ip& server : learning.servers) {
-            if (server.family() == family) {
-                table.sets[set] = {four ? "ifname . ipv4_addr" : "ifname . ipv6_addr", {}};
-                table.elements[set][fmt::format("{} . {}", port.str(), format(server))] = {};
-            }
+        if (std::ranges::find(learning.servers, family, &Ip::family) == learning.servers.end()) {
+            return {};
         }
-        return table.sets.contains(set) ? fmt::format("oifname . {} saddr @{} ", four ? "ip" : "ip6", set) : "";
+        table.sets[set] = {four ? "ifname . ipv4_addr" : "ifname . ipv6_addr", {}};
+        return fmt::format("oifname . {} saddr @{} ", four ? "ip" : "ip6", set);
     };
     kernel::Chain out{{}, {"iifname . ether saddr != @nwf_learn_mac return"}}, in;
     if (learning.v4) {
@@ -121,8 +116,26 @@ kernel::Ruleset copies(const Learning& learning, const IfName& port, const MacAd
         out.rules.push_back("ether type ip6 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } " + copy_from);
         in.rules.push_back("ether type ip6 icmpv6 type nd-router-advert " + copy_to);
     }
-    add_side(table, from, port, std::move(out));
-    add_side(table, to, port, std::move(in));
+    copies.from = add_side(table, from, std::move(out));
+    copies.to = add_side(table, to, std::move(in));
+    return copies;
+}
+
+kernel::Ruleset copied(const Copies& copies, const Learning& learning, const IfName& port, const MacAddr& mac) {
+    kernel::Table table;
+    auto& elements = table.elements;
+    for (const Side side : {Side{true}, Side{false}}) {
+        for (const std::string_view set : {"copied", "not_copied", "told"}) {
+            elements[side.name(set)][port.str()] = {};
+        }
+        elements[side.name("learn")][port.str()] = {"jump " + (side.from ? copies.from : copies.to), std::nullopt};
+    }
+    elements["nwf_learn_mac"][fmt::format("{} . {}", port.str(), format(mac))] = {};
+    for (const Ip& server : learning.servers) {
+        if (const std::string set = server_set(server.family()); copies.table.sets.contains(set)) {
+            elements[set][fmt::format("{} . {}", port.str(), format(server))] = {};
+        }
+    }
     return {{kernel::Family::bridge, std::move(table)}};
 }
 

@@ -51,8 +51,15 @@ struct Learning {
 // nothing. Which families is left to the caller.
 Result<std::optional<Learning>> learning_of(const Parameters& parameters);
 
-// Chains and sets for the copies, and the port's elements.
-kernel::Ruleset copies(const Learning& learning, const IfName& port, const MacAddr& mac);
+// Chains and sets for the copies, which are the same for all ports that learn so, and what entries of the ports lead
+// to.
+struct Copies {
+    kernel::Table table;
+    std::string from, to;  // chains of what comes from the port, and goes to it
+};
+Copies copies(const Learning& learning);
+// The port's elements in these.
+kernel::Ruleset copied(const Copies& copies, const Learning& learning, const IfName& port, const MacAddr& mac);
 // The element that has ordinary frames copied, too: for a port without an IPv4 address that learns from any.
 kernel::Ruleset first_frame(const Learning& learning, const IfName& port);
 

@@ -7,14 +7,15 @@
 //   flatten   follows references and gives an ordered list of rules with the values of inner parameters;
 //   compile   makes of it one policy (kernel/policy.h) a direction: root rules and chains interleaved by
 //             priority, attributes as conditions, variables as look-ups in tables that each port fills;
-//   fold      joins what provably is one check;
+//   fold      joins what provably is one check, and sets apart what holds one port's values;
 //   render    writes policy and rows as chains, sets and elements of `table bridge bascule`.
 //
 // Classes. Two ports whose trees compile to the same policy get the same chains, since chains are named by
-// their content; what differs are elements of sets keyed by interface name. So nothing registers classes:
-// each port's wish holds the base chains, its class's chains and its own elements, and the ledger holds equal
-// things once. A rule whose variables cannot be a look-up (masks, ranges, one-octet fields) has the
-// values in place; such ports share chains only when the values are the same.
+// their content; what differs are elements of sets keyed by interface name. Base chains, class's chains and sets are
+// one wish in the ledger, which comes with the class's first port and goes with its last; a port's own wish are its
+// elements. A rule whose variables cannot be a look-up (masks, ranges, one-octet fields) has the values in place, in a
+// chain that only ports with the same values share. What makes a class is known without compiling each of its
+// ports (classes.h), so that an edit costs what its classes cost, and for each port reading and writing its values.
 //
 // Worked example, `clean-traffic` for vnet0 with IP 10.0.0.5: base chain prerouting looks iifname up in map
 // nwf_from and jumps to class chain nwf_out_HASH, whose rules ask `iifname . ether saddr @nwf_mac_MAC` and so
@@ -102,14 +103,19 @@ struct Attachment {
     std::optional<Learning> learning;  // how it is learned; none: the port needs none
 };
 
-// What it takes to have the port filtered. Codes: no_nwfilter (a name in the tree is not defined),
-// invalid_argument (a missing or malformed parameter), unsupported_config (also: needs what the host cannot do).
+// What it takes to have the port filtered (of many at once: nwfilter/classes.h). Codes: no_nwfilter (a name in the tree
+// is not defined), invalid_argument (a missing or malformed parameter), unsupported_config (also: needs what the host
+// cannot do).
 Result<Attachment> attach(const Port& port, const Lookup& lookup, const Abilities& abilities = {});
 
-// The elements that allow one learned address: merge them into the port's wish. Empty when the filter does
-// not depend on addresses of that family or they were given.
-kernel::Ruleset learned(const Attachment& attachment, const Ip& address,
+// The elements that allow one learned address (Attachment::learned): merge them into the port's wish. Empty when the
+// filter does not depend on addresses of that family or they were given.
+kernel::Ruleset learned(const std::vector<LearnedSet>& sets, const Ip& address,
                         std::optional<std::chrono::steady_clock::time_point> expires);
+inline kernel::Ruleset learned(const Attachment& attachment, const Ip& address,
+                               std::optional<std::chrono::steady_clock::time_point> expires) {
+    return learned(attachment.learned, address, expires);
+}
 
 // All names in the filter's tree, its own included. Names that are not defined are left out; a loop is
 // Code::invalid_argument with its path. For define: a new filter must not close a loop.

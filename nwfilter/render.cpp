@@ -229,15 +229,8 @@ void put_rows(const Compiled& compiled, const std::string& name, const std::stri
     const TableDef& def = compiled.tables.at(name);
     table.sets[set] = set_of(def, keyed.type);
     const auto rows = compiled.rows.find(name);
-    if (rows == compiled.rows.end()) {
-        return;
-    }
-    for (const policy::Row& row : rows->second) {
-        std::string key = keyed.element;
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            key += " . " + element_text(def, def.fields[i], row[i]);
-        }
-        table.elements[set][key] = {};
+    if (rows != compiled.rows.end() && !rows->second.empty()) {
+        add_rows(def, rows->second, keyed.element, table.elements[set]);
     }
 }
 
@@ -489,16 +482,40 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
     return out;
 }
 
-std::vector<LearnedSet> learned_sets(const Compiled& compiled, const Port& port, const Abilities& abilities) {
-    std::vector<LearnedSet> out;
+void add_rows(const TableDef& def, const std::set<policy::Row>& rows, const std::string& begin,
+              std::map<std::string, kernel::Element>& to) {
+    for (const policy::Row& row : rows) {
+        std::string key = begin;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            key += " . ";
+            key += element_text(def, def.fields[i], row[i]);
+        }
+        to.emplace(std::move(key), kernel::Element{});
+    }
+}
+
+std::vector<RowSet> row_sets(const Compiled& compiled, const Port& port, const Abilities& abilities) {
+    std::vector<RowSet> out;
     const std::set<std::string> too =
         rejects_ahead(compiled, port, abilities) ? tables_of(compiled.in.policy) : std::set<std::string>{};
-    for (const auto& [name, rows] : compiled.awaiting) {
-        for (const AwaitingRow& row : rows) {
-            out.push_back(awaiting_set(compiled.tables.at(name), row, name, port.ifname.str()));
-            if (too.contains(name)) {
-                out.push_back(awaiting_set(compiled.tables.at(name), row, ahead(name), ahead_element(port)));
-            }
+    for (const auto& [name, def] : compiled.tables) {
+        out.push_back({name, name, false});
+        if (too.contains(name)) {
+            out.push_back({name, ahead(name), true});
+        }
+    }
+    return out;
+}
+
+std::string element_of(const Port& port, bool ahead) { return ahead ? ahead_element(port) : port.ifname.str(); }
+
+std::vector<LearnedSet> learned_sets(const std::vector<RowSet>& sets, const std::map<std::string, TableDef>& tables,
+                                     const std::map<std::string, std::set<AwaitingRow>>& awaiting, const Port& port) {
+    std::vector<LearnedSet> out;
+    for (const RowSet& set : sets) {
+        const auto rows = awaiting.find(set.table);
+        for (const AwaitingRow& row : rows == awaiting.end() ? std::set<AwaitingRow>{} : rows->second) {
+            out.push_back(awaiting_set(tables.at(set.table), row, set.set, element_of(port, set.ahead)));
         }
     }
     return out;

@@ -30,6 +30,18 @@ kernel::Ruleset render(const Compiled& compiled, const Port& port, const Abiliti
 // 16 octets as nft writes a number: without zeros in front.
 std::string number_text(const kernel::policy::Value& value);
 
-std::vector<LearnedSet> learned_sets(const Compiled& compiled, const Port& port, const Abilities& abilities);
+// A table's rows are in the set of that name and, where the port rejects ahead, in another one. What they begin with is
+// element_of().
+struct RowSet {
+    std::string table, set;
+    bool ahead = false;
+};
+std::vector<RowSet> row_sets(const Compiled& compiled, const Port& port, const Abilities& abilities);
+// The port as maps and sets have it: its name or, ahead, its bridge and MAC.
+std::string element_of(const Port& port, bool ahead);
+void add_rows(const TableDef& def, const std::set<kernel::policy::Row>& rows, const std::string& begin,
+              std::map<std::string, kernel::Element>& to);
+std::vector<LearnedSet> learned_sets(const std::vector<RowSet>& sets, const std::map<std::string, TableDef>& tables,
+                                     const std::map<std::string, std::set<AwaitingRow>>& awaiting, const Port& port);
 
 }  // namespace bascule::nwfilter

@@ -43,6 +43,8 @@ public:
     // address to be learned goes with single values.
     Result<std::vector<Bound>> bind(const FlatRule& rule, const Flat& flat) const;
 
+    const Parameters& parameters() const { return parameters_; }
+
 private:
     Result<Bound> bind(const Attribute& attribute, const FlatRule& rule, const Parameters& scope) const;
 

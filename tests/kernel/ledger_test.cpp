@@ -205,5 +205,73 @@ TEST_P(LedgerProperty, RefusedWishesLeaveNoTrace) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, LedgerProperty, testing::Range(1U, 9U));
 
+// A class's rules, as one owner wishes for them, and the element of a port in them.
+State class_of(const std::string& chain) {
+    State state;
+    Table& table = state.rules[Family::bridge];
+    table.sets["nwf_from"] = {"ifname", "verdict"};
+    table.chains[chain] = {};
+    table.chains["base"] = {};
+    return state;
+}
+State port_in(const std::string& chain) {
+    State state;
+    state.rules[Family::bridge].elements["nwf_from"]["vnet0"] = {"jump " + chain, {}};
+    return state;
+}
+
+TEST(Exchange, ElementsMayBeOfASetThatIsInAnotherWish) {
+    Ledger ledger;
+    EXPECT_EQ(ledger.put("port:a", port_in("old")).error().code, Code::internal);
+    EXPECT_EQ(ledger.wanted(), State());
+    ASSERT_TRUE(ledger.put("class", class_of("old")));
+    EXPECT_TRUE(ledger.put("port:a", port_in("old")));
+}
+
+TEST(Exchange, IsAboutWhatDiffersAndGoesBackWhenDoneAgain) {
+    Ledger ledger;
+    Ledger::Changes changes{
+        {"class old", class_of("old")}, {"port:a", port_in("old")}, {"link", bridge("virbr0", "a")}};
+    ASSERT_TRUE(ledger.exchange(changes));
+    const auto before = ledger.wishes();
+    const State wanted = ledger.wanted();
+    changes = {{"class old", std::nullopt},
+               {"class new", class_of("new")},
+               {"port:a", port_in("new")},
+               {"link", bridge("virbr0", "a")}};
+    const auto scope = ledger.exchange(changes);
+    ASSERT_TRUE(scope);
+    EXPECT_TRUE(scope->links.empty());
+    const Scope::Rules& rules = scope->rules.at(Family::bridge);
+    EXPECT_EQ(rules.chains, (std::set<std::string>{"new", "old"})) << "the base chain is as it was";
+    EXPECT_TRUE(rules.elements.at("nwf_from").contains("vnet0"));
+    EXPECT_FALSE(ledger.wanted().rules.at(Family::bridge).chains.contains("old"));
+    ASSERT_TRUE(ledger.exchange(changes));
+    EXPECT_EQ(ledger.wishes(), before);
+    EXPECT_EQ(ledger.wanted(), wanted);
+}
+
+TEST(Exchange, OneThatIsRefusedChangesNothingHoweverFarItCame) {
+    Ledger ledger;
+    ASSERT_TRUE(ledger.put("link", bridge("virbr0", "a")));
+    ASSERT_TRUE(ledger.put("class old", class_of("old")));
+    ASSERT_TRUE(ledger.put("port:a", port_in("old")));
+    ASSERT_TRUE(ledger.put("port:b", element_until(1)));
+    const auto before = ledger.wishes();
+    const State wanted = ledger.wanted();
+    Ledger::Changes changes{{"class old", std::nullopt},
+                            {"class new", class_of("new")},
+                            {"port:a", port_in("new")},
+                            {"port:b", element_until(2)},
+                            {"other", bridge("virbr0", "b")}};
+    EXPECT_EQ(ledger.exchange(changes).error().message, "link virbr0 is already wanted, otherwise, by link");
+    EXPECT_EQ(ledger.wishes(), before);
+    EXPECT_EQ(ledger.wanted(), wanted);
+    for (const auto& [owner, wish] : before) {
+        ledger.withdraw(owner);
+    }
+    EXPECT_EQ(ledger.wanted(), State()) << "everything was counted right";
+}
+
 }  // namespace
 }  // namespace bascule::test
