@@ -3,6 +3,8 @@
 
 #include <linux/filter.h>
 #include <linux/sock_diag.h>
+#include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
@@ -162,12 +164,36 @@ dhcp::Time Gate::next_tick() const {
 
 namespace {
 
-// The filter of a KnownGate. Known ports are found by the first two octets of chaddr, which many have in common, then
-// by the last four: a comparison each. Conditional jumps reach 255 statements far, so comparisons come in pieces.
+// What the socket of IPv6 frames is there for, as the daemon opened it: DHCPv6 and router solicitations.
+std::vector<sock_filter> server_frames() {
+    constexpr std::uint32_t kEthernet = sizeof(ether_header), kPayload = kEthernet + sizeof(ip6_hdr);
+    constexpr std::uint32_t kDhcp6Port = 547;
+    std::vector<sock_filter> out;
+    out.push_back(statement(BPF_LD | BPF_B | BPF_ABS, kEthernet + offsetof(ip6_hdr, ip6_nxt)));
+    out.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 2));
+    out.push_back(statement(BPF_LD | BPF_H | BPF_ABS, kPayload + offsetof(udphdr, dest)));
+    out.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, kDhcp6Port, 3));
+    out.back().jt = 4;
+    out.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 2));
+    out.push_back(statement(BPF_LD | BPF_B | BPF_ABS, kPayload));
+    out.push_back(statement(BPF_JMP | BPF_JEQ | BPF_K, ND_ROUTER_SOLICIT));
+    out.back().jt = 1;
+    out.push_back(statement(BPF_RET | BPF_K, 0));
+    return out;
+}
+
+// The filter of a KnownGate. Known ports are found by the first two octets of chaddr, or of the frame's sender, which
+// many have in common, then by the last four: a comparison each. Conditional jumps reach 255 statements far, so
+// comparisons come in pieces.
 class PortFilter {
 public:
-    PortFilter(const std::vector<MacAddr>& known, bool closed)
-        : unknown_(closed ? 0 : kAll), foreign_(closed ? 0 : kCut) {
+    PortFilter(KnownGate::Of of, const std::vector<MacAddr>& known, bool closed)
+        : mac_(of == KnownGate::Of::dhcp ? kChaddr : kFrameSender),
+          unknown_(closed ? 0 : kAll),
+          foreign_(closed ? 0 : kCut) {
+        if (of == KnownGate::Of::frames6) {
+            program_ = server_frames();
+        }
         std::map<std::uint32_t, std::vector<std::uint32_t>> groups;
         for (const MacAddr& mac : known) {
             const auto& o = mac.octets;
@@ -175,10 +201,10 @@ public:
                                                                std::uint32_t{o[4]} << 8U | o[5]);
         }
         add(BPF_LD | BPF_W | BPF_LEN, 0);
-        add(BPF_JMP | BPF_JGE | BPF_K, kChaddr + 6);
+        add(BPF_JMP | BPF_JGE | BPF_K, mac_ + 6);
         program_.back().jt = 1;
         add(BPF_RET | BPF_K, unknown_);
-        add(BPF_LD | BPF_H | BPF_ABS, kChaddr);
+        add(BPF_LD | BPF_H | BPF_ABS, mac_);
         std::vector<std::size_t> to_groups, to_known;
         for (const auto& [first, rest] : groups) {
             add(BPF_JMP | BPF_JEQ | BPF_K, first, 1);
@@ -193,14 +219,19 @@ public:
         for (const std::size_t jump : to_known) {
             land(jump);
         }
-        check_sender();
+        if (of == KnownGate::Of::dhcp) {
+            check_sender();
+        } else {
+            add(BPF_RET | BPF_K, kAll);
+        }
     }
     std::vector<sock_filter>& program() { return program_; }
 
 private:
     // Where the filter of a UDP socket begins, its header does; the frame's is reached from its own offset.
     static constexpr std::uint32_t kAll = ~0U, kCut = sizeof(udphdr) + KnownGate::kForeign,
-                                   kChaddr = sizeof(udphdr) + 28, kSender = static_cast<std::uint32_t>(SKF_LL_OFF) + 6;
+                                   kChaddr = sizeof(udphdr) + 28, kFrameSender = ETH_ALEN,
+                                   kSender = static_cast<std::uint32_t>(SKF_LL_OFF) + 6;
 
     void add(unsigned code, std::uint32_t k, std::size_t if_not = 0) { program_.push_back(statement(code, k, if_not)); }
     // The jump leads to what comes next.
@@ -208,7 +239,7 @@ private:
 
     void compare(const std::vector<std::uint32_t>& rest, std::vector<std::size_t>& to_known) {
         constexpr std::size_t kPiece = 200;
-        add(BPF_LD | BPF_W | BPF_ABS, kChaddr + 2);
+        add(BPF_LD | BPF_W | BPF_ABS, mac_ + 2);
         for (std::size_t at = 0; at < rest.size(); at += kPiece) {
             const std::size_t count = std::min(kPiece, rest.size() - at);
             for (std::size_t i = 0; i < count; ++i) {
@@ -235,42 +266,85 @@ private:
         add(BPF_RET | BPF_K, foreign_);
     }
 
-    std::uint32_t unknown_, foreign_;
+    std::uint32_t mac_, unknown_, foreign_;
     std::vector<sock_filter> program_;
 };
 
 }  // namespace
 
-KnownGate::KnownGate(int socket) : socket_(socket), queue_(socket) { open(socket); }
+KnownGate::KnownGate(int socket, Of of) : socket_(socket), of_(of), queue_(socket) { apply(false); }
 
 bool KnownGate::apply(bool closed) {
+    if (!closed && of_ == Of::frames6) {
+        std::vector<sock_filter> program = server_frames();
+        program.push_back(statement(BPF_RET | BPF_K, ~0U));
+        return attach(socket_, program);
+    }
     if (known_.empty()) {
         open(socket_);
         return !closed;
     }
-    PortFilter filter(known_, closed);
+    std::vector<MacAddr> heard = known_;
+    std::erase_if(heard, [&](const MacAddr& mac) { return closed && barred_.contains(mac); });
+    PortFilter filter(of_, heard, closed);
     return attach(socket_, filter.program());
 }
 
 bool KnownGate::know(std::vector<MacAddr> known) {
     known_ = std::move(known);
-    if (known_.size() <= kMostKnown && apply(closed_)) {
+    if (known_.size() <= kMostKnown && (!known_.empty() || !closed_) && apply(closed_)) {
         return true;
     }
+    const bool none = known_.empty();
     known_.clear();
-    open(socket_);
     closed_ = false;
-    return false;
+    apply(false);
+    return none;
+}
+
+bool KnownGate::look(dhcp::Time now) {
+    const bool full = queue_.look(now);
+    if (queue_.began(now)) {
+        counted_.clear();
+        total_ = 0;
+    }
+    return full;
+}
+
+void KnownGate::count(const MacAddr& sender) {
+    ++total_;
+    if (counted_.size() < Gate::kMostCounted || counted_.contains(sender)) {
+        ++counted_[sender];
+    }
+}
+
+std::vector<MacAddr> KnownGate::flooders() const {
+    std::vector<MacAddr> out;
+    for (const MacAddr& mac : known_) {
+        const auto counted = counted_.find(mac);
+        if (counted != counted_.end() && counted->second >= Gate::kFlood && counted->second >= total_ / Gate::kShare &&
+            !barred_.contains(mac)) {
+            out.push_back(mac);
+        }
+    }
+    return out;
 }
 
 bool KnownGate::close(dhcp::Time now) {
-    if (known_.empty() || !apply(true)) {
+    if (known_.empty()) {
+        return false;
+    }
+    const auto flooding = flooders();
+    barred_.insert(flooding.begin(), flooding.end());
+    if (!apply(true)) {
         return false;
     }
     queue_.forget();
-    closed_ = true;
-    length_ = length_ == length_.zero() ? kClosed : std::min(length_ * 2, kLongest);
-    next_ = now + length_;
+    if (!closed_) {
+        closed_ = true;
+        length_ = length_ == length_.zero() ? kClosed : std::min(length_ * 2, kLongest);
+        next_ = now + length_;
+    }
     return true;
 }
 
@@ -280,6 +354,7 @@ void KnownGate::tick(dhcp::Time now) {
     }
     if (closed_) {
         closed_ = false;
+        barred_.clear();
         apply(false);
         next_ = now + length_ * 4;
     } else {

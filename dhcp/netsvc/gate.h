@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -83,39 +85,50 @@ private:
     std::map<Ip, Known> known_;
 };
 
-// The same for DHCP, whose clients have no address yet and may be anybody: while the queue stays full only messages of
-// known ports get into it (by chaddr, RFC 2131 section 2).
+// The same for DHCP, and for the IPv6 frames of DHCPv6 and router solicitations, whose senders have no address yet and
+// may be anybody: while the queue stays full only messages of known ports get into it (by chaddr, RFC 2131 section 2;
+// by the frame's sender), and of those not the ones whose own messages fill it.
 //
-// And always: a message that names a known port came in a frame of its MAC address, or it is somebody else's, who would
-// give back or decline what that port has. Of such a message only kForeign bytes get in, so that it is counted. With a
-// filter on the sender's own port that holds it to its MAC address (no-mac-spoofing), nobody can speak for another.
+// And always, of DHCP: a message that names a known port came in a frame of its MAC address, or it is somebody else's,
+// who would give back or decline what that port has. Of such a message only kForeign bytes get in, so that it is
+// counted. With a filter on the sender's own port that holds it to its MAC address (no-mac-spoofing), nobody can speak
+// for another.
 class KnownGate {
 public:
+    enum class Of { dhcp, frames6 };
     static constexpr std::chrono::seconds kClosed{1}, kLongest{4};
     // Whose comparisons the kernel takes (net.core.optmem_max: 20 KiB, eight octets each, two each in the worst case).
     static constexpr std::size_t kMostKnown = 1000;
     static constexpr std::size_t kForeign = 13;  // shorter than any message
 
-    explicit KnownGate(int socket);
+    explicit KnownGate(int socket, Of of = Of::dhcp);
 
     // False where there are too many, or the kernel refuses: then it is open to everybody.
     bool know(std::vector<MacAddr> known);
 
-    void look(dhcp::Time now) { queue_.look(now); }  // before a turn
+    // Before a turn: whether so many wait that others' may be lost. Then what comes out is to be counted.
+    bool look(dhcp::Time now);
+    void count(const MacAddr& sender);
     // After it: whether it is time to close().
-    bool is_due(dhcp::Time now) const { return !closed_ && queue_.stays(now); }
-    // For all but known ports. False where there are none, or the kernel refuses: then it stays as it is.
+    bool is_due(dhcp::Time now) const { return queue_.stays(now) && (!closed_ || !flooders().empty()); }
+    // For all but known ports that do not flood. False where there are none, or the kernel refuses: then it stays as it
+    // is.
     bool close(dhcp::Time now);
     void tick(dhcp::Time now);
     dhcp::Time next_tick() const { return next_; }
     std::uint64_t take_lost() { return queue_.take_lost(); }
 
 private:
+    std::vector<MacAddr> flooders() const;
     bool apply(bool closed);
 
     int socket_;
+    Of of_;
     FullQueue queue_;
     std::vector<MacAddr> known_;
+    std::unordered_set<MacAddr> barred_;  // known ones, while it is closed
+    std::unordered_map<MacAddr, std::uint32_t> counted_;
+    std::uint32_t total_ = 0;
     bool closed_ = false;
     std::chrono::seconds length_{0};
     dhcp::Time next_ = dhcp::kEndOfTime;  // open again; then: forgotten that it ever was closed

@@ -19,9 +19,29 @@ const Ip kAllNodes = Ip::v6({0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
 void Link6::configure(const dhcp::Spec& spec) {
     spec_ = &spec;
     server_.configure(spec);
+    withdraw_prefixes();
     if (fds_.advert >= 0) {
         advertiser_.start(spec, dhcp::Time{});  // at once
     }
+}
+
+// Of those that have gone while the network runs the last few are taken back in every advertisement.
+void Link6::withdraw_prefixes() {
+    constexpr std::size_t kMostWithdrawn = 8;
+    const auto now = dhcp::advertised_prefixes(*spec_);
+    const auto is_in = [](const std::vector<Prefix>& list, const Prefix& one) {
+        return std::ranges::find(list, one) != list.end();
+    };
+    std::erase_if(withdrawn_, [&](const Prefix& one) { return is_in(now, one); });
+    for (const Prefix& before : prefixes_) {
+        if (!is_in(now, before) && !is_in(withdrawn_, before)) {
+            withdrawn_.push_back(before);
+        }
+    }
+    if (withdrawn_.size() > kMostWithdrawn) {
+        withdrawn_.erase(withdrawn_.begin(), withdrawn_.end() - kMostWithdrawn);
+    }
+    prefixes_ = now;
 }
 
 void Link6::set_sockets(const Fds& fds) {
@@ -48,11 +68,20 @@ std::optional<dhcp::Drop> Link6::solicited(const dhcp::Frame6& frame, const dhcp
 }
 
 std::vector<dhcp::LeaseEvent> Link6::receive(Inbox& inbox, const dhcp::Presence& presence, dhcp::Drops& drops,
-                                             const dhcp::Now& now) {
+                                             const dhcp::Now& now, KnownGate* full) {
     std::vector<dhcp::LeaseEvent> events;
     const OpenBatches open;
     for (int batch = 0; batch < kMostBatches; ++batch) {  // as in IPv4: see Served::receive_dhcp
         const auto received = inbox.receive(fds_.frames);
+        for (const Incoming& in : received) {
+            MacAddr sender;
+            if (full != nullptr && in.bytes.size() >= 2 * sender.octets.size()) {
+                const auto octets = in.bytes.subspan(sender.octets.size(), sender.octets.size());
+                std::ranges::transform(octets, sender.octets.begin(),
+                                       [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+                full->count(sender);
+            }
+        }
         hear(received, !open.has(batch), presence, drops, now, events);
         if (received.size() < Inbox::kBatch) {
             break;
@@ -122,7 +151,7 @@ void Link6::send(Outbox& out, const MacAddr& router) {
     }
     replies_.clear();
     if (fds_.advert >= 0 && (everybody_ || !solicitors_.empty())) {
-        const Bytes advertisement = dhcp::encode_advertisement(*spec_, router);
+        const Bytes advertisement = dhcp::encode_advertisement(*spec_, router, false, withdrawn_);
         for (const Ip& solicitor : solicitors_) {
             out.add(fds_.advert, {solicitor, 0}, advertisement);
         }

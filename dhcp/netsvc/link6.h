@@ -13,6 +13,7 @@
 #include "dhcp/drops.h"
 #include "dhcp/frame.h"
 #include "dhcp/netsvc/batch_io.h"
+#include "dhcp/netsvc/gate.h"
 #include "dhcp/netsvc/random.h"
 #include "dhcp/netsvc/rate.h"
 #include "dhcp/server6.h"
@@ -34,9 +35,9 @@ public:
     }
 
     // Handles a batch of frames; replies wait for send(). What is dropped is counted, what happened to leases comes
-    // back, to be made durable first.
+    // back, to be made durable first. `full`: where senders are to be counted, if the queue is full.
     std::vector<dhcp::LeaseEvent> receive(Inbox& inbox, const dhcp::Presence& presence, dhcp::Drops& drops,
-                                          const dhcp::Now& now);
+                                          const dhcp::Now& now, KnownGate* full);
     std::vector<dhcp::LeaseEvent> tick(const dhcp::Now& now);
     std::vector<dhcp::LeaseEvent> revoke(const MacAddr& port) { return server_.revoke(port); }
     dhcp::Time next_tick() const { return std::min(server_.next_tick(), advertiser_.next()); }
@@ -60,7 +61,11 @@ private:
     // Why it is not answered, if so.
     std::optional<dhcp::Drop> solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now);
 
+    void withdraw_prefixes();
+
     const dhcp::Spec* spec_ = nullptr;
+    // What advertisements say of prefixes: those of the network, and those that were.
+    std::vector<Prefix> prefixes_, withdrawn_;
     dhcp::Server6 server_;
     dhcp::Advertiser advertiser_{unguessable_bits};
     Fds fds_;

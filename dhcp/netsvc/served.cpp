@@ -180,9 +180,10 @@ void Served::replace_sockets(Sockets sockets) {
         dhcp_gate_.emplace(sockets_.dhcp.get());
         gate_is_stale_ = true;
     }
-    frames6_queue_.reset();
+    frames6_gate_.reset();
     if (sockets_.frames6) {
-        frames6_queue_.emplace(sockets_.frames6.get());
+        frames6_gate_.emplace(sockets_.frames6.get(), KnownGate::Of::frames6);
+        gate_is_stale_ = true;
     }
     refresh_link();
     v6_.set_sockets({sockets_.frames6.get(), sockets_.dhcp6.get(), sockets_.advert.get()});
@@ -216,13 +217,16 @@ bool Served::is_on_link(const Ip& address) const {
 // What waits is drained, so that a flood cannot push neighbours out of the socket's buffer; but of what comes beyond
 // the first batches of a turn only the NICs of guests are listened to.
 void Served::receive_dhcp(Inbox& inbox, const dhcp::Now& now) {
+    const bool full = dhcp_gate_ && dhcp_gate_->look(now.time);
     if (dhcp_gate_) {
-        dhcp_gate_->look(now.time);
         dropped(Drop::full_queue, dhcp_gate_->take_lost());
     }
     const OpenBatches open;
     for (int batch = 0; batch < kMostBatches; ++batch) {
         const auto received = inbox.receive(sockets_.dhcp.get());
+        for (std::size_t i = 0; full && i < received.size(); ++i) {
+            dhcp_gate_->count(dhcp::sender_of(received[i].bytes));
+        }
         hear_dhcp(received, !open.has(batch), now);
         if (received.size() < Inbox::kBatch) {
             break;
@@ -262,12 +266,16 @@ void Served::hear_dhcp(std::span<const Incoming> received, bool flooded, const d
 }
 
 void Served::receive_frames6(Inbox& inbox, const dhcp::Now& now) {
-    if (frames6_queue_) {
-        frames6_queue_->look(now.time);
-        dropped(Drop::full_queue, frames6_queue_->take_lost());
+    const bool full = frames6_gate_ && frames6_gate_->look(now.time);
+    if (frames6_gate_) {
+        dropped(Drop::full_queue, frames6_gate_->take_lost());
     }
     if (file_) {
-        gather(v6_.receive(inbox, server_.presence(), drops_, now));
+        gather(v6_.receive(inbox, server_.presence(), drops_, now, full ? &*frames6_gate_ : nullptr));
+    }
+    if (frames6_gate_ && frames6_gate_->is_due(now.time) && frames6_gate_->close(now.time)) {
+        log::warning("{}: DHCPv6 or router solicitations are a flood; for a while only guests' NICs are heard",
+                     server_.spec().network);
     }
 }
 
@@ -326,17 +334,25 @@ void Served::tick(const dhcp::Now& now) {
     }
     if (dhcp_gate_) {
         dhcp_gate_->tick(now.time);
-        refresh_gate();
     }
+    if (frames6_gate_) {
+        frames6_gate_->tick(now.time);
+    }
+    refresh_gates();
     gather(v6_.tick(now));
     report_drops(now.time);
 }
 
 // Of many changes in a turn the last counts.
-void Served::refresh_gate() {
-    if (std::exchange(gate_is_stale_, false) && !dhcp_gate_->know(server_.presence().ports())) {
+void Served::refresh_gates() {
+    if (!std::exchange(gate_is_stale_, false)) {
+        return;
+    }
+    const std::vector<MacAddr> ports = server_.presence().ports();
+    const bool told = !dhcp_gate_ || dhcp_gate_->know(ports);
+    if (!(!frames6_gate_ || frames6_gate_->know(ports)) || !told) {
         log::warning("{}: {} NICs are too many to tell whose DHCP messages are in another's name",
-                     server_.spec().network, server_.presence().size());
+                     server_.spec().network, ports.size());
     }
 }
 

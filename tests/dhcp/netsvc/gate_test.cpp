@@ -207,6 +207,29 @@ TEST_F(AKnownGate, LetsKnownPortsInOnlyWhileTheQueueStaysFull) {
     EXPECT_EQ(gate.next_tick(), start + 3s);
 }
 
+TEST_F(AKnownGate, KeepsAKnownPortOutThatItselfFillsTheQueue) {
+    const MacAddr flooder, neighbour{{2, 0, 0, 0, 0, 1}};
+    KnownGate gate(server.get());
+    ASSERT_TRUE(gate.know({flooder, neighbour}));
+    const auto stays_full = [&](dhcp::Time from) {
+        for (const auto when : {0ms, 100ms}) {
+            fill();
+            EXPECT_TRUE(gate.look(from + when));
+            for (std::uint32_t i = 0; i < Gate::kFlood; ++i) {
+                gate.count(flooder);
+            }
+            gate.count(neighbour);
+        }
+        drain();
+        return gate.is_due(from + 100ms);
+    };
+    ASSERT_TRUE(stays_full(start));
+    ASSERT_TRUE(gate.close(start));
+    EXPECT_EQ(octets_of(flooder), 0U);
+    gate.tick(start + 1s);
+    EXPECT_EQ(octets_of(flooder), kWhole);
+}
+
 TEST_F(AKnownGate, CutsWhatNamesAKnownPortAndComesFromElsewhere) {
     KnownGate gate(server.get());
     std::vector<MacAddr> known{MacAddr{}, {{2, 0, 0, 0, 0, 1}}};
