@@ -32,7 +32,7 @@ wire::SocketLayout Netsvc::layout_of(const dhcp::Spec& spec) {
     layout.dhcp = layout.raw = has(IpFamily::v4);
     layout.arp = layout.dhcp && spec.probe_addresses;
     layout.advert = dhcp::advertises(spec);
-    layout.dhcp6 = has(IpFamily::v6) || (layout.advert && spec.advertising.other.value_or(false));
+    layout.dhcp6 = has(IpFamily::v6) || layout.advert;  // who only wants to know something is told
     layout.frames6 = layout.advert || layout.dhcp6;
     for (std::size_t i = 0; i < spec.subnets.size(); ++i) {
         const auto index = static_cast<std::uint16_t>(i);

@@ -46,6 +46,17 @@ void put_prefix(ByteWriter& out, const Subnet& subnet, bool last) {
     put_ip(out, subnet.server.prefix().network);
 }
 
+void put_withdrawn(ByteWriter& out, const Prefix& prefix) {
+    out.u8(kPrefix);
+    out.u8(4);
+    out.u8(static_cast<std::uint8_t>(prefix.length));
+    out.u8(0x80 | 0x40);  // as who has made up an address of it knows it
+    out.u32(0);
+    out.u32(0);
+    out.u32(0);
+    put_ip(out, prefix.network);
+}
+
 void put_route(ByteWriter& out, const Prefix& route, std::uint32_t lifetime, int preference) {
     const std::size_t words = route.length > 64 ? 3 : route.length > 0 ? 2 : 1;
     out.u8(kRoute);
@@ -117,10 +128,22 @@ void put_pref64(ByteWriter& out, const Prefix& prefix, std::uint32_t lifetime) {
 
 bool advertises(const Spec& spec) { return spec.advertising.enabled && std::ranges::any_of(spec.subnets, is_ours); }
 
-Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last) {
+std::vector<Prefix> advertised_prefixes(const Spec& spec) {
+    std::vector<Prefix> out;
+    for (const Subnet& subnet : spec.subnets) {
+        if (is_ours(subnet)) {
+            out.push_back(subnet.server.prefix());
+        }
+    }
+    return out;
+}
+
+Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last, std::span<const Prefix> withdrawn) {
     const Advertising& how = spec.advertising;
     const auto stateful = [](const Subnet& s) { return is_ours(s) && (!s.ranges.empty() || !s.hosts.empty()); };
     const bool handed_out = std::ranges::any_of(spec.subnets, stateful);
+    // Advertisements have no words for these.
+    const bool more = !spec.options6.empty() || std::ranges::any_of(spec.ntp_servers, &Ip::is_v6);
     // RFC 4861 section 6.2.1: at most 9000 seconds; not shorter than the time to the next one.
     const auto lifetime = std::clamp<std::int64_t>(how.lifetime.count(), 0, 9000);
     const bool is_default = spec.gateway && !last;
@@ -132,7 +155,7 @@ Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last) {
     out.u16(0);
     out.u8(kHopLimit);
     out.u8(static_cast<std::uint8_t>((how.managed.value_or(handed_out) ? 0x80U : 0U) |
-                                     (how.other.value_or(handed_out) ? 0x40U : 0U) |
+                                     (how.other.value_or(handed_out || more) ? 0x40U : 0U) |
                                      (is_default ? preference_bits(how.preference) << 3U : 0U)));
     out.u16(is_default ? static_cast<std::uint16_t>(lifetime) : 0);
     out.u32(0);  // reachable time and
@@ -152,6 +175,9 @@ Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last) {
         if (is_ours(subnet)) {
             put_prefix(out, subnet, last);
         }
+    }
+    for (const Prefix& prefix : withdrawn) {
+        put_withdrawn(out, prefix);
     }
     for (const Prefix& route : how.routes) {
         put_route(out, route, others, how.preference);

@@ -17,7 +17,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/net.h"
@@ -30,8 +32,11 @@ namespace bascule::dhcp {
 // Whether there is anything to advertise.
 bool advertises(const Spec& spec);
 // ICMPv6, checksum left 0: the kernel fills it in. `router`: our MAC, or zeros not to tell it. `last`: the network
-// stops.
-Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last = false);
+// stops. `withdrawn`: prefixes that were advertised once and are no longer the network's (RFC 9096): addresses of them
+// are deprecated at once.
+Bytes encode_advertisement(const Spec& spec, const MacAddr& router, bool last = false,
+                           std::span<const Prefix> withdrawn = {});
+std::vector<Prefix> advertised_prefixes(const Spec& spec);
 
 // A router solicitation (type 133), as RFC 4861 section 6.1.1 has it checked. Code::malformed says what was wrong.
 struct Solicitation {

@@ -466,6 +466,7 @@ Outcome6 Server6::handle(const Packet6& packet, const MacAddr& frame_port, const
                         message.type == Type6::release || message.type == Type6::decline;
     const bool to_us = message.server_id == duid_;
     if (!serves() || client.port.is_multicast() || (!anonymous && message.client_id.empty()) ||
+        (anonymous && !message.ias.empty()) ||
         (to_one ? !to_us : !message.server_id.empty() && !(anonymous && to_us))) {
         out.why = "not for us (section 16)";
         return out;

@@ -76,6 +76,19 @@ TEST(RouterAdvertisement, WithRangesAddressesAreManaged) {
     EXPECT_EQ(advert(spec).flags, 0x40);
 }
 
+TEST(RouterAdvertisement, WhatOnlyDhcpCanTellIsToBeAskedFor) {
+    Spec spec = network6();
+    spec.ntp_servers = {"10.0.0.1"_ip};
+    EXPECT_EQ(advert(spec).flags, 0);
+    spec.ntp_servers = {"2001:db8::9"_ip};
+    EXPECT_EQ(advert(spec).flags, 0x40);
+    spec.ntp_servers.clear();
+    spec.options6 = {{.code = 59, .value = {'x'}}};
+    EXPECT_EQ(advert(spec).flags, 0x40);
+    spec.advertising.other = false;
+    EXPECT_EQ(advert(spec).flags, 0);
+}
+
 TEST(RouterAdvertisement, SeveralPrefixesOnesOwnLifetimes) {
     Spec spec = network6();
     spec.subnets.push_back({.server = {"fd00:1::1"_ip, 64}});
@@ -87,6 +100,19 @@ TEST(RouterAdvertisement, SeveralPrefixesOnesOwnLifetimes) {
     in.skip(2);
     EXPECT_EQ(in.u32(), 600U);
     EXPECT_EQ(in.u32(), 300U);
+}
+
+TEST(RouterAdvertisement, APrefixThatWentIsTakenBack) {  // RFC 9096
+    const std::vector<Prefix> gone{"2001:db8:9::/64"_prefix};
+    const auto prefixes = Parsed(encode_advertisement(network6(), kRouter, false, gone)).of(3);
+    ASSERT_EQ(prefixes.size(), 2U);
+    ByteReader in(prefixes[1]);
+    EXPECT_EQ(in.u8(), 64);
+    EXPECT_EQ(in.u8(), kOnLink | kAutonomous);
+    EXPECT_EQ(in.u32(), 0U);
+    EXPECT_EQ(in.u32(), 0U);
+    in.skip(4);
+    EXPECT_TRUE(std::ranges::equal(in.take(16), std::as_bytes(std::span(gone[0].network.octets()))));
 }
 
 TEST(RouterAdvertisement, APrefixThatIsNot64BitsLongIsNotForMakingUpAddresses) {  // RFC 4862

@@ -239,6 +239,10 @@ TEST_F(Dhcp6, ADeclinedAddressIsQuarantinedAndAPortCannotBurnThePool) {
     EXPECT_TRUE(lease6(kMac3, 10));
 }
 
+TEST_F(Dhcp6, AnInformationRequestThatNamesAnAssociationIsDropped) {  // RFC 9915 section 16.12
+    EXPECT_FALSE(handle(from(Type6::information_request, {{.iaid = 1}})).reply);
+}
+
 TEST_F(Dhcp6, InformationRequestIsStateless) {
     Packet6 m = from(Type6::information_request, {});
     m.message.client_id.clear();

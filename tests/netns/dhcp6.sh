@@ -62,6 +62,18 @@ client6 alpha -N -P -D LL
 grep -q 'iaaddr fd00:6::1[0-9a-f][0-9a-f] ' "$BASCULE_TEST_DIR/alpha.leases" || fail "alpha's address"
 grep -q 'iaprefix fd00:6:f00:.*/64' "$BASCULE_TEST_DIR/alpha.leases" || fail "alpha's prefix"
 v net-dhcp-leases six | has 'ipv6 .*fd00:6::1.*/64.*00:03:00:01:52:54:00:66:00:01' || fail "net-dhcp-leases: $(v net-dhcp-leases six)"
+# Reservations by the port's MAC, whatever DUID its guest shows, and for one association of a DUID: live.
+v net-update six add ip-dhcp-host "<host mac='52:54:00:66:00:0a' name='delta' ip='fd00:6::a'/>" --live >/dev/null
+v net-update six add ip-dhcp-host "<host id='00:03:00:01:52:54:00:66:00:0b' ip='fd00:6::b'>
+    <b:association xmlns:b='urn:bascule:1' iaid='$((0x0066000b))'/></host>" --live >/dev/null
+v net-dumpxml six | has "association.*iaid='$((0x0066000b))'" || fail "the association is not shown"
+plug6 delta sixbr 52:54:00:66:00:0a
+client6 delta -D LLT
+grep -q 'iaaddr fd00:6::a ' "$BASCULE_TEST_DIR/delta.leases" || fail "the address reserved for a port's MAC"
+plug6 eta sixbr 52:54:00:66:00:0b
+client6 eta -D LL # its IAID is the end of its MAC address
+grep -q 'iaaddr fd00:6::b ' "$BASCULE_TEST_DIR/eta.leases" || fail "the address reserved for an association"
+v net-update six delete ip-dhcp-host "<host mac='52:54:00:66:00:0a'/>" --live >/dev/null
 client6 fixed -D LL
 grep -q 'iaaddr fd00:6::9 ' "$BASCULE_TEST_DIR/fixed.leases" || fail "the address reserved for a DUID"
 v net-dhcp-leases six | has fixed || fail "the reserved name"
