@@ -10,10 +10,10 @@ Round by round, ours beside each peer; medians. The limit is a program that answ
   cached   2000 names of elsewhere that were asked before, by UDP
   misses   names of elsewhere that nobody asked before
   tcp      the 1000 names by TCP, 16 connections
-  tcp-idle the same, while another client holds 200 connections open and says nothing (ours against ours without them)
+  tcp-idle the same, while another client holds 200 connections open and says nothing (ours against ours without them, "self")
 
-and of the first four cpu-hits, cpu-cached, cpu-misses, cpu-tcp: microseconds of the server's processes for a question, which
-move less than rates when the machine does other work, too.
+and of each cpu-hits, cpu-cached and so on: microseconds of the server's processes for a question, which move less than rates
+when the machine does other work, too.
 
 Options: --rounds N (3), --seconds S of each measurement (3), --only ours|dnsmasq|unbound|limit, --verbose.
 """
@@ -188,12 +188,14 @@ def main():
         workers = {side: dhcp.Worker(side, responder, options.verbose, __file__) for side in SIDES if options.only in (None, side)}
         try:
             for case in CASES:
-                for _ in range(options.rounds):
+                for turn in range(options.rounds):
                     for side, one in workers.items():
                         if (case == "tcp-idle" and side != "ours") or (side == "limit" and case != "hits"):
                             continue
-                        got = one.ask("measure", case.removeprefix("tcp-"), options.seconds)
-                        values[case].setdefault(side, []).append(got)
+                        # Without the idle ones in the same round, in turns before and after: a minute later the machine is another.
+                        pairs = [(side, case.removeprefix("tcp-"))] + ([("self", "tcp")] if case == "tcp-idle" else [])
+                        for name, what in pairs[:: -1 if turn % 2 else 1]:
+                            values[case].setdefault(name, []).append(one.ask("measure", what, options.seconds))
                 for side, rounds in values[case].items():
                     print(f"{case:9} {side:8} {statistics.median(r['rate'] for r in rounds):9.0f}/s  {statistics.median(r['cpu'] for r in rounds):6.1f} us"
                           f"  lost {max(r['lost'] for r in rounds) * 100:.2f} %", flush=True)
@@ -203,8 +205,7 @@ def main():
     finally:
         shutil.rmtree(folder)
     rate = {case: {side: statistics.median(r["rate"] for r in rounds) for side, rounds in sides.items()} for case, sides in values.items()}
-    rate["tcp-idle"]["self"] = rate["tcp"].get("ours", 0)
-    for case in ("hits", "cached", "misses", "tcp"):
+    for case in CASES:
         cpu = {side: statistics.median(r["cpu"] for r in rounds) for side, rounds in values[case].items()}
         for peer, theirs in cpu.items():
             if peer != "ours" and cpu.get("ours"):
