@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest without a disk boots from the network: the firmware (iPXE in QEMU's NIC) asks for its lease, fetches a script by TFTP,
-# and that one another by HTTP. The second's address holds what only the first one knew.
-# time: 120
+# and that one another by HTTP. The second's address holds what only the first one knew. The second guest is virt-install's.
+# time: 300
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 [[ -n $(find /usr/lib/ipxe /usr/share/qemu -name 'pxe-virtio.rom' -print -quit 2>/dev/null) ]] || skip "needs iPXE's ROMs for QEMU"
@@ -12,12 +12,14 @@ cat >"$boot/first.ipxe" <<'SCRIPT'
 #!ipxe
 chain http://10.47.0.1/second-${net0/mac:hexraw}.ipxe
 SCRIPT
-cat >"$boot/second-525400470001.ipxe" <<'SCRIPT'
+for guest in 1 2; do
+    cat >"$boot/second-52540047000$guest.ipxe" <<SCRIPT
 #!ipxe
-imgfetch http://10.47.0.1/arrived ||
+imgfetch http://10.47.0.1/arrived$guest ||
 sleep 600
 SCRIPT
-echo here >"$boot/arrived"
+    echo here >"$boot/arrived$guest"
+done
 chmod -R a+rX "$BASCULE_TEST_DIR" "$boot"
 daemon_start
 cat >"$BASCULE_TEST_DIR/pxe.xml" <<XML
@@ -60,8 +62,35 @@ PYTHON
 v define "$BASCULE_TEST_DIR/diskless.xml" >/dev/null
 v start diskless >/dev/null
 fetched() { grep -qx "$1" "$BASCULE_TEST_DIR/fetched"; }
-wait_until 90 "a lease" sh -c "virsh -q -c '$(libvirt_uri)' net-dhcp-leases pxe | grep -q 52:54:00:47:00:01"
-wait_until 60 "the first script by TFTP" fetched first.ipxe
-wait_until 60 "the second script by HTTP" fetched /second-525400470001.ipxe
-wait_until 60 "what the second script asks for" fetched /arrived
+arrives() { # GUEST
+    wait_until 90 "a lease" sh -c "virsh -q -c '$(libvirt_uri)' net-dhcp-leases pxe | grep -q 52:54:00:47:00:0$1"
+    wait_until 60 "the first script by TFTP" fetched first.ipxe
+    wait_until 60 "the second script by HTTP" fetched "/second-52540047000$1.ipxe"
+    wait_until 60 "what the second script asks for" fetched "/arrived$1"
+}
+arrives 1
 v destroy diskless >/dev/null
+
+command -v virt-install >/dev/null || skip "needs virt-install (virtinst)"
+install() { # NAME NETWORK…
+    HOME=$BASCULE_TEST_DIR timeout 120 virt-install --connect "$(libvirt_uri)" --name "$1" --memory 128 --virt-type qemu --pxe \
+        --network "$2,model=virtio" --disk none --graphics none --osinfo generic --noautoconsole \
+        >"$BASCULE_TEST_DIR/said" 2>&1 || fail "virt-install --pxe: $(cat "$BASCULE_TEST_DIR/said")"
+}
+install installed network=pxe,mac=52:54:00:47:00:02
+arrives 2
+v destroy installed >/dev/null
+
+# On a bridge of the host it is whoever serves there that it boots from.
+command -v dnsmasq >/dev/null || skip "needs dnsmasq"
+ip link add plain0 type bridge
+ip addr add 10.48.0.1/24 dev plain0
+ip link set plain0 up
+dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --interface=plain0 --bind-interfaces --user=root \
+    --dhcp-leasefile=/dev/null --dhcp-range=10.48.0.10,10.48.0.20 --dhcp-boot=theirs.ipxe --enable-tftp --tftp-root="$boot" \
+    --pid-file="$BASCULE_TEST_DIR/theirs.pid" --log-facility="$BASCULE_TEST_DIR/theirs.log" &
+printf '#!ipxe\nsleep 600\n' >"$boot/theirs.ipxe"
+chmod a+r "$boot/theirs.ipxe"
+install bridged bridge=plain0
+wait_until 120 "the other server's script" grep -qs "sent .*/theirs.ipxe" "$BASCULE_TEST_DIR/theirs.log"
+v destroy bridged >/dev/null
