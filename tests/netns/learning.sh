@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Ports that learn their addresses: by DHCP of servers that are not ours, by their first frame, by IPv6's ways. What was
 # learned passes as long as it may and no longer; what was not learned never does; all of it outlives our processes.
-# time: 60
+# time: 90
 # shellcheck disable=SC2154  # places of lib.sh
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
@@ -27,7 +27,7 @@ XML
 plug observer labbr 52:54:00:70:00:fe
 at observer ip link set eth0 promisc on
 declare -A mac=([alpha]=52:54:00:70:00:01 [beta]=52:54:00:70:00:02 [gamma]=52:54:00:70:00:03 [delta]=52:54:00:70:00:04
-    [epsilon]=52:54:00:70:00:05)
+    [epsilon]=52:54:00:70:00:05 [zeta]=52:54:00:70:00:06)
 for name in "${!mac[@]}"; do plug "$name" labbr "${mac[$name]}"; done
 coproc frames { exec "$BASCULE_TOP/tests/netns/learning.py"; }
 step() { # NAME WHAT WORD…
@@ -87,6 +87,19 @@ step beta ack ip=10.70.0.16 lease=1000 server=10.70.0.253
 step beta passes ip=10.70.0.16
 step beta blocked ip=10.70.0.15
 
+guard zeta "${mac[zeta]}" clean-traffic CTRL_IP_LEARNING=dhcp DHCPSERVER=10.70.0.253 DHCPSERVER=10.70.0.252 >/dev/null
+for last in 251 252 253; do step zeta ack ip=10.70.0.$last lease=1000 server=10.70.0.$last; done
+step zeta passes ip=10.70.0.252
+step zeta passes ip=10.70.0.253
+step zeta blocked ip=10.70.0.251
+# A lease that is not renewed ends; one that is renewed in time goes on.
+step zeta ack ip=10.70.0.35 lease=4 server=10.70.0.252
+step zeta ack ip=10.70.0.36 lease=4 server=10.70.0.252
+step zeta passes ip=10.70.0.36
+step zeta ack ip=10.70.0.36 lease=1000 server=10.70.0.252
+step zeta blocked ip=10.70.0.35
+step zeta passes ip=10.70.0.36
+
 # From any frame: the first address, and no other; what another port has is not to be had.
 guard gamma "${mac[gamma]}" clean-traffic >/dev/null
 step gamma arp ip=10.70.0.16
@@ -111,6 +124,18 @@ step delta reply6 ip=2001:db8:72::7 valid=1000
 step delta passes ip=2001:db8:72::7
 step delta release6 ip=2001:db8:72::7
 step delta blocked ip=2001:db8:72::7
+
+# What ends in IPv6: a lease, one that is given back by its server, and a prefix that is advertised no longer.
+step delta reply6 ip=2001:db8:72::8 valid=1000
+step delta passes ip=2001:db8:72::8
+step delta reply6 ip=2001:db8:72::8 valid=0
+step delta blocked ip=2001:db8:72::8
+step delta reply6 ip=2001:db8:72::9 valid=4
+step delta advertise prefix=2001:db8:74:: valid=4
+step delta dad ip=2001:db8:74::6
+step delta blocked ip=2001:db8:72::9
+step delta blocked ip=2001:db8:74::6
+step delta passes ip=2001:db8:70::6
 
 # In IPv6, too, only servers that are trusted, where they are named.
 guard epsilon "${mac[epsilon]}" clean-traffic-dual CTRL_IP_LEARNING=dhcp DHCPSERVERV6=fe80::fd >/dev/null
@@ -160,5 +185,5 @@ wait_until 30 "the flood's count" counted alpha-port || fail "the flood was not 
 v nwfilter-binding-delete gamma-port >/dev/null
 if said=$(guard gamma "${mac[gamma]}" clean-traffic CTRL_IP_LEARNING=none 2>&1); then fail "learning is off, and yet it may be missing"; fi
 grep -q CTRL_IP_LEARNING <<<"$said" || fail "refused without saying why: $said"
-for name in alpha beta delta epsilon; do v nwfilter-binding-delete "$name-port" >/dev/null; done
+for name in alpha beta delta epsilon zeta; do v nwfilter-binding-delete "$name-port" >/dev/null; done
 ! nft list table bridge bascule 2>/dev/null | grep -q nwf_ || fail "something is left of the filters"
