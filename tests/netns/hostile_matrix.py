@@ -8,9 +8,11 @@ with the table. Status 1, and the frames with another verdict than the written o
 only says what became of each, "pass" or "drop" and the frame's name a line.
 """
 
+import itertools
 import os
 import pathlib
 import select
+import socket
 import sys
 import time
 
@@ -30,6 +32,8 @@ IP4, OTHER4, GATEWAY4 = "10.61.0.2", "10.61.0.66", "10.61.0.1"
 IP6, OTHER6, GATEWAY6 = "2001:db8:61::2", "2001:db8:61::66", "2001:db8:61::1"
 LINK, OTHER_LINK, GATEWAY_LINK = "fe80::5054:ff:fe61:2", "fe80::66", "fe80::1"
 LIMIT = 30
+MOST = 1 << 14
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 PASS, DROP = True, False
 
 # Why a frame fares as it does. SAME: in all three filters.
@@ -84,6 +88,11 @@ def rows():
     yield same("loose source routing by another", own / IP(src=OTHER4, dst=GATEWAY4, options=IPOption_LSRR(routers=[IP4])) / TCP(sport=80), DROP, NOT_OWN_IP)
     yield "own, strict source routing", own / IP(src=IP4, dst=GATEWAY4, options=IPOption_SSRR(routers=[GATEWAY4])) / UDP(sport=9), PASS, PASS, DROP, OWN + "; hosts ignore the option"
     yield same("options in front of another's port", own / IP(src=OTHER4, dst=GATEWAY4, options=IPOption_RR(routers=["0.0.0.0"])) / TCP(sport=80), DROP, NOT_OWN_IP)
+    yield "a jumbo frame", ip / UDP(sport=9, dport=9) / bytes(8000), PASS, PASS, DROP, OWN + "; " + WEB
+    yield same("a jumbo frame of another", own / IP(src=OTHER4, dst=GATEWAY4) / UDP(sport=9, dport=9) / bytes(8000), DROP, NOT_OWN_IP)
+    yield same("a jumbo ARP as the gateway", own / ARP(op=2, hwsrc=MAC, psrc=GATEWAY4, pdst=OTHER4) / bytes(8000), DROP, NOT_OWN_ARP)
+    yield same("another's IPv4 to a group", own / IP(src=OTHER4, dst="224.0.0.251") / UDP(sport=5353, dport=5353), DROP, NOT_OWN_IP)
+    yield same("another's IPv4 to all", own / IP(src=OTHER4, dst="255.255.255.255") / UDP(sport=9, dport=9), DROP, NOT_OWN_IP)
     yield same("IPv4 cut short", Ether(src=MAC, dst=EVERYONE, type=0x0800) / b"\x45\x00", DROP, SHORT)
     yield same("ICMP redirect as the gateway", own / IP(src=GATEWAY4, dst=IP4) / ICMP(type=5, code=1), DROP, NOT_OWN_IP)
     # ARP and RARP
@@ -94,6 +103,13 @@ def rows():
     yield same("ARP reply as the gateway", own / ARP(op=2, hwsrc=MAC, psrc=GATEWAY4, pdst=OTHER4), DROP, NOT_OWN_ARP)
     yield same("ARP with another's MAC inside", own / ARP(op=1, hwsrc=OTHER_MAC, psrc=IP4, pdst=GATEWAY4), DROP, NOT_OWN_ARP)
     yield same("ARP with both of another", own / ARP(op=2, hwsrc=OTHER_MAC, psrc=OTHER4, pdst=GATEWAY4), DROP, NOT_OWN_ARP)
+    whose = {MAC: "its own", OTHER_MAC: "another's", "00:00:00:00:00:00": "no", IP4: "its own", OTHER4: "another's",
+             GATEWAY4: "the gateway's", "0.0.0.0": "no"}
+    for op, hwsrc, psrc, hwdst, pdst in itertools.product(
+            (1, 2), (MAC, OTHER_MAC), (IP4, OTHER4, "0.0.0.0"), ("00:00:00:00:00:00", MAC, OTHER_MAC), (IP4, OTHER4, GATEWAY4)):
+        yield same(f"ARP {'request' if op == 1 else 'reply'} from {whose[hwsrc]} MAC and {whose[psrc]} address to {whose[hwdst]} MAC and {whose[pdst]} address",
+                   own / ARP(op=op, hwsrc=hwsrc, psrc=psrc, hwdst=hwdst, pdst=pdst),
+                   PASS if (hwsrc, psrc) == (MAC, IP4) else DROP, OWN if (hwsrc, psrc) == (MAC, IP4) else NOT_OWN_ARP)
     yield same("ARP of another hardware", own / ARP(hwtype=6, hwsrc=MAC, psrc=GATEWAY4, pdst=OTHER4), DROP, NOT_OWN_ARP)
     yield same("ARP with long addresses", Ether(src=MAC, dst=EVERYONE, type=0x0806) / (b"\x00\x01\x08\x00\x08\x04\x00\x01" + bytes(24)), DROP, NOT_OWN_ARP)
     yield same("ARP cut short", Ether(src=MAC, dst=EVERYONE, type=0x0806) / b"\x00\x01\x08\x00\x06", DROP, SHORT)
@@ -143,8 +159,9 @@ def main():
         sys.exit(__doc__)
     column = {"verdicts": None, "clean-traffic": 2, "clean-traffic-dual": 3, "web-server": 4}[sys.argv[1]]
     sender, receiver = packet_socket(sys.argv[2]), packet_socket(sys.argv[3])
+    receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)  # all frames, before the first is read
     while select.select([receiver], [], [], 0)[0]:
-        receiver.recv(4096)
+        receiver.recv(MOST)
     table = []
     for number, row in enumerate(rows()):
         # A payload makes each frame one of its own; those that are cut short stay so.
@@ -155,7 +172,7 @@ def main():
         sender.send(frame)
     while last not in seen and time.monotonic() < end:
         if select.select([receiver], [], [], 1)[0]:
-            seen.append(receiver.recv(4096))
+            seen.append(receiver.recv(MOST))
     if last not in seen:
         sys.exit("the honest frame behind all others did not arrive")
     wrong, dropped = 0, 0

@@ -29,6 +29,10 @@ mac=52:54:00:61:00:02
 plug intruder labbr $mac
 plug victim labbr
 at victim ip link set eth0 promisc on
+for name in intruder victim; do
+    at "$name" ip link set eth0 mtu 9000
+    ip link set "$name-port" mtu 9000
+done
 for name in intruder victim; do at "$name" sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1; done
 
 # Filters that look at addresses and let pass what they do not know.
