@@ -197,42 +197,8 @@ v nwfilter-binding-delete beta-port >/dev/null
 told taken gamma tcp 10.50.0.2 81
 
 # What belongs to another connection: FTP's server opens one to where its client said, which the kernel knows by a helper.
-cat >"$BASCULE_TEST_DIR/ftp.py" <<'PY'
-import re, socket, sys
-if sys.argv[1] == "serve":
-    server = socket.create_server(("", 21))
-    while True:
-        control = server.accept()[0]
-        for line in control.makefile("rb"):
-            if not line.startswith(b"PORT "):
-                control.sendall(b"331 go on\r\n")
-                continue
-            numbers = re.findall(rb"\d+", line)
-            data = socket.socket()
-            data.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            data.settimeout(2)
-            data.bind(("", 20))
-            try:
-                data.connect((b".".join(numbers[:4]).decode(), int(numbers[4]) * 256 + int(numbers[5])))
-                data.sendall(b"hello")
-            except OSError:
-                pass
-            data.close()
-_, _, own, peer = sys.argv
-control = socket.create_connection((peer, 21), timeout=5)
-listener = socket.create_server((own, 0))
-listener.settimeout(4)
-control.sendall(b"USER nobody\r\n")
-control.recv(100)
-port = listener.getsockname()[1]
-control.sendall(f"PORT {own.replace('.', ',')},{port // 256},{port % 256}\r\n".encode())
-try:
-    print(listener.accept()[0].recv(5).decode())
-except TimeoutError:
-    print("nothing")
-PY
-at beta python3 "$BASCULE_TEST_DIR/ftp.py" serve &
-ftp() { at alpha python3 "$BASCULE_TEST_DIR/ftp.py" fetch 10.50.0.2 10.50.0.3; }
+at beta "$BASCULE_TOP/tests/support/ftp.py" serve &
+ftp() { at alpha "$BASCULE_TOP/tests/support/ftp.py" fetch 10.50.0.2 10.50.0.3; }
 fetches() { [[ $(ftp) == "$1" ]]; }
 wait_until 10 "an FTP server" fetches hello
 cat >"$BASCULE_TEST_DIR/ftp.xml" <<'XML'
