@@ -171,3 +171,20 @@ printf "<filter name='loop'><filterref filter='loop'/></filter>" >"$BASCULE_TEST
 refused "loop" v nwfilter-define "$BASCULE_TEST_DIR/loop.xml"
 refused "no-such-address" bind beta-port 52:54:00:50:00:02 clean-traffic no-such-address
 wait_until 5 "beta, free after refusals" reaches beta 10.50.0.4
+
+# A guest whose tap somebody else puts into a bridge (type 'ethernet') is filtered like any other.
+if [[ -x /usr/bin/qemu-system-x86_64 ]]; then
+    cat >"$BASCULE_TEST_DIR/side.xml" <<'XML'
+<domain type='qemu'><name>side</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><interface type='ethernet'>
+  <mac address='52:54:00:50:00:0e'/><target dev='side0'/>
+  <filterref filter='clean-traffic'><parameter name='IP' value='10.50.0.14'/></filterref>
+</interface></devices></domain>
+XML
+    v create --paused "$BASCULE_TEST_DIR/side.xml" >/dev/null
+    v nwfilter-binding-list | grep -q 'side0 *clean-traffic' || fail "the tap of type 'ethernet' is not filtered: $(v nwfilter-binding-list)"
+    nft list set bridge bascule nwf_own_address | grep -q '"side0" . 52:54:00:50:00:0e . 10.50.0.14' ||
+        fail "the tap of type 'ethernet' has no address: $(nft list table bridge bascule)"
+    v destroy side >/dev/null
+    ! nft list table bridge bascule | grep -q side0 || fail "something is left of the filter of type 'ethernet'"
+fi
