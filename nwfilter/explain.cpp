@@ -24,8 +24,8 @@ using policy::Field;
 
 constexpr std::string_view kForm =
     "expected 'in' or 'out', then what it is and its fields: out tcp src=10.0.0.5 dst=10.0.0.1 dport=22";
-constexpr std::size_t kMaxWords = 4096;
-constexpr std::size_t kMaxLines = 2000;  // of a difference: its table grows with their square
+constexpr std::size_t kMaxWords = 1U << 15;  // a jumbo frame in hexadecimal fits
+constexpr std::size_t kMaxLines = 2000;      // of a difference: its table grows with their square
 
 // "tcp" and the like, as the elements of rules are called, of which the family follows from the addresses.
 struct Kind {
@@ -88,17 +88,23 @@ public:
     Words(std::string_view text, const MacAddr& own) : own_(own), text_(text) {}
 
     Result<Question> read() {
-        std::istringstream words{std::string(text_.substr(0, kMaxWords))};
+        if (text_.size() > kMaxWords) {
+            return fail(Code::invalid_argument, fmt::format("packet: more than {} characters", kMaxWords));
+        }
+        std::istringstream words{std::string(text_)};
         std::string word;
         words >> word;
         if (word != "in" && word != "out") {
-            return fail(Code::invalid_argument, fmt::format("packet '{}': {}", text_, kForm));
+            return fail(Code::invalid_argument, fmt::format("packet '{}': {}", word, kForm));
         }
         question_.out = word == "out";
         while (words >> word) {
             const auto equals = word.find('=');
             if (equals != std::string::npos) {
-                values_[word.substr(0, equals)] = word.substr(equals + 1);
+                const std::string name = word.substr(0, equals);
+                if (!values_.emplace(name, word.substr(equals + 1)).second) {
+                    return fail(Code::invalid_argument, fmt::format("packet: {}= is given twice", name));
+                }
             } else if (word == "reply") {
                 values_["reply"] = "1";
             } else {
@@ -122,8 +128,12 @@ private:
     Result<void> fill() {
         if (const auto frame = values_.find("frame"); frame != values_.end()) {
             const auto octets = parse_hex(frame->second);
-            if (!octets) {
+            if (!octets || octets->empty()) {
                 return fail(Code::invalid_argument, "packet: frame= needs octets in hexadecimal");
+            }
+            if (kind_ != nullptr) {
+                return fail(Code::invalid_argument,
+                            fmt::format("packet: '{}' beside frame=, which says what it is", kind_->word));
             }
             question_.packet = policy::Packet::decode(*octets);
             values_.erase(frame);
@@ -162,6 +172,7 @@ private:
             set(Field::arp_hardware, 1);
             set(Field::arp_protocol, 0x0800);
             set(Field::arp_operation, 1);
+            question_.packet.set(Field::arp_src_mac, policy::Value::of(question_.out ? own_ : other));
         } else if (kind_ != nullptr && kind_->transport != 0) {
             set(six_ ? Field::ip6_protocol : Field::ip4_protocol, kind_->transport);
         }
@@ -206,9 +217,14 @@ private:
         }
         auto value = parse_field(*field, text);
         if (*field == Field::ct_state) {
-            const auto states = parse_value(row(find_row(Protocol::all, "state")), upper(text));
+            const auto states = parse_value(row(find_row(Protocol::all, "state")), text);
             const auto* const bits = states ? std::get_if<States>(&*states) : nullptr;
             value = bits == nullptr ? std::nullopt : std::optional(policy::Value::of(*field, bits->bits));
+        }
+        if (*field == Field::arp_operation && !value) {
+            const auto named = parse_value(row(find_row(Protocol::arp, "opcode")), text);
+            const auto* const number = named ? std::get_if<Number>(&*named) : nullptr;
+            value = number == nullptr ? std::nullopt : std::optional(policy::Value::of(*field, number->value));
         }
         if (!value) {
             return fail(Code::invalid_argument,
@@ -216,12 +232,6 @@ private:
         }
         question_.packet.set(*field, *value);
         return {};
-    }
-
-    static std::string upper(std::string text) {
-        std::ranges::transform(text, text.begin(),
-                               [](char c) { return static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c); });
-        return text;
     }
 
     const MacAddr& own_;

@@ -56,9 +56,25 @@ TEST(Explain, SaysWhatIsWrongWithTheQuestion) {
                                                           {"out tcp dport=70000", "dport='70000' is no value"},
                                                           {"out tcp src=ten", "src='ten' is no value"},
                                                           {"out tcp state=NONE,NEW", "is no value"},
-                                                          {"out frame=123", "octets in hexadecimal"}}) {
+                                                          {"out frame=123", "octets in hexadecimal"},
+                                                          {"out tcp dport=1 dport=2", "dport= is given twice"},
+                                                          {"out frame=", "octets in hexadecimal"},
+                                                          {"out tcp frame=0011", "'tcp' beside frame="},
+                                                          {"out arp operation=Answer", "is no value of arp.operation"},
+                                                          {"out frame=" + std::string(40000, '0'), "more than"}}) {
         EXPECT_NE(why(guest, packet).find(words), std::string::npos) << packet << ": " << why(guest, packet);
     }
+}
+
+TEST(Explain, ArpIsTheGuestsOwnUnlessItSaysOtherwise) {
+    const Port guest = port("clean-traffic", {{"IP", {"10.0.0.1"}}});
+    EXPECT_NE(why(guest, "out arp src=10.0.0.1 dst=10.0.0.2").find("passes"), std::string::npos);
+    EXPECT_NE(why(guest, "out arp src=10.0.0.1 operation=Reply").find("passes"), std::string::npos);
+    EXPECT_NE(why(guest, "out arp src=10.0.0.9 dst=10.0.0.2").find("is dropped"), std::string::npos);
+    EXPECT_NE(why(guest, "out arp src=10.0.0.1 arp.src_mac=2:2:2:2:2:2").find("is dropped"), std::string::npos);
+    std::string jumbo = "525400000002525400000001080045000028000100004006000a0a0000010a000002";
+    jumbo.append(2 * 9000, '0');
+    EXPECT_NE(why(guest, "out frame=" + jumbo).find("passes"), std::string::npos);
 }
 
 TEST(Difference, ShowsWhatGoesAndWhatComes) {
