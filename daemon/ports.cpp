@@ -29,22 +29,37 @@ Result<Ports::Port> Ports::attach(PortSpec spec) const {
 Result<Ports::Port> Ports::attach(PortSpec spec, nwfilter::Classes& classes) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
-        nwfilter::Port filter = *port.spec.filter;
+        const nwfilter::Port& filter = *port.spec.filter;
         port.by_mac = filter.bridge && mac_is_free(filter);
-        if (!port.by_mac) {
-            filter.bridge.reset();
+        if (port.by_mac || !filter.bridge) {
+            TRY(port.member, classes.attach(filter));
+        } else {
+            nwfilter::Port unknown = filter;
+            unknown.bridge.reset();
+            TRY(port.member, classes.attach(unknown));
         }
-        TRY(port.member, classes.attach(filter));
     }
     return port;
 }
 
 const nwfilter::Port* Ports::by_mac(const IfName& bridge, const MacAddr& mac) const {
-    const auto found = std::ranges::find_if(ports_, [&](const auto& entry) {
-        const Port& port = entry.second;
-        return port.by_mac && port.spec.filter->mac == mac && port.spec.filter->bridge == bridge;
-    });
-    return found == ports_.end() ? nullptr : &*found->second.spec.filter;
+    const auto found = by_mac_.find({bridge, mac});
+    return found == by_mac_.end() ? nullptr : &*ports_.at(found->second).spec.filter;
+}
+
+void Ports::know(const Port& port) {
+    if (port.by_mac) {
+        by_mac_.insert_or_assign({*port.spec.filter->bridge, port.spec.filter->mac}, port.spec.ifname);
+    }
+}
+
+void Ports::forget(const Port& port) {
+    if (port.by_mac) {
+        const auto found = by_mac_.find({*port.spec.filter->bridge, port.spec.filter->mac});
+        if (found != by_mac_.end() && found->second == port.spec.ifname) {
+            by_mac_.erase(found);
+        }
+    }
 }
 
 bool Ports::mac_is_free(const nwfilter::Port& filter) const {
@@ -162,6 +177,10 @@ void Ports::keep(Port port) {
         // Where addresses are given, or none matters, what the port's own frames taught is over.
         std::erase_if(learned->second, [](const dhcp::LearnedAddress& one) { return !one.leased; });
     }
+    if (const Port* const former = find(name); former != nullptr) {
+        forget(*former);
+    }
+    know(port);
     ports_.insert_or_assign(name, std::move(port));
     tell(name);
 }
@@ -225,6 +244,7 @@ Result<void> Ports::unplug(const IfName& ifname) {
             owners.push_back(std::move(name));
         }
         note(moves);
+        forget(port->second);
         ports_.erase(port);
         learned_.erase(ifname);
         tell(ifname);
@@ -328,6 +348,8 @@ Result<void> Ports::attach_again(Reached reached) {
     for (Port& port : *next) {
         Port& kept = ports_.at(port.spec.ifname);
         const bool learns_otherwise = kept.member->learning != port.member->learning;
+        forget(kept);
+        know(port);
         kept = std::move(port);
         if (learns_otherwise) {
             tell(kept.spec.ifname);

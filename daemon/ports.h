@@ -105,6 +105,8 @@ private:
     kernel::State wish(const Port& port) const;
     kernel::Scope scope_of(const Port& port) const;
     void keep(Port port);
+    void know(const Port& port);  // by bridge and MAC address, if it may be
+    void forget(const Port& port);
 
     // Classes that ports come to, or leave.
     struct Moves {
@@ -127,7 +129,8 @@ private:
     std::function<nwfilter::Abilities()> ask_abilities_;
     mutable std::optional<nwfilter::Abilities> abilities_;
     std::map<IfName, Port> ports_;
-    std::map<std::string, std::size_t> classes_;  // how many ports each has
+    std::map<std::pair<IfName, MacAddr>, IfName> by_mac_;  // those that rules know so
+    std::map<std::string, std::size_t> classes_;           // how many ports each has
     std::map<LeaseKey, std::map<Ip, std::optional<kernel::Time>>> leases_;
     std::map<IfName, std::vector<dhcp::LearnedAddress>> learned_;
     std::function<void(const IfName&)> changed_;

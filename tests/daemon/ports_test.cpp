@@ -172,5 +172,33 @@ TEST_F(PortClasses, APortThatChangesItsValuesChangesItsClass) {
     EXPECT_TRUE(kernel_.state.rules.empty());
 }
 
+TEST_F(PortClasses, OneOfThePortsWithAMacAddressIsKnownByIt) {
+    const auto bridge = *IfName::parse("br0");
+    const MacAddr mac = *parse_mac("52:54:00:00:00:01");
+    const auto plug_in = [&](unsigned number) {
+        const auto name = *IfName::parse(fmt::format("vnet{}", number));
+        return ports_.plug({.ifname = name,
+                            .mac = mac,
+                            .network = {},
+                            .link = {},
+                            .filter = nwfilter::Port{name, mac, "one", {}, bridge}});
+    };
+    ASSERT_TRUE(plug_in(0));
+    ASSERT_TRUE(plug_in(1));
+    ASSERT_NE(ports_.by_mac(bridge, mac), nullptr);
+    EXPECT_EQ(ports_.by_mac(bridge, mac)->ifname.str(), "vnet0");
+    ASSERT_TRUE(plug_in(0));  // the same again
+    EXPECT_EQ(ports_.by_mac(bridge, mac)->ifname.str(), "vnet0");
+    EXPECT_EQ(ports_.by_mac(*IfName::parse("br1"), mac), nullptr);
+    ASSERT_TRUE(unplug(0));
+    EXPECT_EQ(ports_.by_mac(bridge, mac), nullptr);
+    small(4243);
+    ASSERT_TRUE(ports_.refilter({"small"}));
+    ASSERT_NE(ports_.by_mac(bridge, mac), nullptr);
+    EXPECT_EQ(ports_.by_mac(bridge, mac)->ifname.str(), "vnet1");
+    ASSERT_TRUE(unplug(1));
+    EXPECT_EQ(ports_.by_mac(bridge, mac), nullptr);
+}
+
 }  // namespace
 }  // namespace bascule::daemon
