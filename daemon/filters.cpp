@@ -268,15 +268,6 @@ Result<void> Filters::undefine(const Uuid& uuid) {
     if (original == nullptr && ports_.uses(filter->name)) {
         return fail(Code::invalid_state, "nwfilter is in use");
     }
-    for (const auto& [name, other] : filters_) {
-        const bool refers = std::ranges::any_of(other.entries, [&](const auto& entry) {
-            const auto* const reference = std::get_if<nwfilter::Reference>(&entry);
-            return reference != nullptr && reference->filter == filter->name;
-        });
-        if (original == nullptr && refers) {
-            return fail(Code::invalid_state, fmt::format("nwfilter is in use: '{}' refers to it", name));
-        }
-    }
     const auto name = ObjectName::parse(filter->name);
     if (original != nullptr) {
         TRY_OK(put(*original));

@@ -165,6 +165,22 @@ wait_until 5 "the leased address" reaches gamma "$address"
 at gamma ip addr add 10.50.0.200/24 dev eth0
 unreached gamma 10.50.0.200 >/dev/null || fail "an address without lease passed"
 
+# A filter that others only refer to may go, as with libvirt; who refers to it is refused where it is used, until it is
+# back. Where a port uses it through others it stays.
+printf "<filter name='inner'><rule action='drop' direction='out'><ip dstipaddr='10.50.0.1'/></rule></filter>" >"$BASCULE_TEST_DIR/inner.xml"
+printf "<filter name='outer'><filterref filter='inner'/></filter>" >"$BASCULE_TEST_DIR/outer.xml"
+v nwfilter-define "$BASCULE_TEST_DIR/outer.xml" >/dev/null
+refused "inner is not defined (outer -> inner)" bind beta-port 52:54:00:50:00:02 outer
+v nwfilter-define "$BASCULE_TEST_DIR/inner.xml" >/dev/null
+v nwfilter-undefine inner >/dev/null
+v nwfilter-define "$BASCULE_TEST_DIR/inner.xml" >/dev/null
+bind beta-port 52:54:00:50:00:02 outer >/dev/null
+unreached beta 10.50.0.4 >/dev/null || fail "a filter that is referred to does not hold"
+refused "in use" v nwfilter-undefine inner
+v nwfilter-binding-delete beta-port >/dev/null
+v nwfilter-undefine inner >/dev/null
+v nwfilter-undefine outer >/dev/null
+
 # What cannot be in force is refused.
 refused "nowhere" bind beta-port 52:54:00:50:00:02 nowhere
 printf "<filter name='loop'><filterref filter='loop'/></filter>" >"$BASCULE_TEST_DIR/loop.xml"
