@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "nwfilter/classes.h"
 #include "nwfilter/compile.h"
 #include "nwfilter/flatten.h"
 #include "nwfilter/xml.h"
@@ -235,6 +236,22 @@ TEST(FilterAttributes, StatesAndFlagsThatAreListsMakeARuleForEachValue) {
     EXPECT_EQ(times(all, "f/rule 1"), 4U) << all;
     EXPECT_EQ(policy_of("state='$S'", {{"S", {"NEU"}}}),
               "f/rule 1: parameter S: state needs a list of NEW, ESTABLISHED, RELATED and INVALID, or NONE, got 'NEU'");
+}
+
+TEST(FilterAttributes, PortsThatDifferInThemAreOfTwoClasses) {
+    Filters filters;
+    filters.add(
+        "<filter name='f'><rule action='accept' direction='out'><tcp flags='$F' dstportstart='$P'/></rule></filter>");
+    const Lookup lookup = filters.lookup();
+    const kernel::Ruleset known;
+    Classes classes(lookup, kAble, known);
+    const auto class_of = [&](const std::string& flags, const std::string& to) {
+        const auto member = classes.attach(port("f", {{"F", {flags}}, {"P", {to}}}));
+        return member ? member->common->name : member.error().message;
+    };
+    EXPECT_EQ(class_of("SYN/SYN", "80"), class_of("SYN/SYN", "90"));
+    EXPECT_NE(class_of("SYN/SYN", "80"), class_of("ALL/NONE", "80"));
+    EXPECT_EQ(class_of("ALL/SOME", "80").substr(0, 35), "filter f: f/rule 1: parameter F: fl");
 }
 
 TEST(FilterAttributes, NegatedStatesAreTheOthers) {
