@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dhcp/netsvc/link6.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -61,7 +63,7 @@ std::optional<dhcp::Drop> Link6::solicited(const dhcp::Frame6& frame, const dhcp
     }
     if (frame.from.is_unspecified()) {
         everybody_ = true;
-    } else if (frame.from.is_link_local()) {
+    } else if (frame.from.is_link_local() && solicitors_.size() < kMostSolicitors) {
         solicitors_.push_back(frame.from);
     }
     return std::nullopt;
@@ -137,6 +139,7 @@ void Link6::hear(std::span<const Incoming> received, bool flooded, const dhcp::P
 }
 
 std::vector<dhcp::LeaseEvent> Link6::tick(const dhcp::Now& now) {
+    ticked_ = now.time;
     everybody_ = advertiser_.due(now.time) || everybody_;
     return server_.next_tick() <= now.time ? server_.tick(now) : std::vector<dhcp::LeaseEvent>();
 }
@@ -145,11 +148,32 @@ void Link6::drop_undurable() {
     std::erase_if(replies_, [](const Reply& reply) { return reply.needs_disk; });
 }
 
+// Guests take no advertisement but from a link-local address (RFC 4861 section 6.1.2). While the bridge's own is not
+// yet usable, since its first port has come up only just, the kernel would take another.
+bool Link6::can_advertise() const {
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    (void)::connect(fds_.advert, &nobody, sizeof nobody);
+    socklen_t size = 0;
+    const sockaddr_storage to = to_sockaddr({kAllNodes, 0}, size);
+    if (::connect(fds_.advert, reinterpret_cast<const sockaddr*>(&to), size) != 0) {
+        return false;
+    }
+    sockaddr_storage from{};
+    size = sizeof from;
+    const bool named = ::getsockname(fds_.advert, reinterpret_cast<sockaddr*>(&from), &size) == 0;
+    const auto source = named ? from_sockaddr(from) : std::nullopt;
+    return source && source->address.is_link_local();
+}
+
 void Link6::send(Outbox& out, const MacAddr& router) {
     for (const Reply& reply : replies_) {
         out.add(fds_.dhcp, reply.to, dhcp::encode6(reply.packet));
     }
     replies_.clear();
+    stalled_ = fds_.advert >= 0 && (everybody_ || !solicitors_.empty()) && !can_advertise();
+    if (stalled_) {
+        return;
+    }
     if (fds_.advert >= 0 && (everybody_ || !solicitors_.empty())) {
         const Bytes advertisement = dhcp::encode_advertisement(*spec_, router, false, withdrawn_);
         for (const Ip& solicitor : solicitors_) {

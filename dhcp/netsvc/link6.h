@@ -40,7 +40,9 @@ public:
                                           const dhcp::Now& now, KnownGate* full);
     std::vector<dhcp::LeaseEvent> tick(const dhcp::Now& now);
     std::vector<dhcp::LeaseEvent> revoke(const MacAddr& port) { return server_.revoke(port); }
-    dhcp::Time next_tick() const { return std::min(server_.next_tick(), advertiser_.next()); }
+    dhcp::Time next_tick() const {
+        return std::min({server_.next_tick(), advertiser_.next(), stalled_ ? ticked_ + kStall : dhcp::kEndOfTime});
+    }
 
     // Nothing could be stored: whoever was to be acknowledged something is not.
     void drop_undurable();
@@ -61,7 +63,11 @@ private:
     // Why it is not answered, if so.
     std::optional<dhcp::Drop> solicited(const dhcp::Frame6& frame, const dhcp::Presence& presence, dhcp::Time now);
 
+    static constexpr std::chrono::milliseconds kStall{500};
+    static constexpr std::size_t kMostSolicitors = 256;
+
     void withdraw_prefixes();
+    bool can_advertise() const;
 
     const dhcp::Spec* spec_ = nullptr;
     // What advertisements say of prefixes: those of the network, and those that were.
@@ -72,6 +78,8 @@ private:
     std::vector<Reply> replies_;
     std::vector<Ip> solicitors_;
     bool everybody_ = false;  // an advertisement is due to all
+    bool stalled_ = false;    // what is due has to wait: see can_advertise()
+    dhcp::Time ticked_{};
     Buckets<MacAddr> rate_{20, 40, 4096};
     Bucket log_rate_;
 };
