@@ -111,6 +111,10 @@ UniqueFd open_below(int root, const char* path, Answer& answer) {
         return {};
     }
     answer.size = static_cast<std::uint64_t>(status.st_size);
+    // Who reads it has others to serve: its beginning is fetched while the answer is on its way, the rest far ahead.
+    constexpr off_t kBeginning = 4 << 20;
+    (void)::posix_fadvise(out.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    (void)::posix_fadvise(out.get(), 0, kBeginning, POSIX_FADV_WILLNEED);
     return out;
 }
 

@@ -82,6 +82,7 @@ constexpr int kAllowedToOpener[] = {
     SCMP_SYS(openat2),          // below the root
     SCMP_SYS(fstat),            // whether it is a regular file, and its size
     SCMP_SYS(newfstatat),       // the same, as newer C libraries make it
+    SCMP_SYS(fadvise64),        // has it read ahead
     SCMP_SYS(fcntl),            // UniqueFd sees to close-on-exec
     SCMP_SYS(close),            //
     SCMP_SYS(rt_sigreturn),     // SIGCONT restarts calls
