@@ -49,6 +49,7 @@ enum class Opt : std::uint8_t {
     subnet_selection = 118,
     search = 119,
     routes = 121,
+    vendor_identifying_class = 124,
     ipxe = 175,
     routes_microsoft = 249,
     end = 255,

@@ -138,6 +138,11 @@ ClientFacts facts_of(const Options& options) {
         facts.archs.push_back(archs.u16());
     }
     facts.vendor_class = options.text(Opt::vendor_class);
+    if (facts.vendor_class.empty()) {  // RFC 3925: an enterprise, and its classes each with a length
+        ByteReader identifying(options.bytes(Opt::vendor_identifying_class));
+        identifying.skip(5);
+        facts.vendor_class = as_text(identifying.take(identifying.u8()));
+    }
     facts.user_classes = classes_of(options.bytes(Opt::user_class));
     facts.ipxe = options.has(Opt::ipxe) || std::ranges::find(facts.user_classes, kIpxe) != facts.user_classes.end();
     facts.http = facts.vendor_class.starts_with(kHttpClient);

@@ -17,7 +17,7 @@ struct ClientFacts {
     std::vector<std::uint16_t> archs;       // option 93 (RFC 4578), in its order
     bool ipxe = false;                      // option 175, or the user class "iPXE"
     bool http = false;                      // UEFI HTTP boot: the vendor class begins with "HTTPClient"
-    std::string vendor_class;               // option 60
+    std::string vendor_class;               // option 60, else the first of option 124
     std::vector<std::string> user_classes;  // option 77, in RFC 3004's form or as the bare text that most send
 };
 ClientFacts facts_of(const Options& options);

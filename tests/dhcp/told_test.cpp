@@ -91,6 +91,12 @@ TEST(DhcpTold, AnOptionForOneKindOfClientIsSentToItOnly) {
     spec.options = {{.code = 43, .value = octets({9}), .force = true, .when = {.vendor_class = "MSFT"}}};
     EXPECT_TRUE(offered(spec, with(discover(kMac1), Opt::vendor_class, "MSFT 5.0")).has(Opt::vendor));
     EXPECT_FALSE(offered(spec, with(discover(kMac1), Opt::vendor_class, "udhcp")).has(Opt::vendor));
+    const auto identifying = [&](std::string_view value) {  // RFC 3925
+        return offered(spec, with(discover(kMac1), Opt::vendor_identifying_class, std::string(value)));
+    };
+    EXPECT_TRUE(identifying(std::string_view("\0\0\1\x37\x05\x04MSFT", 10)).has(Opt::vendor));
+    EXPECT_FALSE(identifying(std::string_view("\0\0\1\x37\x05\x09MSFT", 10)).has(Opt::vendor));  // cut short
+    EXPECT_FALSE(identifying(std::string_view("\0\0\1", 3)).has(Opt::vendor));
 }
 
 // ---- network boot
