@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # IPv6: dhclient asks for addresses and prefixes, the kernel's own host side takes router advertisements.
-# time: 12
+# time: 20
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 [[ -e /proc/sys/net/ipv6/conf/all/disable_ipv6 ]] || skip "needs IPv6 in the kernel"
@@ -32,6 +32,18 @@ sed -e 's/six/auto/g' -e 's/6666/7777/' -e 's/fd00:6:/fd00:7:/g' -e '/<dhcp>/,/<
 sed -e 's/auto/lone/g' -e 's/7777/8888/' -e 's/fd00:7:/fd00:8:/g' -e '/<forward/d' -e '/advertise/d' \
     "$BASCULE_TEST_DIR/auto.xml" >"$BASCULE_TEST_DIR/lone.xml"
 for network in six auto lone; do v net-create "$BASCULE_TEST_DIR/$network.xml" >/dev/null; done
+# Who advertises: from the first frame on it has to be a link-local address, or no guest listens (RFC 4861 6.1.2).
+cat >"$BASCULE_TEST_DIR/sources.py" <<'PY'
+import socket
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+link.bind(("autobr", 0))
+while True:
+    frame = link.recv(2048)
+    if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 134:
+        print(socket.inet_ntop(socket.AF_INET6, frame[22:38]), flush=True)
+PY
+python3 "$BASCULE_TEST_DIR/sources.py" >"$BASCULE_TEST_DIR/sources" &
+sources=$!
 
 # plug6 NAME BRIDGE MAC: without duplicate address detection, which would only take time.
 plug6() {
@@ -82,6 +94,11 @@ v net-dhcp-leases six | has fixed || fail "the reserved name"
 # default route.
 wait_until 15 "beta's own address" shows beta 'fd00:7::' addr show dev eth0
 wait_until 15 "beta's default route" shows beta default route show
+kill "$sources"
+grep -q '^fe80:' "$BASCULE_TEST_DIR/sources" || fail "no advertisement was seen"
+! grep -v '^fe80:' "$BASCULE_TEST_DIR/sources" || fail "an advertisement that no guest may take"
+# A client that has its address by itself is told the rest.
+client6 beta -S
 wait_until 15 "the route information" shows beta fd00:7:aa::/48 route show
 wait_until 15 "gamma's own address" shows gamma 'fd00:8::' addr show dev eth0
 lacks gamma default route show || fail "a default route on an isolated network"
