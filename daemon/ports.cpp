@@ -16,27 +16,27 @@ const nwfilter::Abilities& Ports::abilities() const {
 
 Result<Ports::Port> Ports::attach(PortSpec spec) const {
     const bool fresh = !abilities_;
-    nwfilter::Classes ready = classes();
+    Ready ready = this->ready();
     auto port = attach(spec, ready);
     if (!port && !fresh && ask_abilities_ && port.error().code == Code::unsupported_config) {
         abilities_.reset();
-        nwfilter::Classes again = classes();
+        Ready again = this->ready();
         port = attach(std::move(spec), again);
     }
     return port;
 }
 
-Result<Ports::Port> Ports::attach(PortSpec spec, nwfilter::Classes& classes) const {
+Result<Ports::Port> Ports::attach(PortSpec spec, Ready& ready) const {
     Port port{std::move(spec), std::nullopt};
     if (port.spec.filter) {
         const nwfilter::Port& filter = *port.spec.filter;
-        port.by_mac = filter.bridge && mac_is_free(filter);
+        port.by_mac = filter.bridge && takes_mac(filter, ready);
         if (port.by_mac || !filter.bridge) {
-            TRY(port.member, classes.attach(filter));
+            TRY(port.member, ready.classes.attach(filter));
         } else {
             nwfilter::Port unknown = filter;
             unknown.bridge.reset();
-            TRY(port.member, classes.attach(unknown));
+            TRY(port.member, ready.classes.attach(unknown));
         }
     }
     return port;
@@ -62,9 +62,11 @@ void Ports::forget(const Port& port) {
     }
 }
 
-bool Ports::mac_is_free(const nwfilter::Port& filter) const {
+// The first that asks, if nobody has it.
+bool Ports::takes_mac(const nwfilter::Port& filter, Ready& ready) const {
     const nwfilter::Port* const other = by_mac(*filter.bridge, filter.mac);
-    return other == nullptr || other->ifname == filter.ifname;
+    return (other == nullptr || other->ifname == filter.ifname) &&
+           ready.by_mac.try_emplace({*filter.bridge, filter.mac}, filter.ifname).first->second == filter.ifname;
 }
 
 // ---- classes ------------------------------------------------------------------------------------
@@ -309,7 +311,7 @@ std::vector<const nwfilter::Port*> Ports::using_filter(const std::string& filter
 template <class Reached>
 Result<std::vector<Ports::Port>> Ports::attached_again(Reached reached) {
     std::vector<Port> out;
-    nwfilter::Classes ready = classes();
+    Ready ready = this->ready();
     for (const auto& [name, port] : ports_) {
         if (!port.member || !reached(*port.member->common)) {
             continue;

@@ -94,10 +94,16 @@ private:
     using Common = std::shared_ptr<const nwfilter::Common>;
     static std::string owner(const IfName& ifname) { return "port:" + ifname.str(); }
     const nwfilter::Abilities& abilities() const;
-    nwfilter::Classes classes() const { return {lookup_, abilities(), ledger_.wanted().rules}; }
     Result<Port> attach(PortSpec spec) const;
-    Result<Port> attach(PortSpec spec, nwfilter::Classes& classes) const;
-    bool mac_is_free(const nwfilter::Port& filter) const;
+    // What ports that are made ready together share: their classes, and who of them has which MAC address.
+    using Station = std::pair<IfName, MacAddr>;  // in that bridge
+    struct Ready {
+        nwfilter::Classes classes;
+        std::map<Station, IfName> by_mac{};
+    };
+    Ready ready() const { return {{lookup_, abilities(), ledger_.wanted().rules}}; }
+    Result<Port> attach(PortSpec spec, Ready& ready) const;
+    bool takes_mac(const nwfilter::Port& filter, Ready& ready) const;
     template <class Reached>
     Result<void> attach_again(Reached reached);
     template <class Reached>
@@ -129,8 +135,8 @@ private:
     std::function<nwfilter::Abilities()> ask_abilities_;
     mutable std::optional<nwfilter::Abilities> abilities_;
     std::map<IfName, Port> ports_;
-    std::map<std::pair<IfName, MacAddr>, IfName> by_mac_;  // those that rules know so
-    std::map<std::string, std::size_t> classes_;           // how many ports each has
+    std::map<Station, IfName> by_mac_;            // those that rules know so
+    std::map<std::string, std::size_t> classes_;  // how many ports each has
     std::map<LeaseKey, std::map<Ip, std::optional<kernel::Time>>> leases_;
     std::map<IfName, std::vector<dhcp::LearnedAddress>> learned_;
     std::function<void(const IfName&)> changed_;

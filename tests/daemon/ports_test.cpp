@@ -196,7 +196,18 @@ TEST_F(PortClasses, OneOfThePortsWithAMacAddressIsKnownByIt) {
     ASSERT_TRUE(ports_.refilter({"small"}));
     ASSERT_NE(ports_.by_mac(bridge, mac), nullptr);
     EXPECT_EQ(ports_.by_mac(bridge, mac)->ifname.str(), "vnet1");
+    // Of two that might have it in one edit the first does, and the other one's rules do without.
+    ASSERT_TRUE(plug_in(2));
+    ASSERT_TRUE(plug_in(3));
     ASSERT_TRUE(unplug(1));
+    small(4244);
+    const auto edited = ports_.refilter({"small"});
+    ASSERT_TRUE(edited) << edited.error().message;
+    ASSERT_NE(ports_.by_mac(bridge, mac), nullptr);
+    EXPECT_EQ(ports_.by_mac(bridge, mac)->ifname.str(), "vnet2");
+    ASSERT_TRUE(unplug(3));
+    ASSERT_NE(ports_.by_mac(bridge, mac), nullptr);
+    ASSERT_TRUE(unplug(2));
     EXPECT_EQ(ports_.by_mac(bridge, mac), nullptr);
 }
 
