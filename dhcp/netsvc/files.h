@@ -10,8 +10,8 @@
 //
 // Opening can take as long as the disk or the file server below a root likes, so nobody waits for it: a question is
 // sent, and its answer is one more event of the loop. What is not answered in kPatience has failed. Reading is done by
-// the loop itself, from what the kernel was asked to fetch when the file was opened and reads ahead from then on: a disk
-// that is slower than a guest's download makes others wait for it.
+// the loop itself, from what the kernel was asked to fetch when the file was opened and reads ahead from then on: a
+// disk that is slower than a guest's download makes others wait for it.
 #pragma once
 
 #include <cerrno>

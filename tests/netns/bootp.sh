@@ -48,7 +48,8 @@ address=$(sed -n 's/^ip //p' <<<"$got")
 [[ $address == 10.46.0.1[0-9] ]] || fail "$address is not of the pool"
 timeout 3 nsenter --net="/proc/${place[vm2]}/ns/net" "$BASCULE_TOP/tests/netns/bootp.py" 52:54:00:46:00:02 0 yes &&
     fail "a stranger has got an address for ever"
-wait_until 30 "the daemon's lease" eval 'v net-dhcp-leases old | grep -q "$address"'
+known() { v net-dhcp-leases old | grep -q "$address"; }
+wait_until 30 "the daemon's lease" known
 
 # The list of one NIC.
 got=$(v net-dhcp-leases old 52:54:00:46:00:03)
