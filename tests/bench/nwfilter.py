@@ -18,7 +18,7 @@ Of the peer's there are two rounds with one port and one with more; ours has fiv
 last thing to be done, and cut off when the whole run has taken --limit seconds: it then counts as that long, which
 favours the peer (ten ports take it 19 seconds; --limit 1200 waits for a hundred).
 
-Options: --rounds N (5) of ours, --only ours|theirs, --most N of the peer's ports (100), --limit S (285), --verbose.
+Options: --rounds N (5) of ours, --only ours|theirs, --most N of the peer's ports (100), --limit S (215), --verbose.
 """
 
 import argparse
@@ -259,7 +259,7 @@ def main():
     parser = argparse.ArgumentParser(prog="./bench nwfilter", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=int, default=100)
-    parser.add_argument("--limit", type=float, default=285)
+    parser.add_argument("--limit", type=float, default=215)
     parser.add_argument("--only", choices=SIDES)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
