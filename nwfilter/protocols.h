@@ -67,6 +67,7 @@ const AttributeRow& row(std::uint8_t index);
 // The element's attribute of that name; 0xff: it has none.
 std::uint8_t find_row(Protocol protocol, std::string_view name);
 
+std::string_view trimmed(std::string_view text);  // without blanks at its ends
 // What is wanted of a value, for errors: "an IPv4 address".
 std::string expected(const AttributeRow& row);
 // One value of the row's type. Neither a variable nor trimmed.

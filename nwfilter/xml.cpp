@@ -50,16 +50,6 @@ constexpr xml::Value<std::string> kParameterValue{
         return !t.empty() && t.size() <= 256 ? std::optional(std::string(t)) : std::nullopt;
     }};
 
-std::string_view trimmed(std::string_view text) {
-    while (text.starts_with(' ')) {
-        text.remove_prefix(1);
-    }
-    while (text.ends_with(' ')) {
-        text.remove_suffix(1);
-    }
-    return text;
-}
-
 // "$A", "$A[@2]", "$A[ 1 ] ".
 std::optional<Variable> parse_variable(std::string_view text) {
     text = trimmed(text.substr(1));
