@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Answers by the very octets of their questions, so that what is asked again and again is neither decoded nor looked up
-// in the zone: a stub resolver sends the same question with another id each time. An answer is of use only as long as
+// in the zone: a host asks the same question again, with another id each time. An answer is of use only as long as
 // nothing has changed that it was made of, which its version says; then it is made again and takes the same place.
 //
 // Bounded, and a guest that asks for ever other names pushes out what others ask for: they then pay what the zone

@@ -6,6 +6,8 @@
 . "$BASCULE_TOP/tests/support/lib.sh"
 needs_daemon
 [[ -n $(find /usr/lib/ipxe /usr/share/qemu -name 'pxe-virtio.rom' -print -quit 2>/dev/null) ]] || skip "needs iPXE's ROMs for QEMU"
+command -v virt-install >/dev/null || skip "needs virt-install (virtinst)"
+command -v dnsmasq >/dev/null || skip "needs dnsmasq"
 boot=$BASCULE_TEST_DIR/boot
 mkdir -p "$boot"
 cat >"$boot/first.ipxe" <<'SCRIPT'
@@ -71,7 +73,6 @@ arrives() { # GUEST
 arrives 1
 v destroy diskless >/dev/null
 
-command -v virt-install >/dev/null || skip "needs virt-install (virtinst)"
 install() { # NAME NETWORK…
     HOME=$BASCULE_TEST_DIR timeout 120 virt-install --connect "$(libvirt_uri)" --name "$1" --memory 128 --virt-type qemu --pxe \
         --network "$2,model=virtio" --disk none --graphics none --osinfo generic --noautoconsole \
@@ -82,7 +83,6 @@ arrives 2
 v destroy installed >/dev/null
 
 # On a bridge of the host it is whoever serves there that it boots from.
-command -v dnsmasq >/dev/null || skip "needs dnsmasq"
 ip link add plain0 type bridge
 ip addr add 10.48.0.1/24 dev plain0
 ip link set plain0 up
